@@ -1,0 +1,1 @@
+//! An identity read from a directory.

@@ -1,0 +1,27 @@
+#![allow(missing_docs)]
+//! An X.509 workload identity that you can trust, and rustls configs that follow it.
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod candidate;
+pub mod check;
+#[cfg(feature = "dir")]
+pub mod dir;
+pub mod peer;
+pub mod snapshot;
+pub mod spiffe_id;
+pub mod store;
+pub mod tls;
+
+pub use bundle::{TrustBundle, TrustBundles};
+pub use candidate::Candidate;
+pub use check::{Prover, Refusal};
+pub use peer::{IdPattern, Peer, PeerPolicy};
+pub use pki_types::UnixTime;
+
+/// A clock: the time is an input, so that tests can choose it.
+pub type Clock = std::sync::Arc<dyn rustls::time_provider::TimeProvider>;
+
+pub use snapshot::IdentitySnapshot;
+pub use spiffe_id::{SpiffeId, TrustDomain};
+pub use store::{Reader, Writer, store};

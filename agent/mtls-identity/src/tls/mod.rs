@@ -1,0 +1,1 @@
+//! rustls configs that follow the store.

@@ -1,0 +1,2 @@
+//! Local APIs.
+pub(crate) mod admin;

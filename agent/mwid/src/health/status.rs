@@ -1,0 +1,86 @@
+//! The words of `/status`: what each room tells about itself. Plain values, no secrets, one place for the daemon and `mwid status`.
+use super::Condition;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The whole of `/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    pub(crate) started_at: Timestamp,
+    pub(crate) now: Timestamp,
+    pub(crate) ready: bool,
+    pub(crate) parts: BTreeMap<String, Condition>,
+    pub(crate) identity: Option<IdentityStatus>,
+    pub(crate) source: SourceStatus,
+    pub(crate) publish: Vec<PublishStatus>,
+    /// The newest warnings and errors, newest last, bounded.
+    pub(crate) last_errors: Vec<ErrorLine>,
+}
+
+/// The identity in force.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct IdentityStatus {
+    pub(crate) spiffe_id: String,
+    pub(crate) generation: u64,
+    pub(crate) serial: String,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+    pub(crate) expired: bool,
+    pub(crate) trust_domains: Vec<String>,
+}
+
+/// The source of candidates, and intake's dealings with it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SourceStatus {
+    /// `guest_agent`, `dev_ca`, `none`, or, with `auto` before anything was found, `auto`.
+    pub(crate) kind: String,
+    /// Where it reads: a directory, an address.
+    pub(crate) from: Option<String>,
+    /// True for the development CA: loud everywhere.
+    pub(crate) for_development: bool,
+    /// When the source last delivered something readable.
+    pub(crate) last_answer: Option<Timestamp>,
+    /// Where the identity in force came from when it is not the source itself (`restored from /run/mwid/identity`).
+    pub(crate) restored_from: Option<PathBuf>,
+    /// What `auto` tried, in words.
+    pub(crate) tried: Vec<String>,
+    /// The last trouble of the source (unreadable, gone), until it answers again.
+    pub(crate) trouble: Option<ErrorLine>,
+    /// The last refused candidate, until one is proven.
+    pub(crate) refused: Option<ErrorLine>,
+    pub(crate) refusals: u64,
+}
+
+/// One published directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PublishStatus {
+    pub(crate) directory: PathBuf,
+    /// 0 before the first.
+    pub(crate) generation: u64,
+    pub(crate) published_at: Option<Timestamp>,
+    pub(crate) trouble: Option<ErrorLine>,
+    pub(crate) reactions: Vec<ReactionStatus>,
+}
+
+/// One reaction after a publish.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReactionStatus {
+    /// In words: `reload nginx.service`.
+    pub(crate) what: String,
+    /// The generation that it last completed for.
+    pub(crate) generation: u64,
+    pub(crate) done_at: Option<Timestamp>,
+    pub(crate) failures: u64,
+    pub(crate) trouble: Option<ErrorLine>,
+}
+
+/// Something that went wrong, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorLine {
+    pub(crate) at: Timestamp,
+    pub(crate) text: String,
+}

@@ -1,0 +1,1 @@
+//! HTTP over local sockets: a bounded server loop and a small client.

@@ -1,0 +1,31 @@
+//! mwid, the managed workload identity daemon.
+//!
+//! Rooms by floor; a room may name rooms on lower floors and its own children (tests/floors.rs holds this).
+
+// floor 0: ground
+mod backoff;
+mod health;
+mod http;
+mod report;
+mod shutdown;
+// floor 1: settings
+mod config;
+mod telemetry;
+// floor 2: platform
+mod units;
+// floor 3: inlets
+mod caller;
+mod source;
+// floor 4: outlets
+mod api;
+mod publish;
+// floor 5: laptop
+mod dev;
+// floor 6: wiring
+mod app;
+// floor 7: door
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

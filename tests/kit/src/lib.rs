@@ -1,0 +1,9 @@
+//! What tests need to stand on: certificates shaped like CA Service's, and the guest agents' ways to replace files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "test code: a panic is the report"
+)]
+
+pub mod guest_agent;
+pub mod pki;
