@@ -1,7 +1,35 @@
-//! Configuration: the YAML text in, settled values out. Plain values; names no room above.
+//! Configuration: the YAML text in, settled values out. Plain values; names no room. Never looks up a name or an address.
+
+mod defaults;
+mod error;
+
+pub(crate) use error::ConfigError;
+
+use defaults::Defaults;
 use mtls_identity::{IdPattern, TrustDomain};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Where the system's configuration is.
+pub(crate) const SYSTEM_FILE: &str = "/etc/mwid/mwid.yaml";
+
+/// Reads and settles a file.
+pub(crate) fn load(path: &Path) -> Result<Settings, ConfigError> {
+    let _ = path;
+    todo!()
+}
+
+/// Reads and settles a file of which only the keys that it has win over the embedded platform's settings ([`Settings::dev`]).
+pub(crate) fn load_dev(path: &Path, runtime_dir: &Path) -> Result<Settings, ConfigError> {
+    let _ = (path, runtime_dir);
+    todo!()
+}
+
+/// Settles a text; `name` stands for it in errors.
+pub(crate) fn parse(text: &str, name: &Path) -> Result<Settings, ConfigError> {
+    let _ = (text, name);
+    todo!()
+}
 
 /// A whole settled configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +38,26 @@ pub(crate) struct Settings {
     pub(crate) runtime_dir: PathBuf,
     pub(crate) publish: Vec<PublishSettings>,
     pub(crate) admin: AdminSettings,
+    pub(crate) log: LogSettings,
+}
+
+impl Default for Settings {
+    /// What an empty file means.
+    fn default() -> Self {
+        Defaults::system().settings()
+    }
+}
+
+impl Settings {
+    /// What an empty file means, in another runtime directory.
+    pub(crate) fn in_runtime_dir(runtime_dir: &Path) -> Self {
+        Defaults::system().in_runtime_dir(runtime_dir).settings()
+    }
+
+    /// The embedded platform of `run --dev` and `demo`: a development CA, and everything in `runtime_dir`.
+    pub(crate) fn dev(runtime_dir: &Path) -> Self {
+        Defaults::dev(runtime_dir).settings()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,4 +151,29 @@ pub(crate) enum Address {
     Tcp(std::net::SocketAddr),
     Unix(PathBuf),
     Systemd(String),
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    pub(crate) level: LogLevel,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// journald when under systemd, else text.
+    Auto,
+    Text,
+    Json,
+    Journald,
 }

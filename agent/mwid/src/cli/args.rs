@@ -1,0 +1,187 @@
+//! The words of the command line. In: argv. Out: plain values. Never acts on them.
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The managed workload identity daemon.
+///
+/// Takes the X.509 identity that the platform gives this VM, proves it, keeps it fresh, and hands it on.
+#[derive(Debug, Parser)]
+#[command(name = "mwid", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 check found errors, 64 wrong usage, 69 no daemon or not able, \
+70 internal, 71 system, 74 input/output, 75 not ready in time, 77 not permitted, 78 wrong configuration.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon
+    Run(RunArgs),
+    /// Show two workloads talking mTLS while their certificates rotate, on an embedded platform
+    Demo(DemoArgs),
+    /// Look for mistakes in the configuration and in everything that it names
+    Check(CheckArgs),
+    /// What the running daemon does: identity, source, publishing, last errors
+    Status(StatusArgs),
+    /// The identity in force: leaf, chain and trust bundles in words
+    Identity(IdentityArgs),
+    /// Wait until the daemon is ready
+    Wait(WaitArgs),
+    /// Make the daemon read its configuration again
+    Reload(ReloadArgs),
+    /// Print the environment that points programs to what this daemon serves
+    Env(EnvArgs),
+    /// Run a command in the environment that `mwid env` prints
+    Exec(ExecArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// Which daemon a client command means.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(super) struct At {
+    /// The daemon's configuration file [default: the daemon in $MWID_RUNTIME_DIR, else the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RunArgs {
+    /// Configuration file [default: /etc/mwid/mwid.yaml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// For development: an embedded CA instead of the platform, in a runtime directory of your own; the system's
+    /// configuration is not read, keys of --config win
+    #[arg(long)]
+    pub(super) dev: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DemoArgs {
+    /// How long
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(super) time: Duration,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CheckArgs {
+    /// Configuration file [default: /etc/mwid/mwid.yaml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The findings as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// Show it again on each change, until interrupted
+    #[arg(long)]
+    pub(super) watch: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct IdentityArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct WaitArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// How long at most
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct EnvArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// As a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ExecArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// A span of time that is not zero and not longer than a day.
+fn duration(text: &str) -> Result<Duration, DurationError> {
+    let span = humantime::parse_duration(text)?;
+    if span.is_zero() || span > Duration::from_secs(86_400) {
+        return Err(DurationError::OutOfBounds);
+    }
+    Ok(span)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DurationError {
+    #[error("write a number with its unit, such as 30s or 2m")]
+    Form(#[from] humantime::DurationError),
+    #[error("it must be more than nothing and at most one day")]
+    OutOfBounds,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn exec_takes_everything_after_two_dashes() {
+        let args = Args::try_parse_from(["mwid", "exec", "--", "curl", "--config", "x"]).unwrap();
+        let Command::Exec(exec) = args.command else {
+            panic!("not exec: {args:?}")
+        };
+        assert_eq!(exec.command, ["curl", "--config", "x"]);
+        assert!(exec.at.config.is_none());
+    }
+
+    #[test]
+    fn spans_of_time_are_bounded() {
+        assert_eq!(duration("30s").unwrap(), Duration::from_secs(30));
+        for wrong in ["0s", "25h", "30", "", "-1s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What holds where the file is silent. In: system or development. Out: values for the keys that are absent.
+use super::{
+    AdminSettings, FileSet, IdentitySettings, LogFormat, LogLevel, LogSettings, PublishSettings, Settings,
+    SocketSettings, SourceSettings, StorePassword,
+};
+use mtls_identity::TrustDomain;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Google's guest agents write here.
+pub(super) const GUEST_AGENT_DIRECTORY: &str = "/run/secrets/workload-spiffe-credentials";
+pub(super) const GUEST_AGENT_POLL: Duration = Duration::from_secs(30);
+pub(super) const DEV_CA_PATH: &str = "/ns/dev/sa/vm";
+pub(super) const DEV_CA_LIFETIME: Duration = Duration::from_secs(3600);
+pub(super) const KEY_MODE: u32 = 0o640;
+pub(super) const ADMIN_SOCKET: &str = "admin.sock";
+pub(super) const ADMIN_MODE: u32 = 0o660;
+pub(super) const REACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The base that a file's keys win over.
+#[derive(Clone, Debug)]
+pub(super) struct Defaults {
+    pub(super) runtime_dir: PathBuf,
+    pub(super) source: SourceSettings,
+    pub(super) files: Vec<FileSet>,
+}
+
+impl Defaults {
+    pub(super) fn system() -> Self {
+        Self {
+            runtime_dir: PathBuf::from("/run/mwid"),
+            source: SourceSettings::Auto,
+            files: vec![FileSet::Gce, FileSet::CredentialBundle, FileSet::SpiffeBundle],
+        }
+    }
+
+    pub(super) fn dev(runtime_dir: &Path) -> Self {
+        Self {
+            runtime_dir: runtime_dir.to_owned(),
+            source: dev_ca(),
+            files: vec![
+                FileSet::Gce,
+                FileSet::CredentialBundle,
+                FileSet::Haproxy,
+                FileSet::SpiffeBundle,
+            ],
+        }
+    }
+
+    #[must_use]
+    pub(super) fn in_runtime_dir(mut self, runtime_dir: &Path) -> Self {
+        runtime_dir.clone_into(&mut self.runtime_dir);
+        self
+    }
+
+    /// What an empty file means.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            identity: IdentitySettings {
+                source: self.source.clone(),
+                expect: None,
+            },
+            runtime_dir: self.runtime_dir.clone(),
+            publish: vec![self.publish(self.runtime_dir.join("identity"))],
+            admin: AdminSettings {
+                socket: Some(SocketSettings {
+                    path: self.runtime_dir.join(ADMIN_SOCKET),
+                    mode: ADMIN_MODE,
+                    owner: None,
+                    group: None,
+                }),
+                listen: Vec::new(),
+            },
+            log: LogSettings {
+                level: LogLevel::Info,
+                format: LogFormat::Auto,
+            },
+        }
+    }
+
+    pub(super) fn publish(&self, directory: PathBuf) -> PublishSettings {
+        PublishSettings {
+            directory,
+            files: self.files.clone(),
+            owner: None,
+            group: None,
+            key_mode: KEY_MODE,
+            store_password: store_password(),
+            then: Vec::new(),
+        }
+    }
+}
+
+/// The password that Java people expect; what protects the file is its mode.
+pub(super) fn store_password() -> StorePassword {
+    StorePassword(Zeroizing::new("changeit".to_owned()))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a constant that is a trust domain's name by the standard; a test holds it"
+)]
+pub(super) fn dev_trust_domain() -> TrustDomain {
+    TrustDomain::parse("dev.internal").expect("dev.internal is a trust domain")
+}
+
+fn dev_ca() -> SourceSettings {
+    SourceSettings::DevCa {
+        trust_domain: dev_trust_domain(),
+        path: DEV_CA_PATH.to_owned(),
+        lifetime: DEV_CA_LIFETIME,
+    }
+}
