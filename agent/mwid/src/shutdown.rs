@@ -33,6 +33,11 @@ impl Shutdown {
         self.token.cancelled().await;
     }
 
+    /// The bare token, for rooms on this floor, which may not name this one.
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
     pub(crate) fn is_asked(&self) -> bool {
         self.token.is_cancelled()
     }

@@ -1,1 +1,17 @@
-//! HTTP over local sockets: a bounded server loop and a small client.
+//! HTTP over local sockets: listeners, a bounded server loop and a small client.
+//!
+//! In: a listener and a [`Service`] that answers. Out: answers, each within the [`Limits`]. Never knows what is asked or who asks:
+//! a service sees the raw stream once and attests for itself.
+
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod listener;
+mod metrics;
+mod pace;
+pub(crate) mod reply;
+mod serve;
+
+pub(crate) use listener::{Accept, Listener, Stream};
+pub(crate) use metrics::{Metrics, Server};
+pub(crate) use pace::Limits;
+pub(crate) use serve::{Answer, Service, serve};

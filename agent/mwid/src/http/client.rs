@@ -1,0 +1,157 @@
+//! One small request to a local server.
+//!
+//! In: a Unix socket and a request. Out: the whole answer, bounded in time and size. Never follows anything, never retries.
+use super::body::{self, BodyError};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// What to ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) socket: &'a Path,
+    pub(crate) method: &'a Method,
+    /// The path of the request, `/status`.
+    pub(crate) path: &'a str,
+    /// The wanted type of the answer.
+    pub(crate) accept: &'static str,
+    /// For everything together.
+    pub(crate) timeout: Duration,
+    /// Of the answer's body, in bytes.
+    pub(crate) limit: usize,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("there is no socket {}: mwid does not run, or runs with another runtime directory", path.display())]
+    NoSocket { path: PathBuf },
+    #[error("nobody listens on {}: mwid does not run any more", path.display())]
+    Refused { path: PathBuf },
+    #[error("this user may not use {}: use the user or a group whom the socket's mode lets in", path.display())]
+    Denied { path: PathBuf },
+    #[error("no answer on {} within {}", path.display(), humantime::format_duration(*after))]
+    TimedOut { path: PathBuf, after: Duration },
+    #[error("cannot connect to {}", path.display())]
+    Connect {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{path:?} cannot be asked for")]
+    Path {
+        path: String,
+        #[source]
+        source: hyper::http::Error,
+    },
+    #[error("the talk on {} broke off", path.display())]
+    Http {
+        path: PathBuf,
+        #[source]
+        source: hyper::Error,
+    },
+    #[error("the answer on {} is not usable", path.display())]
+    Body {
+        path: PathBuf,
+        #[source]
+        source: BodyError,
+    },
+}
+
+impl ClientError {
+    /// Whether a daemon that is just starting looks like this.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Self::NoSocket { .. } | Self::Refused { .. })
+    }
+}
+
+/// Asks once.
+pub(crate) async fn ask(ask: Ask<'_>) -> Result<Answered, ClientError> {
+    match tokio::time::timeout(ask.timeout, exchange(ask)).await {
+        Ok(done) => done,
+        Err(_) => Err(ClientError::TimedOut {
+            path: ask.socket.to_owned(),
+            after: ask.timeout,
+        }),
+    }
+}
+
+async fn exchange(ask: Ask<'_>) -> Result<Answered, ClientError> {
+    let socket = || ask.socket.to_owned();
+    let http = |source| ClientError::Http {
+        path: socket(),
+        source,
+    };
+    let stream = UnixStream::connect(ask.socket)
+        .await
+        .map_err(|e| not_connected(ask.socket, e))?;
+    let request = Request::builder()
+        .method(ask.method)
+        .uri(ask.path)
+        .header(HOST, "localhost")
+        .header(ACCEPT, ask.accept)
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|source| ClientError::Path {
+            path: ask.path.to_owned(),
+            source,
+        })?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(16 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(http)?;
+    let mut talk = pin!(async {
+        let (head, body) = sender.send_request(request).await.map_err(http)?.into_parts();
+        let body = body::read(body, ask.limit)
+            .await
+            .map_err(|source| ClientError::Body {
+                path: socket(),
+                source,
+            })?;
+        Ok(Answered {
+            status: head.status,
+            body,
+        })
+    });
+    // The connection only drives the talk; how it fails, the talk is told.
+    let mut connection = pin!(connection);
+    let mut ended = false;
+    poll_fn(move |cx| {
+        if !ended {
+            ended = connection.as_mut().poll(cx).is_ready();
+        }
+        match talk.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(answered),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn not_connected(socket: &Path, source: io::Error) -> ClientError {
+    let path = socket.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => ClientError::NoSocket { path },
+        io::ErrorKind::ConnectionRefused => ClientError::Refused { path },
+        io::ErrorKind::PermissionDenied => ClientError::Denied { path },
+        _ => ClientError::Connect { path, source },
+    }
+}

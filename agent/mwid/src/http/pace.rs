@@ -1,0 +1,157 @@
+//! How long a connection may take for what it is doing, kept with one timer that is looked at late instead of moved early:
+//! a request costs two reads of the clock, no timer.
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// The bounds of one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Open connections; further ones wait in the kernel's queue.
+    pub(crate) connections: usize,
+    /// From the first byte (or from connecting) to the end of a request's head.
+    pub(crate) header: Duration,
+    /// Without a request, or without the client taking its answer.
+    pub(crate) idle: Duration,
+    /// From the end of the head until the answer is there.
+    pub(crate) request: Duration,
+    /// For requests in flight, after stopping was asked for.
+    pub(crate) drain: Duration,
+    /// Size of a request's head.
+    pub(crate) header_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            request: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+            header_bytes: 8 * 1024,
+        }
+    }
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The client sends a head.
+    Header,
+    /// We work on the answer.
+    Serving,
+    /// The client takes its answer, or has nothing to ask.
+    Idle,
+}
+
+/// The phase of one connection and since when. Shared by the parts of one task; atomic only to be `Send`.
+#[derive(Debug)]
+pub(super) struct Pace {
+    born: Instant,
+    /// Milliseconds since `born`, times 4, plus the phase.
+    state: AtomicU64,
+}
+
+impl Pace {
+    /// A connection that has just been opened: its client owes a head.
+    pub(super) fn new() -> Self {
+        Self {
+            born: Instant::now(),
+            state: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX >> 2);
+        let code = match phase {
+            Phase::Header => 0,
+            Phase::Serving => 1,
+            Phase::Idle => 2,
+        };
+        self.state.store((since << 2) | code, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        match self.state.load(Ordering::Relaxed) & 3 {
+            0 => Phase::Header,
+            1 => Phase::Serving,
+            _ => Phase::Idle,
+        }
+    }
+
+    /// What it is doing, and until when it may.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Phase, Instant) {
+        let since = Duration::from_millis(self.state.load(Ordering::Relaxed) >> 2);
+        let phase = self.phase();
+        let limit = match phase {
+            Phase::Header => limits.header,
+            Phase::Serving => limits.request,
+            Phase::Idle => limits.idle,
+        };
+        (phase, self.born + since + limit)
+    }
+
+    /// Bytes came: an idle client has begun a head.
+    fn read(&self) {
+        if self.phase() == Phase::Idle {
+            self.enter(Phase::Header);
+        }
+    }
+}
+
+/// A stream whose reads are seen by its [`Pace`].
+#[derive(Debug)]
+pub(super) struct Paced<S> {
+    pub(super) stream: S,
+    pub(super) pace: Arc<Pace>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.pace.read();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,208 @@
+//! The server loop.
+//!
+//! In: connections from a listener. Out: answers of the service. Never ends because of a bad client or a full file table, never
+//! spins, and takes no lock that connections share while it serves a request.
+#[cfg(test)]
+mod tests;
+
+use super::listener::Accept;
+use super::metrics::Server;
+use super::pace::{Limits, Pace, Paced, Phase};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Meets connections.
+pub(crate) trait Service<S>: Send + Sync + 'static {
+    /// What answers the requests of one connection.
+    type Connection: Answer;
+
+    /// Called once for each connection, before a byte is read: the place to attest the other side. One that is not wanted gets
+    /// a connection that says so to every request.
+    fn connected(&self, stream: &S) -> Self::Connection;
+}
+
+/// Answers the requests of one connection, one after another.
+pub(crate) trait Answer: Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// Dropped before it ends when the client goes away or [`Limits::request`] is over.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// The first and the longest pause after a failed accept. A full file table is nobody's fault here and passes.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Serves until `stop`; then takes no new connection, finishes the requests in flight within [`Limits::drain`] and returns.
+pub(crate) async fn serve<A, S>(
+    mut listener: A,
+    service: Arc<S>,
+    limits: Limits,
+    server: Server,
+    stop: CancellationToken,
+) where
+    A: Accept,
+    S: Service<A::Stream>,
+{
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let limits = Arc::new(limits);
+    let http = protocol(&limits);
+    let tasks = TaskTracker::new();
+    let mut pause = PAUSE.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = accept(&mut listener, &slots, &server) => accepted,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                pause = PAUSE.0;
+                let connection = Connection {
+                    http: http.clone(),
+                    limits: Arc::clone(&limits),
+                    // An own node in the tree of tokens: its lock is shared with no other connection.
+                    stop: stop.child_token(),
+                    server: server.clone(),
+                };
+                let service = Arc::clone(&service);
+                tasks.spawn(async move {
+                    connection.run(stream, &*service).await;
+                    drop(slot);
+                });
+            }
+            Err(e) if is_the_clients(&e) => {}
+            Err(e) => {
+                server.accept_failed();
+                if pause == PAUSE.0 {
+                    tracing::warn!(
+                        listener = server.name(),
+                        error = &e as &dyn Error,
+                        "cannot accept connections, trying on"
+                    );
+                }
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
+                }
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Waits for a free slot before it accepts, so that who has to wait costs us nothing.
+async fn accept<A: Accept>(
+    listener: &mut A,
+    slots: &Arc<Semaphore>,
+    server: &Server,
+) -> io::Result<(A::Stream, OwnedSemaphorePermit)> {
+    let slot = match Arc::clone(slots).try_acquire_owned() {
+        Ok(slot) => slot,
+        Err(_) => {
+            if server.filled_up() {
+                tracing::warn!(
+                    listener = server.name(),
+                    "all connections are taken, new ones wait"
+                );
+            }
+            Arc::clone(slots)
+                .acquire_owned()
+                .await
+                .map_err(io::Error::other)?
+        }
+    };
+    Ok((listener.accept().await?, slot))
+}
+
+/// Errors of one connection that went away before we took it.
+fn is_the_clients(e: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(e.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+fn protocol(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // Our own pace keeps the time: hyper's header timer is set anew for each request.
+    http.header_read_timeout(None)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(8 * 1024) * 2);
+    http
+}
+
+/// One connection's surroundings.
+struct Connection {
+    http: http1::Builder,
+    limits: Arc<Limits>,
+    stop: CancellationToken,
+    server: Server,
+}
+
+impl Connection {
+    async fn run<T, S>(self, stream: T, service: &S)
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: Service<T>,
+    {
+        let _open = self.server.opened();
+        let pace = Arc::new(Pace::new());
+        let shared = Arc::new((service.connected(&stream), Arc::clone(&pace)));
+        let io = TokioIo::new(Paced {
+            stream,
+            pace: Arc::clone(&pace),
+        });
+        let answers = service_fn(move |request| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let (connection, pace) = &*shared;
+                pace.enter(Phase::Serving);
+                let answer = connection.answer(request).await;
+                pace.enter(Phase::Idle);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let mut http = pin!(self.http.serve_connection(io, answers));
+        let mut timer = pin!(sleep_until(pace.deadline(&self.limits).1));
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                ended = http.as_mut() => {
+                    if let Err(e) = ended {
+                        tracing::debug!(listener = self.server.name(), error = &e as &dyn Error, "connection failed");
+                    }
+                    return;
+                }
+                () = self.stop.cancelled(), if !draining => {
+                    draining = true;
+                    http.as_mut().graceful_shutdown();
+                    timer.as_mut().reset(Instant::now() + self.limits.drain);
+                }
+                () = timer.as_mut() => {
+                    let (phase, until) = pace.deadline(&self.limits);
+                    if draining || until <= Instant::now() {
+                        self.server.timed_out(phase);
+                        tracing::debug!(listener = self.server.name(), ?phase, "connection closed, its time was over");
+                        return;
+                    }
+                    timer.as_mut().reset(until);
+                }
+            }
+        }
+    }
+}
