@@ -18,7 +18,10 @@ const FLOORS: &[(u8, &[&str])] = &[
 ];
 
 fn floors() -> BTreeMap<&'static str, u8> {
-    FLOORS.iter().flat_map(|(floor, rooms)| rooms.iter().map(move |room| (*room, *floor))).collect()
+    FLOORS
+        .iter()
+        .flat_map(|(floor, rooms)| rooms.iter().map(move |room| (*room, *floor)))
+        .collect()
 }
 
 fn rust_files(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -35,7 +38,11 @@ fn rust_files(dir: &Path, into: &mut Vec<PathBuf>) {
 /// The rooms that one line names: the first part of each `crate::room` path, also in `use crate::{a, b::c}` on one line.
 fn rooms_named(line: &str) -> Vec<String> {
     let code = line.split("//").next().unwrap_or_default();
-    let word = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |s: &str| {
+        s.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
     let mut named = vec![];
     for (at, _) in code.match_indices("crate::") {
         if at > 0 && code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
@@ -84,7 +91,11 @@ fn statements(text: &str) -> Vec<(usize, String)> {
             out.push((number + 1, line.to_owned()));
         }
         let code = line.split("//").next().unwrap_or_default();
-        open = if open { !code.contains(';') } else { code.contains("use crate::{") && !code.contains(';') };
+        open = if open {
+            !code.contains(';')
+        } else {
+            code.contains("use crate::{") && !code.contains(';')
+        };
     }
     out
 }
@@ -95,7 +106,11 @@ fn a_room_names_only_rooms_on_lower_floors() {
     let floors = floors();
     let mut files = vec![];
     rust_files(&src, &mut files);
-    assert!(files.len() > 15, "only {} files read: the test looks in the wrong place", files.len());
+    assert!(
+        files.len() > 15,
+        "only {} files read: the test looks in the wrong place",
+        files.len()
+    );
     let mut breaks = vec![];
     for file in &files {
         let inside = file.strip_prefix(&src).unwrap();
@@ -105,7 +120,10 @@ fn a_room_names_only_rooms_on_lower_floors() {
             continue;
         }
         let Some(floor) = floors.get(room) else {
-            breaks.push(format!("{}: room `{room}` has no floor: give it one in tests/floors.rs", inside.display()));
+            breaks.push(format!(
+                "{}: room `{room}` has no floor: give it one in tests/floors.rs",
+                inside.display()
+            ));
             continue;
         };
         for (number, statement) in statements(&fs::read_to_string(file).unwrap()) {
@@ -122,17 +140,30 @@ fn a_room_names_only_rooms_on_lower_floors() {
             }
         }
     }
-    assert!(breaks.is_empty(), "the floors rule is broken:\n{}", breaks.join("\n"));
+    assert!(
+        breaks.is_empty(),
+        "the floors rule is broken:\n{}",
+        breaks.join("\n")
+    );
 }
 
 #[test]
 fn the_reader_of_imports_sees_every_form() {
     assert_eq!(rooms_named("use crate::health::Board;"), ["health"]);
-    assert_eq!(rooms_named("use crate::{health::{self, Board}, report};"), ["health", "report"]);
-    assert_eq!(rooms_named("let x = crate::app::run(crate::cli::args());"), ["app", "cli"]);
+    assert_eq!(
+        rooms_named("use crate::{health::{self, Board}, report};"),
+        ["health", "report"]
+    );
+    assert_eq!(
+        rooms_named("let x = crate::app::run(crate::cli::args());"),
+        ["app", "cli"]
+    );
     assert!(rooms_named("// see crate::cli").is_empty());
     let broken = "use crate::{\n    api::admin,\n    report,\n};\nfn f() {}\n#[cfg(test)]\nuse crate::cli;\n";
-    let all: Vec<_> = statements(broken).iter().flat_map(|(_, s)| rooms_named(s)).collect();
+    let all: Vec<_> = statements(broken)
+        .iter()
+        .flat_map(|(_, s)| rooms_named(s))
+        .collect();
     assert_eq!(all, ["api", "report"]);
 }
 
@@ -147,14 +178,23 @@ fn files_stay_small() {
     sizes.sort();
     let median = sizes[sizes.len() / 2].0;
     let large: Vec<_> = sizes.iter().filter(|(lines, _)| *lines > 400).collect();
-    println!("{} files, median {median} code lines, largest {:?}", sizes.len(), sizes.last());
-    assert!(large.is_empty(), "over 400 code lines, so two rooms in one: {large:?}");
+    println!(
+        "{} files, median {median} code lines, largest {:?}",
+        sizes.len(),
+        sizes.last()
+    );
+    assert!(
+        large.is_empty(),
+        "over 400 code lines, so two rooms in one: {large:?}"
+    );
     assert!(median <= 150, "the median file has {median} code lines, over 150");
 }
 
 /// Lines of a file that are neither blank, nor comment, nor test.
 fn code_lines(file: &Path) -> usize {
-    if file.file_name().is_some_and(|n| n == "tests.rs") || file.components().any(|c| c.as_os_str() == "tests") {
+    if file.file_name().is_some_and(|n| n == "tests.rs")
+        || file.components().any(|c| c.as_os_str() == "tests")
+    {
         return 0;
     }
     let text = fs::read_to_string(file).unwrap();
