@@ -214,7 +214,8 @@ impl Task {
     }
 
     fn trouble(&self, trouble: FollowTrouble, watch_trouble: Option<String>) {
-        self.status.send_modify(|s| s.set_trouble(Arc::new(trouble), watch_trouble));
+        self.status
+            .send_modify(|s| s.set_trouble(Arc::new(trouble), watch_trouble));
     }
 
     /// A clock that cannot say the time proves nothing: at the epoch no certificate is valid yet.

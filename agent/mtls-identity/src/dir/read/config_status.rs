@@ -69,9 +69,15 @@ mod tests {
         for (text, problems) in [
             (r#"{"partnerMetadataConfigsErrors": {}}"#, 0),
             (r#"{"status":"Ok","metadataAttributesErrors":{}}"#, 0),
-            (r#"{"status":"OK","somethingErrors":"not an object","other":{"a":1}}"#, 0),
+            (
+                r#"{"status":"OK","somethingErrors":"not an object","other":{"a":1}}"#,
+                0,
+            ),
             (r#"{"status":"FAILED"}"#, 1),
-            (r#"{"status":"NO","partnerMetadataConfigsErrors":{"pool":"not found"}}"#, 2),
+            (
+                r#"{"status":"NO","partnerMetadataConfigsErrors":{"pool":"not found"}}"#,
+                2,
+            ),
             ("", 1),
             ("[]", 1),
         ] {

@@ -57,7 +57,9 @@ impl Handle {
         let (fd, path) = match open_directory(&fd, Path::new(DATA), &data) {
             Ok(inner) => (inner, data),
             // No such thing, or something else of that name: then the files lie here.
-            Err(ReadError::DirectoryMissing { .. } | ReadError::NotADirectory { .. }) => (fd, path.to_owned()),
+            Err(ReadError::DirectoryMissing { .. } | ReadError::NotADirectory { .. }) => {
+                (fd, path.to_owned())
+            }
             Err(e) => return Err(e),
         };
         let stat = fstat(&fd).map_err(|e| io("look at", &path, e))?;
@@ -166,9 +168,7 @@ fn open_directory(at: impl rustix::fd::AsFd, path: &Path, shown: &Path) -> Resul
             path: shown.to_owned(),
         },
         Errno::ACCESS | Errno::PERM => {
-            let owner = stat(shown)
-                .ok()
-                .map(|s| (s.st_uid, s.st_gid, s.st_mode & 0o7777));
+            let owner = stat(shown).ok().map(|s| (s.st_uid, s.st_gid, s.st_mode & 0o7777));
             permission_denied(shown.to_owned(), owner)
         }
         e => io("open", shown, e),

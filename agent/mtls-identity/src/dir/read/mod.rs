@@ -199,7 +199,9 @@ fn private_key_block(pem: &[u8]) -> Option<std::ops::Range<usize>> {
 
 fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     let rest = haystack.get(from..)?;
-    rest.windows(needle.len()).position(|w| w == needle).map(|at| at + from)
+    rest.windows(needle.len())
+        .position(|w| w == needle)
+        .map(|at| at + from)
 }
 
 fn needed(

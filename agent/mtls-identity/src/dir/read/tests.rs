@@ -72,7 +72,10 @@ fn the_credential_bundle_is_taken_apart() {
     ] {
         let dir = directory(&[
             (CREDENTIAL_BUNDLE, whole.as_bytes()),
-            ("example.org.spiffe-trust-bundle.x509.pem", world.root.cert_pem.as_bytes()),
+            (
+                "example.org.spiffe-trust-bundle.x509.pem",
+                world.root.cert_pem.as_bytes(),
+            ),
         ]);
         let reading = read_set(dir.path()).unwrap();
         assert_eq!(reading.form, Form::CredentialBundle);
@@ -85,7 +88,10 @@ fn the_credential_bundle_is_taken_apart() {
         let CandidateBundles::Parsed(bundles) = reading.candidate.bundles else {
             panic!("parsed bundles");
         };
-        let names: Vec<_> = bundles.iter().map(|b| b.trust_domain().as_str().to_owned()).collect();
+        let names: Vec<_> = bundles
+            .iter()
+            .map(|b| b.trust_domain().as_str().to_owned())
+            .collect();
         assert_eq!(names, ["example.org"]);
     }
 }
@@ -98,9 +104,15 @@ fn a_bad_credential_bundle_is_named() {
     assert_eq!(reason(&[(CREDENTIAL_BUNDLE, b"no key here")]), "no_private_key");
     assert_eq!(reason(&[(CREDENTIAL_BUNDLE, key)]), "file_missing");
     assert_eq!(reason(&[(CREDENTIAL_BUNDLE, key), (bundle, b"")]), "file_empty");
-    assert_eq!(reason(&[(CREDENTIAL_BUNDLE, key), (bundle, b"no roots")]), "bundle");
     assert_eq!(
-        reason(&[(CREDENTIAL_BUNDLE, key), ("X!.spiffe-trust-bundle.x509.pem", b"r")]),
+        reason(&[(CREDENTIAL_BUNDLE, key), (bundle, b"no roots")]),
+        "bundle"
+    );
+    assert_eq!(
+        reason(&[
+            (CREDENTIAL_BUNDLE, key),
+            ("X!.spiffe-trust-bundle.x509.pem", b"r")
+        ]),
         "bundle_name"
     );
 }
@@ -110,7 +122,10 @@ fn a_missing_directory_is_named() {
     let dir = directory(&[]);
     let path = dir.path().join("not/there");
     let e = read(&path).err().unwrap();
-    assert!(matches!(&e, ReadError::DirectoryMissing { path: p } if *p == path), "{e}");
+    assert!(
+        matches!(&e, ReadError::DirectoryMissing { path: p } if *p == path),
+        "{e}"
+    );
     assert!(e.is_transient());
 }
 
@@ -273,7 +288,8 @@ fn a_file_rewritten_in_place_is_noticed() {
 fn replaced_without_end_the_read_ends_with_a_whole_set_or_a_passing_fault() {
     let dir = directory(&[]);
     let mut secrets = Secrets::new(dir.path());
-    let set = |n: u32| [CERTIFICATES, PRIVATE_KEY, TRUST_BUNDLES].map(|name| (name, n.to_string().into_bytes()));
+    let set =
+        |n: u32| [CERTIFICATES, PRIVATE_KEY, TRUST_BUNDLES].map(|name| (name, n.to_string().into_bytes()));
     let mut replace = move |agent, n: u32| {
         let files = set(n);
         let files: Vec<_> = files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();

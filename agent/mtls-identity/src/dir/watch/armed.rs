@@ -23,11 +23,7 @@ impl Armed {
     }
 
     /// Watches what decides where `path` leads now. What is armed already stays as it is.
-    pub(super) fn follow(
-        &mut self,
-        path: &Path,
-        events: &super::Events,
-    ) -> (Places, Result<(), WatchError>) {
+    pub(super) fn follow(&mut self, path: &Path, events: &super::Events) -> (Places, Result<(), WatchError>) {
         let mut places = Places::of(path);
         let mut result = self.start(events);
         if result.is_ok() {
@@ -72,7 +68,10 @@ impl Armed {
     }
 
     fn arm(&mut self, places: &Places) -> Result<(), WatchError> {
-        let wanted: BTreeMap<_, _> = places.directories().map(|(p, place)| (p.clone(), place)).collect();
+        let wanted: BTreeMap<_, _> = places
+            .directories()
+            .map(|(p, place)| (p.clone(), place))
+            .collect();
         let stale: Vec<_> = self
             .directories
             .iter()

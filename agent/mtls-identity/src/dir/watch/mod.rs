@@ -183,7 +183,10 @@ impl Watch {
                 return Hint::Stopped;
             }
             let until = limit.map_or(self.next_poll, |limit| limit.min(self.next_poll));
-            match self.signals.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .signals
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(Signal::Event(event)) => {
                     if self.take_in(&event) {
                         return self.hint(Hint::Changed);
@@ -226,8 +229,7 @@ impl Watch {
     fn take_in(&mut self, event: &notify::Event) -> bool {
         let gone = matches!(
             event.kind,
-            EventKind::Remove(_)
-                | EventKind::Modify(ModifyKind::Name(RenameMode::From | RenameMode::Both))
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From | RenameMode::Both))
         );
         if gone && let Some(path) = event.paths.first() {
             self.armed.forget(path);

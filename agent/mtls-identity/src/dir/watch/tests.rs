@@ -47,9 +47,13 @@ fn the_parent_is_not_there_yet() {
     let site = site();
     let parent = site.root.join("run/secrets");
     let mut watch = watch(&Secrets::new(&parent).link());
-    hinted(&mut watch, "first ancestor", || fs::create_dir(site.root.join("run")).unwrap());
+    hinted(&mut watch, "first ancestor", || {
+        fs::create_dir(site.root.join("run")).unwrap()
+    });
     hinted(&mut watch, "parent", || fs::create_dir(&parent).unwrap());
-    hinted(&mut watch, "link", || Secrets::new(&parent).replace(Agent::Current, &[("a", b"b")]));
+    hinted(&mut watch, "link", || {
+        Secrets::new(&parent).replace(Agent::Current, &[("a", b"b")])
+    });
 }
 
 #[test]
@@ -74,7 +78,9 @@ fn both_agents_replace_the_link_again_and_again() {
         let mut secrets = Secrets::new(&site.root);
         let mut watch = watch(&secrets.link());
         for n in 0..5 {
-            hinted(&mut watch, &format!("{agent:?} {n}"), || secrets.replace(agent, &[("a", b"b")]));
+            hinted(&mut watch, &format!("{agent:?} {n}"), || {
+                secrets.replace(agent, &[("a", b"b")])
+            });
         }
     }
 }
@@ -85,9 +91,13 @@ fn a_directory_that_is_still_being_filled() {
     fs::create_dir(site.root.join("contents")).unwrap();
     let link = site.root.join("link");
     let mut watch = watch(&link);
-    hinted(&mut watch, "link to an empty directory", || symlink("contents", &link).unwrap());
+    hinted(&mut watch, "link to an empty directory", || {
+        symlink("contents", &link).unwrap()
+    });
     for name in ["certificates.pem", "private_key.pem"] {
-        hinted(&mut watch, name, || fs::write(site.root.join("contents").join(name), "x").unwrap());
+        hinted(&mut watch, name, || {
+            fs::write(site.root.join("contents").join(name), "x").unwrap()
+        });
     }
 }
 
@@ -99,8 +109,12 @@ fn a_link_that_dangles_and_heals() {
     symlink(&contents, &link).unwrap();
     let mut watch = watch(&link);
     for _ in 0..2 {
-        hinted(&mut watch, "target removed", || fs::remove_dir(&contents).unwrap());
-        hinted(&mut watch, "target there again", || fs::create_dir(&contents).unwrap());
+        hinted(&mut watch, "target removed", || {
+            fs::remove_dir(&contents).unwrap()
+        });
+        hinted(&mut watch, "target there again", || {
+            fs::create_dir(&contents).unwrap()
+        });
         hinted(&mut watch, "file in the new target", || {
             fs::write(contents.join("a"), "x").unwrap();
             fs::remove_file(contents.join("a")).unwrap();
@@ -115,12 +129,22 @@ fn a_parent_that_is_removed_or_renamed_and_comes_back() {
     fs::create_dir(&parent).unwrap();
     let mut watch = watch(&Secrets::new(&parent).link());
     hinted(&mut watch, "parent removed", || fs::remove_dir(&parent).unwrap());
-    hinted(&mut watch, "parent there again", || fs::create_dir(&parent).unwrap());
-    hinted(&mut watch, "parent renamed", || fs::rename(&parent, site.root.join("old")).unwrap());
+    hinted(&mut watch, "parent there again", || {
+        fs::create_dir(&parent).unwrap()
+    });
+    hinted(&mut watch, "parent renamed", || {
+        fs::rename(&parent, site.root.join("old")).unwrap()
+    });
     hinted(&mut watch, "another parent", || fs::create_dir(&parent).unwrap());
-    hinted(&mut watch, "link", || Secrets::new(&parent).replace(Agent::Legacy, &[("a", b"b")]));
+    hinted(&mut watch, "link", || {
+        Secrets::new(&parent).replace(Agent::Legacy, &[("a", b"b")])
+    });
     fs::create_dir(site.root.join("old/workload-spiffe-credentials")).unwrap();
-    assert_eq!(watch.wait(SHORT), Hint::Limit, "the renamed parent no longer counts");
+    assert_eq!(
+        watch.wait(SHORT),
+        Hint::Limit,
+        "the renamed parent no longer counts"
+    );
 }
 
 #[test]
@@ -149,14 +173,19 @@ fn kubernetes_switches_its_data_link() {
     for n in 2..5 {
         hinted(&mut watch, "..data", || switch(n));
     }
-    hinted(&mut watch, "file in the newest data", || fs::write(site.root.join("..4/a"), "x").unwrap());
+    hinted(&mut watch, "file in the newest data", || {
+        fs::write(site.root.join("..4/a"), "x").unwrap()
+    });
 }
 
 #[test]
 fn reading_gives_no_hint() {
     let site = site();
     let mut secrets = Secrets::new(&site.root);
-    secrets.replace(Agent::Legacy, &[("certificates.pem", b"c"), ("private_key.pem", b"k")]);
+    secrets.replace(
+        Agent::Legacy,
+        &[("certificates.pem", b"c"), ("private_key.pem", b"k")],
+    );
     let mut watch = watch(&secrets.link());
     silent(&mut watch, "a read", || {
         fs::read(secrets.link().join("certificates.pem")).unwrap();
@@ -169,7 +198,9 @@ fn reading_gives_no_hint() {
 fn neighbours_of_the_link_give_no_hint() {
     let site = site();
     let mut watch = watch(&site.root.join("link"));
-    silent(&mut watch, "a neighbour", || fs::write(site.root.join("other"), "x").unwrap());
+    silent(&mut watch, "a neighbour", || {
+        fs::write(site.root.join("other"), "x").unwrap()
+    });
 }
 
 #[test]
@@ -216,7 +247,9 @@ fn an_overflow_of_the_queue_is_a_hint() {
     }
     assert_eq!(watch.wait(LONG), Hint::Changed);
     assert_eq!(watch.wait(SHORT), Hint::Limit);
-    hinted(&mut watch, "after overflows", || fs::create_dir(site.root.join("link")).unwrap());
+    hinted(&mut watch, "after overflows", || {
+        fs::create_dir(site.root.join("link")).unwrap()
+    });
 }
 
 #[test]
