@@ -1,21 +1,33 @@
-//! Who a peer is, and whether it may.
+//! Who a peer is, and whether it may. In: a verified leaf, rules. Out: a [`Peer`], and the decision of a [`PeerPolicy`]. Never verifies
+//! a certificate: `tls` does, and it alone makes a [`Peer`].
+
 mod pattern;
+mod policy;
 
 use crate::spiffe_id::SpiffeId;
-use pki_types::CertificateDer;
+use pki_types::{CertificateDer, UnixTime};
 use std::sync::Arc;
 
 pub use pattern::{IdPattern, PatternError};
+pub use policy::{NotAllowed, PeerPolicy, PeerRule};
 
-/// Who may connect. Empty: nobody.
-#[derive(Clone, Debug, Default)]
-pub struct PeerPolicy {}
+/// Which side of the handshake a peer was on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerRole {
+    /// It connected to us.
+    Client,
+    /// We connected to it.
+    Server,
+}
 
-/// A peer whose chain was verified in a handshake.
+/// A peer whose chain was verified in a handshake. There is no other way to make one.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    id: SpiffeId,
-    chain: Arc<[CertificateDer<'static>]>,
+    pub(crate) id: SpiffeId,
+    pub(crate) chain: Arc<[CertificateDer<'static>]>,
+    pub(crate) serial: Arc<str>,
+    pub(crate) not_after: UnixTime,
+    pub(crate) role: PeerRole,
 }
 
 impl Peer {
@@ -23,8 +35,24 @@ impl Peer {
     pub fn id(&self) -> &SpiffeId {
         &self.id
     }
-    /// Its chain, leaf first.
+
+    /// The chain as the peer sent it, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
+    }
+
+    /// The leaf's serial number, lower-case hex.
+    pub fn serial(&self) -> &str {
+        &self.serial
+    }
+
+    /// The earliest `notAfter` in the chain.
+    pub fn not_after(&self) -> UnixTime {
+        self.not_after
+    }
+
+    /// Which side of the handshake it was on.
+    pub fn role(&self) -> PeerRole {
+        self.role
     }
 }
