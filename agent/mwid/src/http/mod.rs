@@ -11,7 +11,7 @@ mod pace;
 pub(crate) mod reply;
 mod serve;
 
-pub(crate) use listener::{Accept, Listener, Stream};
-pub(crate) use metrics::{Metrics, Server};
+pub(crate) use listener::{Listener, Stream};
+pub(crate) use metrics::Metrics;
 pub(crate) use pace::Limits;
 pub(crate) use serve::{Answer, Service, serve};
