@@ -4,13 +4,18 @@
 
 pub mod bundle;
 pub mod candidate;
+mod certificate;
 pub mod check;
+mod der;
 #[cfg(feature = "dir")]
 pub mod dir;
 pub mod peer;
+mod pem;
 pub mod snapshot;
 pub mod spiffe_id;
+mod spki;
 pub mod store;
+mod time;
 pub mod tls;
 
 pub use bundle::{TrustBundle, TrustBundles};

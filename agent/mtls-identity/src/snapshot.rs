@@ -1,5 +1,9 @@
 //! An identity that was proven.
+//!
+//! Made by [`Prover::prove`](crate::Prover::prove) alone, so that whoever holds one need not doubt it. Never prints its key.
+
 use crate::bundle::TrustBundles;
+use crate::pem;
 use crate::spiffe_id::SpiffeId;
 use pki_types::{CertificateDer, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -44,7 +48,7 @@ impl IdentitySnapshot {
     pub fn not_before(&self) -> UnixTime {
         self.not_before
     }
-    /// The earliest `notAfter` in the chain.
+    /// The earliest `notAfter` in the chain, its root included.
     pub fn not_after(&self) -> UnixTime {
         self.not_after
     }
@@ -58,11 +62,18 @@ impl IdentitySnapshot {
     }
     /// The chain in PEM, leaf first.
     pub fn chain_pem(&self) -> String {
-        todo!()
+        let blocks = self.chain.iter().map(|der| pem::encode("CERTIFICATE", der));
+        blocks.fold(String::new(), |all, block| all + &block)
     }
     /// The private key as PKCS#8 PEM.
     pub fn private_key_pem(&self) -> Zeroizing<String> {
-        todo!()
+        pem::encode("PRIVATE KEY", &self.key_pkcs8)
+    }
+
+    /// Whether chain, key and bundles are the same; the generation does not count.
+    pub fn same_identity(&self, other: &Self) -> bool {
+        // Both keys are ours: how long the comparison takes tells nobody anything.
+        self.chain == other.chain && self.key_pkcs8 == other.key_pkcs8 && self.bundles == other.bundles
     }
 }
 

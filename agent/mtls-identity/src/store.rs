@@ -1,18 +1,44 @@
 //! One writer, many readers.
+//!
+//! In: proven identities, from the one writer. Out: the current one, and a wake for each that differs. Never blocks a
+//! reader, never merges, never goes back.
+
 use crate::snapshot::IdentitySnapshot;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// A store without an identity.
+///
+/// ```
+/// # let world = testkit::pki::World::new("example.org");
+/// # let delivered = world.leaf("/ns/shop/sa/payments");
+/// # let candidate = mtls_identity::Candidate {
+/// #     certificates_pem: delivered.chain_pem.into_bytes(),
+/// #     private_key_pem: delivered.key_pem.into_bytes().into(),
+/// #     bundles: mtls_identity::candidate::CandidateBundles::OwnPem(world.root.cert_pem.into_bytes()),
+/// # };
+/// # use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+/// # let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+/// # let now = DefaultTimeProvider.current_time().ok_or("no clock")?;
+/// # let identity = mtls_identity::Prover::new(provider).prove(&candidate, now)?;
+/// let (mut writer, reader) = mtls_identity::store();
+/// assert!(reader.current().is_none());
+///
+/// writer.publish(identity); // from Prover::prove
+/// assert_eq!(reader.generation(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn store() -> (Writer, Reader) {
     let (tx, rx) = watch::channel(None);
-    (Writer { tx }, Reader { rx })
+    (Writer { tx, generation: 0 }, Reader { rx })
 }
 
 /// The only way to change the store. Not `Clone`.
 #[derive(Debug)]
 pub struct Writer {
     tx: watch::Sender<Option<Arc<IdentitySnapshot>>>,
+    /// Of the last published identity.
+    generation: u64,
 }
 
 /// What publishing did.
@@ -25,14 +51,35 @@ pub enum Published {
 }
 
 impl Writer {
-    /// Switches the store to a proven identity, unless it is the same as before.
-    pub fn publish(&mut self, _snapshot: IdentitySnapshot) -> Published {
-        let _ = &self.tx;
-        todo!()
+    /// Counts on from a generation that a process before this one reached, so that what was published on disk and what
+    /// logs say keep growing over a restart. Never counts back.
+    #[must_use]
+    pub fn starting_after(mut self, generation: u64) -> Self {
+        self.generation = self.generation.max(generation);
+        self
+    }
+
+    /// Switches the store to a proven identity, unless it is the same as before: same key, same chain, same bundles.
+    pub fn publish(&mut self, snapshot: IdentitySnapshot) -> Published {
+        if self
+            .tx
+            .borrow()
+            .as_ref()
+            .is_some_and(|current| current.same_identity(&snapshot))
+        {
+            return Published::Unchanged;
+        }
+        self.generation += 1;
+        let published = Arc::new(IdentitySnapshot {
+            generation: self.generation,
+            ..snapshot
+        });
+        self.tx.send_replace(Some(published.clone()));
+        Published::New(published)
     }
 }
 
-/// Sees the store's current identity.
+/// Sees the store's current identity. Clones see the same store; each has its own memory of what it was woken for.
 #[derive(Clone, Debug)]
 pub struct Reader {
     rx: watch::Receiver<Option<Arc<IdentitySnapshot>>>,
@@ -43,12 +90,19 @@ impl Reader {
     pub fn current(&self) -> Option<Arc<IdentitySnapshot>> {
         self.rx.borrow().clone()
     }
+
     /// The current generation, 0 before the first.
     pub fn generation(&self) -> u64 {
         self.rx.borrow().as_ref().map_or(0, |s| s.generation())
     }
-    /// Waits for the next identity. `None` when the writer is gone.
+
+    /// Waits for an identity that this method of this reader has not returned yet, and returns the newest. `None` when
+    /// the writer is gone and there is no more to see.
+    ///
+    /// Nothing is missed: what was published before the first call, also between the reader's making and that call, is
+    /// returned by it. Of two identities published in a row only the newer may be seen. Cancelling the wait loses nothing.
     pub async fn changed(&mut self) -> Option<Arc<IdentitySnapshot>> {
-        todo!()
+        self.rx.changed().await.ok()?;
+        self.rx.borrow_and_update().clone()
     }
 }
