@@ -2,8 +2,16 @@
 
 mod defaults;
 mod error;
+mod key_path;
+mod later;
+mod load;
+mod raw;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod yaml;
 
-pub(crate) use error::ConfigError;
+pub(crate) use error::{ConfigError, Place, Problem, Wrong};
 
 use defaults::Defaults;
 use mtls_identity::{IdPattern, TrustDomain};
@@ -15,20 +23,17 @@ pub(crate) const SYSTEM_FILE: &str = "/etc/mwid/mwid.yaml";
 
 /// Reads and settles a file.
 pub(crate) fn load(path: &Path) -> Result<Settings, ConfigError> {
-    let _ = path;
-    todo!()
+    parse(&load::read(path)?, path)
 }
 
 /// Reads and settles a file of which only the keys that it has win over the embedded platform's settings ([`Settings::dev`]).
 pub(crate) fn load_dev(path: &Path, runtime_dir: &Path) -> Result<Settings, ConfigError> {
-    let _ = (path, runtime_dir);
-    todo!()
+    load::settled(&load::read(path)?, path, Defaults::dev(runtime_dir))
 }
 
 /// Settles a text; `name` stands for it in errors.
 pub(crate) fn parse(text: &str, name: &Path) -> Result<Settings, ConfigError> {
-    let _ = (text, name);
-    todo!()
+    load::settled(text, name, Defaults::system())
 }
 
 /// A whole settled configuration.

@@ -1,0 +1,112 @@
+//! `identity`: where the identity comes from, and which one is expected.
+use super::place::At;
+use super::values::quoted;
+use crate::config::defaults::{
+    DEV_CA_LIFETIME, DEV_CA_PATH, Defaults, GUEST_AGENT_DIRECTORY, GUEST_AGENT_POLL, dev_trust_domain,
+};
+use crate::config::error::Wrong;
+use crate::config::{IdentitySettings, SourceSettings, later, raw};
+use mtls_identity::IdPattern;
+use mtls_identity::spiffe_id::{SpiffeId, TrustDomain};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SHORTEST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(3600);
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
+
+pub(super) fn settle(at: &At, raw: raw::Identity, base: &Defaults) -> IdentitySettings {
+    let source = match raw.source {
+        Some(source) => self::source(&at.key("source"), source).unwrap_or(SourceSettings::None),
+        None => base.source.clone(),
+    };
+    IdentitySettings {
+        source,
+        expect: at.maybe("expect", raw.expect.map(|text| pattern(&text.0))),
+    }
+}
+
+fn source(at: &At, raw: raw::Source) -> Option<SourceSettings> {
+    Some(match raw {
+        raw::Source::Word(word) => match word.as_str() {
+            "auto" => SourceSettings::Auto,
+            "none" => SourceSettings::None,
+            // Each by its bare name: as it is without keys of its own.
+            "guest_agent" => guest_agent(at, raw::GuestAgent::default()),
+            "dev_ca" => dev_ca(at, raw::DevCa::default()),
+            other => {
+                at.refuse(unknown_source(other));
+                return None;
+            }
+        },
+        raw::Source::GuestAgent(raw) => guest_agent(&at.key("guest_agent"), raw),
+        raw::Source::DevCa(raw) => dev_ca(&at.key("dev_ca"), raw),
+    })
+}
+
+fn unknown_source(word: &str) -> Wrong {
+    let wrong = Wrong::new(&quoted(word), "auto, none, guest_agent or dev_ca");
+    match later::serves(&format!("identity.source.{word}")) {
+        Some(what) => wrong.fix(format!("this version does not serve {what} yet")),
+        None => wrong,
+    }
+}
+
+fn guest_agent(at: &At, raw: raw::GuestAgent) -> SourceSettings {
+    SourceSettings::GuestAgent {
+        directory: at.path(raw.directory, "directory", PathBuf::from(GUEST_AGENT_DIRECTORY)),
+        poll: at.time(raw.poll, "poll", SHORTEST_POLL..=LONGEST_POLL, GUEST_AGENT_POLL),
+    }
+}
+
+fn dev_ca(at: &At, raw: raw::DevCa) -> SourceSettings {
+    let trust_domain = at.take(
+        "trust_domain",
+        raw.trust_domain.map(|t| trust_domain(&t.0)),
+        dev_trust_domain(),
+    );
+    let path = raw.path.map(|text| id_path(&text.0, &trust_domain));
+    SourceSettings::DevCa {
+        path: at.take("path", path, DEV_CA_PATH.to_owned()),
+        lifetime: at.time(
+            raw.lifetime,
+            "lifetime",
+            SHORTEST_LIFE..=LONGEST_LIFE,
+            DEV_CA_LIFETIME,
+        ),
+        trust_domain,
+    }
+}
+
+fn trust_domain(text: &str) -> Result<TrustDomain, Wrong> {
+    TrustDomain::parse(text).map_err(|error| {
+        Wrong::new(
+            &quoted(text),
+            "a trust domain's name such as dev.internal (a-z, 0-9, dot, dash, underscore; no scheme)",
+        )
+        .fix(crate::report::Causes(&error).to_string())
+    })
+}
+
+/// The path of a SPIFFE ID, judged as a part of one.
+fn id_path(text: &str, trust_domain: &TrustDomain) -> Result<String, Wrong> {
+    let wrong = || Wrong::new(&quoted(text), "the path of a SPIFFE ID, such as /ns/dev/sa/vm");
+    if !text.starts_with('/') {
+        return Err(wrong().fix("begin it with a slash"));
+    }
+    match SpiffeId::parse(&format!("{}{text}", trust_domain.id())) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(wrong().fix(crate::report::Causes(&error).to_string())),
+    }
+}
+
+fn pattern(text: &str) -> Result<IdPattern, Wrong> {
+    IdPattern::parse(text).map_err(|error| {
+        Wrong::new(
+            &quoted(text),
+            "a pattern of SPIFFE IDs, such as spiffe://example.org/ns/*/sa/** (`*` one segment, `**` the rest)",
+        )
+        .fix(crate::report::Causes(&error).to_string())
+    })
+}

@@ -1,0 +1,79 @@
+//! Settling: the raw mirror in, typed values out, or every problem that there is. Looks at nothing outside the file.
+
+mod api;
+mod identity;
+mod place;
+mod publish;
+mod reaction;
+mod values;
+
+use super::defaults::Defaults;
+use super::error::Wrong;
+use super::key_path::KeyPath;
+use super::raw;
+use super::{LogFormat, LogLevel, LogSettings, Settings};
+use place::At;
+
+/// A problem whose line is not known yet.
+pub(super) type Misplaced = (KeyPath, Wrong);
+
+pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Misplaced>> {
+    let root = At::root();
+    let runtime_dir = root.path(raw.runtime_dir, "runtime_dir", base.runtime_dir.clone());
+    let base = base.in_runtime_dir(&runtime_dir);
+    let silent = base.settings();
+    let settings = Settings {
+        identity: identity::settle(&root.key("identity"), raw.identity.unwrap_or_default(), &base),
+        publish: match raw.publish {
+            Some(entries) => publish::settle(&root.key("publish"), entries, &base),
+            None => silent.publish,
+        },
+        admin: api::admin(
+            &root.key("api").key("admin"),
+            raw.api.unwrap_or_default().admin.unwrap_or_default(),
+            &base,
+        ),
+        log: log(&root.key("log"), raw.log.unwrap_or_default(), silent.log),
+        runtime_dir,
+    };
+    // Not when something was wrong: defaults that stand in for wrong values would clash with each other.
+    if root.is_clean() {
+        publish::keep_apart(&root, &settings);
+    }
+    let problems = root.into_problems();
+    if problems.is_empty() {
+        Ok(settings)
+    } else {
+        Err(problems)
+    }
+}
+
+fn log(at: &At, raw: raw::Log, silent: LogSettings) -> LogSettings {
+    LogSettings {
+        level: at.take(
+            "level",
+            raw.level.map(|t| values::word(&t.0, &LEVELS)),
+            silent.level,
+        ),
+        format: at.take(
+            "format",
+            raw.format.map(|t| values::word(&t.0, &FORMATS)),
+            silent.format,
+        ),
+    }
+}
+
+const LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+const FORMATS: [(&str, LogFormat); 4] = [
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    ("journald", LogFormat::Journald),
+];
