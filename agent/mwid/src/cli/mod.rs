@@ -2,6 +2,7 @@
 //!
 //! Standard output is data, standard error is talk. Exit codes follow sysexits (see [`failure::Exit`]).
 
+mod admin;
 mod args;
 mod check;
 mod completions;
@@ -17,6 +18,7 @@ mod reload;
 mod run;
 mod status;
 mod wait;
+mod words;
 
 pub(crate) use failure::{Exit, Failure};
 
