@@ -1,1 +1,163 @@
-//! source
+//! Sources of identity, and the intake that proves what they deliver.
+//!
+//! In: the section `identity` of the settings. Out: a reader of the store, the source's status, its part of the health board.
+//! Never hands on a candidate: what leaves this room is proven. One file a source; each knows nothing but where to look and how
+//! to report, so a new source is one more file and one more line in [`Origin::start`].
+
+mod auto;
+mod dev_ca;
+mod error;
+mod guest_agent;
+mod intake;
+mod metrics;
+
+pub(crate) use error::SourceError;
+pub(crate) use metrics::Metrics;
+
+use crate::config::{IdentitySettings, SourceSettings};
+use crate::health::Board;
+use crate::health::status::SourceStatus;
+use crate::shutdown::Shutdown;
+use mtls_identity::{Candidate, Clock, Reader, UnixTime};
+use rustls::crypto::CryptoProvider;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What the room needs from the wiring.
+pub(crate) struct Context<'a> {
+    pub(crate) clock: Clock,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) board: &'a Board,
+    pub(crate) metrics: Metrics,
+    /// Directories that hold what was last published, the best first.
+    pub(crate) restore_from: Vec<PathBuf>,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// The identity as the rest of the daemon sees it.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    pub(crate) reader: Reader,
+    pub(crate) status: watch::Receiver<SourceStatus>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Inlet {
+    /// Takes other settings into force, and returns when that is done. The identity goes on being served until the new source
+    /// delivers, unless the new settings forbid it: another `expect`, no source at all, or a development identity that is
+    /// to be no more.
+    pub(crate) async fn replace(&self, settings: IdentitySettings) {
+        let (done, taken) = oneshot::channel();
+        // Only a stopping daemon has no intake any more; then there is nothing to replace.
+        if self.commands.send(Command { settings, done }).await.is_ok() {
+            let _stopped = taken.await;
+        }
+    }
+}
+
+/// New settings for the intake.
+struct Command {
+    settings: IdentitySettings,
+    done: oneshot::Sender<()>,
+}
+
+/// Starts the source and the intake. Must be called within the runtime.
+pub(crate) fn start(settings: &IdentitySettings, context: Context<'_>) -> Inlet {
+    intake::start(settings, context)
+}
+
+/// Reports that wait for the intake. A source that is faster than the intake waits.
+const MOST_REPORTS: usize = 4;
+
+/// What a source says.
+enum Report {
+    /// Something readable.
+    Delivery(Delivery),
+    /// Nothing readable.
+    Trouble(SourceError),
+    /// What `auto` tried, in words.
+    Tried(Vec<String>),
+}
+
+/// A candidate, and where it was found.
+struct Delivery {
+    candidate: Candidate,
+    /// `guest_agent`, `dev_ca`.
+    kind: &'static str,
+    /// A directory, an address.
+    from: String,
+    /// What the source reports beside a readable candidate.
+    warning: Option<SourceError>,
+    seen_at: UnixTime,
+}
+
+/// A running source.
+struct Running {
+    reports: mpsc::Receiver<Report>,
+    stop: Shutdown,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.ask();
+    }
+}
+
+/// What every source is given.
+#[derive(Clone)]
+struct Origin {
+    out: mpsc::Sender<Report>,
+    clock: Clock,
+    /// Stops with this source.
+    stop: Shutdown,
+    /// Waits for this source's tasks.
+    tasks: Shutdown,
+}
+
+impl Origin {
+    /// Starts the source of the settings; `none` has none.
+    fn start(settings: &SourceSettings, clock: &Clock, shutdown: &Shutdown) -> Option<Running> {
+        let (out, reports) = mpsc::channel(MOST_REPORTS);
+        let stop = shutdown.child();
+        let origin = Self {
+            out,
+            clock: clock.clone(),
+            stop: stop.clone(),
+            tasks: shutdown.clone(),
+        };
+        match settings {
+            SourceSettings::None => return None,
+            SourceSettings::Auto => auto::start(auto::directories(), origin),
+            SourceSettings::GuestAgent { directory, poll } => guest_agent::start(directory, *poll, origin),
+            SourceSettings::DevCa {
+                trust_domain,
+                path,
+                lifetime,
+            } => dev_ca::start(trust_domain, path, *lifetime, origin),
+        }
+        Some(Running { reports, stop })
+    }
+
+    fn now(&self) -> UnixTime {
+        now(&self.clock)
+    }
+}
+
+/// The name of a source in status and logs.
+fn kind(settings: &SourceSettings) -> &'static str {
+    match settings {
+        SourceSettings::None => "none",
+        SourceSettings::Auto => auto::KIND,
+        SourceSettings::GuestAgent { .. } => guest_agent::KIND,
+        SourceSettings::DevCa { .. } => dev_ca::KIND,
+    }
+}
+
+/// A clock that cannot say the time proves nothing: at the epoch no certificate is valid yet.
+fn now(clock: &Clock) -> UnixTime {
+    clock
+        .current_time()
+        .unwrap_or_else(|| UnixTime::since_unix_epoch(Duration::ZERO))
+}

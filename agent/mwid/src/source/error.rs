@@ -1,0 +1,37 @@
+//! Why a source has no candidate. In: what went wrong. Out: words with context, and a short name for metrics.
+//! Never holds key bytes.
+use mtls_identity::dir::{ConfigStatus, ReadError};
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error("the guest agent's directory gives no identity")]
+    Read(#[source] ReadError),
+    #[error("the platform reports trouble with the identity in {}, so the next rotation may fail: {status}; see the VM's workload identity configuration", directory.display())]
+    ConfigStatus {
+        directory: PathBuf,
+        status: ConfigStatus,
+    },
+    #[error("no source has an identity yet, all are watched; tried {}", tried.join("; "))]
+    NothingFound { tried: Vec<String> },
+    #[error("the development CA could not issue a certificate")]
+    DevCa(#[source] rcgen::Error),
+    #[error("no thread for the source could be started; the limit of processes may be reached")]
+    Thread(#[source] std::io::Error),
+    #[error("the source {kind} has ended; restart mwid")]
+    Ended { kind: String },
+}
+
+impl SourceError {
+    /// A short name out of a small fixed set.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(e) => e.reason(),
+            Self::ConfigStatus { .. } => "config_status",
+            Self::NothingFound { .. } => "nothing_found",
+            Self::DevCa(_) => "dev_ca",
+            Self::Thread(_) => "thread",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
