@@ -77,6 +77,14 @@ impl Writer {
         self.tx.send_replace(Some(published.clone()));
         Published::New(published)
     }
+
+    /// Takes the identity away, because it may not be used any more: readers see none from now on. The generation counts on
+    /// with the next.
+    ///
+    /// [`Reader::changed`] does not return for this; who looks at [`Reader::current`] in each handshake sees it at once.
+    pub fn clear(&mut self) -> Option<Arc<IdentitySnapshot>> {
+        self.tx.send_replace(None)
+    }
 }
 
 /// Sees the store's current identity. Clones see the same store; each has its own memory of what it was woken for.
@@ -102,7 +110,12 @@ impl Reader {
     /// Nothing is missed: what was published before the first call, also between the reader's making and that call, is
     /// returned by it. Of two identities published in a row only the newer may be seen. Cancelling the wait loses nothing.
     pub async fn changed(&mut self) -> Option<Arc<IdentitySnapshot>> {
-        self.rx.changed().await.ok()?;
-        self.rx.borrow_and_update().clone()
+        loop {
+            self.rx.changed().await.ok()?;
+            // None: the identity was taken away; the next one is what the caller waits for.
+            if let Some(identity) = self.rx.borrow_and_update().clone() {
+                return Some(identity);
+            }
+        }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub(crate) metrics: Metrics,
     /// Directories that hold what was last published, the best first.
     pub(crate) restore_from: Vec<PathBuf>,
+    /// The generation that the process before this one reached, 0 if unknown: generations only grow.
+    pub(crate) starting_after: u64,
     pub(crate) shutdown: Shutdown,
 }
 

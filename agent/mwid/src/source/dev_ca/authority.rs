@@ -2,8 +2,8 @@
 use mtls_identity::candidate::CandidateBundles;
 use mtls_identity::{Candidate, IdentitySnapshot, TrustDomain, UnixTime};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;

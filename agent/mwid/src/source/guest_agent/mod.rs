@@ -80,7 +80,11 @@ impl Task {
     /// The moment in which an agent has removed the link and not yet renamed the new one is no trouble; if it lasts, it is.
     fn trouble(&mut self, error: ReadError) -> Option<Report> {
         let passing = error.is_transient();
-        self.failures = if passing { self.failures.saturating_add(1) } else { 0 };
+        self.failures = if passing {
+            self.failures.saturating_add(1)
+        } else {
+            0
+        };
         let was_good = std::mem::replace(&mut self.delivered, false);
         (!was_good || !passing).then_some(Report::Trouble(SourceError::Read(error)))
     }

@@ -50,7 +50,14 @@ pub(super) fn start(directories: Vec<PathBuf>, origin: Origin) {
             name: format!("{} {}", guest_agent::KIND, directory.display()),
             state: State::Silent,
         });
-        guest_agent::start(&directory, POLL, Origin { out, ..origin.clone() });
+        guest_agent::start(
+            &directory,
+            POLL,
+            Origin {
+                out,
+                ..origin.clone()
+            },
+        );
         reports.push(inlet);
     }
     let task = Task {
@@ -105,9 +112,7 @@ impl Task {
             // Another inlet has an identity; this one's trouble is told in `tried`.
             (_, Some(_)) => {}
             (report, None) if self.ever_good => out.push(report),
-            (_, None) => out.push(Report::Trouble(SourceError::NothingFound {
-                tried: self.tried(),
-            })),
+            (_, None) => out.push(Report::Trouble(SourceError::NothingFound { tried: self.tried() })),
         }
         out
     }
