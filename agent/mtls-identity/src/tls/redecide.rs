@@ -1,0 +1,143 @@
+//! Decides a live connection's peer again. In: the peer, today's trust bundles, policy and time. Out: it still holds, or why it does not.
+//! Never closes anything itself.
+
+use super::refusal::PeerRefusal;
+use super::verifier::verify_peer;
+use crate::bundle::TrustBundles;
+use crate::peer::{NotAllowed, Peer, PeerPolicy};
+use crate::spiffe_id::SpiffeId;
+use pki_types::UnixTime;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+
+/// How to decide live connections again, after the trust bundles or the policy changed.
+///
+/// ```no_run
+/// # fn f(peer: mtls_identity::Peer, reader: mtls_identity::Reader, policy: mtls_identity::PeerPolicy,
+/// #      provider: &rustls::crypto::CryptoProvider, now: mtls_identity::UnixTime) {
+/// use mtls_identity::tls::Redecide;
+///
+/// let redecide = Redecide::new(provider);
+/// if let Some(identity) = reader.current() {
+///     if let Err(no_longer) = redecide.peer(&peer, identity.bundles(), &policy, now) {
+///         // Close the connection and log `no_longer`.
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Redecide {
+    algorithms: WebPkiSupportedAlgorithms,
+    close_expired: bool,
+}
+
+impl Redecide {
+    /// Judges by trust bundles and policy; that the peer's own certificate ends does not count.
+    pub fn new(provider: &CryptoProvider) -> Self {
+        Self {
+            algorithms: provider.signature_verification_algorithms,
+            close_expired: false,
+        }
+    }
+
+    /// Whether the end of the peer's own certificates counts too.
+    ///
+    /// Off by default: a peer with short-lived certificates renews them and keeps its connections, which the handshake has proven.
+    #[must_use]
+    pub fn closing_expired(mut self, close_expired: bool) -> Self {
+        self.close_expired = close_expired;
+        self
+    }
+
+    /// Decides one peer again: its chain against the trust bundle of its trust domain, then its ID by the policy.
+    ///
+    /// # Errors
+    /// When the peer would not be let in today.
+    pub fn peer(
+        &self,
+        peer: &Peer,
+        bundles: &TrustBundles,
+        policy: &PeerPolicy,
+        now: UnixTime,
+    ) -> Result<(), NoLonger> {
+        match self.verify(peer, bundles, now) {
+            Ok(()) => {}
+            Err(PeerRefusal::Expired { not_after, .. }) if self.close_expired => {
+                return Err(NoLonger::Valid {
+                    id: peer.id().clone(),
+                    not_after,
+                });
+            }
+            Err(PeerRefusal::Expired { .. } | PeerRefusal::RootExpired { .. }) if !self.close_expired => {
+                // At the chain's own end all of it is still valid, so what fails now is a root that was taken away.
+                self.verify(peer, bundles, now.min(peer.not_after()))
+                    .map_err(|source| no_longer_trusted(peer, source))?;
+            }
+            Err(PeerRefusal::Expired { not_after, .. }) => {
+                return Err(NoLonger::Valid {
+                    id: peer.id().clone(),
+                    not_after,
+                });
+            }
+            Err(source) => return Err(no_longer_trusted(peer, source)),
+        }
+        Ok(policy.decide(peer.id())?)
+    }
+
+    fn verify(&self, peer: &Peer, bundles: &TrustBundles, at: UnixTime) -> Result<(), PeerRefusal> {
+        let [leaf, intermediates @ ..] = peer.chain() else {
+            return Err(PeerRefusal::NoCertificate);
+        };
+        verify_peer(bundles, leaf, intermediates, peer.role(), &self.algorithms, at)?;
+        Ok(())
+    }
+}
+
+fn no_longer_trusted(peer: &Peer, source: PeerRefusal) -> NoLonger {
+    NoLonger::Trusted {
+        id: peer.id().clone(),
+        source,
+    }
+}
+
+/// Why a live connection should be closed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoLonger {
+    /// Today's trust bundles do not vouch for it.
+    #[error(
+        "peer {id} is no longer trusted; if it should be, put the root of its issuer back into its trust bundle"
+    )]
+    Trusted {
+        /// The peer.
+        id: SpiffeId,
+        /// What the verification says today.
+        #[source]
+        source: PeerRefusal,
+    },
+    /// Today's policy does not allow it.
+    #[error("peer is no longer allowed")]
+    Allowed {
+        /// What the policy says today.
+        #[from]
+        source: NotAllowed,
+    },
+    /// Its certificate ended while the connection was open.
+    #[error("the certificate of peer {id} expired at Unix time {}; it has to connect again with a new one", not_after.as_secs())]
+    Valid {
+        /// The peer.
+        id: SpiffeId,
+        /// When it ended.
+        not_after: UnixTime,
+    },
+}
+
+impl NoLonger {
+    /// A short, bounded name for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Trusted { .. } => "no_longer_trusted",
+            Self::Allowed { .. } => "no_longer_allowed",
+            Self::Valid { .. } => "expired",
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Handshake and authorisation in one step, on any tokio stream. In: a stream. Out: a TLS stream together with its peer, which the policy
+//! allows, or an error that names the step. Never hands out a stream whose peer nobody decided about; never waits without a limit.
+
+mod acceptor;
+mod connector;
+mod error;
+
+pub use acceptor::Acceptor;
+pub use connector::Connector;
+pub use error::ConnectionError;
+
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+/// How long a handshake may take unless the caller says otherwise.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long, and for how many bytes, a refused peer is listened to.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// Closes a refused connection so that the peer gets to read why.
+///
+/// A socket that is closed while bytes from the peer wait in it resets the connection, and the reset can overtake the alert. TLS 1.3 clients
+/// send their request before they know that they are refused, so that this is the usual case.
+async fn close_gently<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let until = Instant::now() + LINGER;
+    let drain = async {
+        stream.shutdown().await?;
+        let mut bin = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut bin).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    // The connection is given up in any case, and the reason is already in the caller's hands: an error here adds nothing.
+    drop(timeout_at(until, drain).await);
+}

@@ -1,0 +1,145 @@
+//! Judges the peer's certificate in the handshake. In: what the peer sent, the store, the time that rustls took from the config's clock. Out:
+//! verified, or a typed refusal. Never pools the roots of two trust domains, never looks at a DNS name, never decides who may.
+
+use super::refusal::PeerRefusal;
+use super::usable::usable_at;
+use crate::bundle::TrustBundles;
+use crate::check::chain::{self, Usage};
+use crate::check::leaf;
+use crate::peer::PeerRole;
+use crate::spiffe_id::SpiffeId;
+use crate::store::Reader;
+use pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+
+/// Verifies peers of one role against the bundles in the store.
+#[derive(Debug)]
+pub(super) struct PeerVerifier {
+    pub(super) reader: Reader,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    pub(super) role: PeerRole,
+}
+
+impl PeerVerifier {
+    fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), PeerRefusal> {
+        // One snapshot for the whole judgement. Without a valid identity of our own nobody is trusted: a client that went on would
+        // talk to a server without showing who it is.
+        let own = usable_at(&self.reader, now).map_err(|source| PeerRefusal::OurIdentity { source })?;
+        verify_peer(
+            own.bundles(),
+            leaf,
+            intermediates,
+            self.role,
+            &self.algorithms,
+            now,
+        )?;
+        Ok(())
+    }
+}
+
+/// The one judgement of a peer's chain: the leaf's only SPIFFE ID picks the trust bundle, and only that bundle's roots count.
+pub(super) fn verify_peer(
+    bundles: &TrustBundles,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    role: PeerRole,
+    algorithms: &WebPkiSupportedAlgorithms,
+    now: UnixTime,
+) -> Result<SpiffeId, PeerRefusal> {
+    let id = leaf::spiffe_id_of_der(end_entity)?;
+    let Some(roots) = bundles.get(id.trust_domain()) else {
+        return Err(PeerRefusal::UnknownTrustDomain { id });
+    };
+    let usage = match role {
+        PeerRole::Client => Usage::Client,
+        PeerRole::Server => Usage::Server,
+    };
+    chain::verify(algorithms, roots, end_entity, intermediates, now, usage)?;
+    Ok(id)
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    // Always empty. The hints would be the roots of all trust domains; rustls wants them borrowed from self, which a bundle that can be
+    // replaced at any moment cannot give, and a workload has one identity, so that there is nothing to choose by them.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.verify(end_entity, intermediates, now)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    // The server name is ignored: an X.509-SVID names a workload by its URI SAN and need not have a DNS name. Whether this workload is the
+    // one we want is decided from the ID after the handshake.
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verify(end_entity, intermediates, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
