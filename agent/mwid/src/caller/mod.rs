@@ -55,6 +55,11 @@ impl Attestor {
         Self { overflow_uid }
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_overflow_uid(overflow_uid: u32) -> Self {
+        Self { overflow_uid }
+    }
+
     /// Who connected this stream.
     pub(crate) fn attest(self, stream: &UnixStream) -> Result<Caller, Denial> {
         let told = stream.peer_cred().map_err(Denial::Unknown)?;

@@ -5,7 +5,8 @@ use crate::http::client::{Answered, Ask, ask};
 use crate::http::listener::unix::{Wanted, bind};
 use crate::telemetry;
 use hyper::Method;
-use mtls_identity::UnixTime;
+use mtls_identity::candidate::{Candidate, CandidateBundles};
+use mtls_identity::{Prover, UnixTime};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,7 +29,8 @@ struct Admin {
     reloads: mpsc::Receiver<ReloadRequest>,
     source: watch::Sender<SourceStatus>,
     _publish: watch::Sender<Vec<PublishStatus>>,
-    _identity: mtls_identity::Writer,
+    identity: mtls_identity::Writer,
+    clock: Arc<Fixed>,
     shutdown: Shutdown,
 }
 
@@ -43,6 +45,7 @@ fn start_admin() -> Admin {
     };
     let local = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let tcp = local.tcp_address().unwrap();
+    let clock = Arc::new(Fixed(1_700_000_010.into()));
     let (identity_writer, identity) = mtls_identity::store();
     let (source, source_rx) = watch::channel(SourceStatus::default());
     let (publish, publish_rx) = watch::channel(Vec::new());
@@ -55,7 +58,7 @@ fn start_admin() -> Admin {
     let inputs = Arc::new(Inputs {
         board: Board::new(),
         started_at,
-        clock: Arc::new(Fixed(1_700_000_010.into())),
+        clock: clock.clone(),
         identity,
         source: Latest::new(source_rx),
         publish: Latest::new(publish_rx),
@@ -78,7 +81,8 @@ fn start_admin() -> Admin {
         reloads,
         source,
         _publish: publish,
-        _identity: identity_writer,
+        identity: identity_writer,
+        clock,
         shutdown,
     }
 }
@@ -110,6 +114,25 @@ impl Admin {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// Puts a proven identity in force and the clock in its time.
+    fn give_identity(&mut self, leaf: &testkit::pki::Leaf, root_pem: &str) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let now = u64::try_from(telemetry::logging::wall_clock()().as_second()).unwrap();
+        let candidate = Candidate {
+            certificates_pem: leaf.chain_pem.clone().into_bytes(),
+            private_key_pem: zeroize::Zeroizing::new(leaf.key_pem.clone().into_bytes()),
+            bundles: CandidateBundles::OwnPem(root_pem.as_bytes().to_vec()),
+        };
+        let now_unix = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let snapshot = Prover::new(provider).prove(&candidate, now_unix).unwrap();
+        self.identity.publish(snapshot);
+        self.set_clock(now);
+    }
+
+    fn set_clock(&self, now: u64) {
+        self.clock.0.store(now, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn part(&self, name: &'static str, condition: Condition) -> Part {
@@ -361,4 +384,169 @@ async fn stopping_removes_the_socket() {
     assert_eq!(admin.get("/healthz").await.0, 200);
     assert!(admin.shutdown.stop(Duration::from_secs(10)).await);
     assert!(!admin.dir.path().join("admin.sock").exists());
+}
+
+#[tokio::test]
+async fn an_identity_that_ran_out_is_not_ready_even_when_its_part_sleeps() {
+    let mut admin = start_admin();
+    let _source = admin.part("source", Condition::Ok);
+    let world = testkit::pki::World::new("a.example");
+    admin.give_identity(&world.leaf("/ns/shop/sa/pay"), &world.root.cert_pem);
+    let last = admin.inputs.identity.current().unwrap().not_after().as_secs();
+    admin.set_clock(last);
+    assert_eq!(admin.get("/readyz").await, (200, "ready\n".to_owned()));
+    admin.set_clock(last + 1);
+    let (code, text) = admin.get("/readyz").await;
+    assert!(
+        code == 503 && text.starts_with("identity: expired at 20"),
+        "{code} {text}"
+    );
+    let status: crate::health::status::Status = serde_json::from_str(&admin.get("/status").await.1).unwrap();
+    assert!(status.identity.unwrap().expired && !status.ready);
+}
+
+#[tokio::test]
+async fn the_identity_is_told_in_words_and_its_key_nowhere() {
+    let mut admin = start_admin();
+    assert_eq!(admin.get("/identity").await, (200, "null\n".to_owned()));
+    let world = testkit::pki::World::new("a.example");
+    let mut spec = testkit::pki::LeafSpec::new("spiffe://a.example/ns/shop/sa/pay");
+    spec.dns = vec!["pay.internal".to_owned()];
+    let leaf = world.leaf_of(&spec);
+    admin.give_identity(&leaf, &world.root.cert_pem);
+    let current = admin.inputs.identity.current().unwrap();
+
+    let (code, text) = admin.get("/identity").await;
+    assert_eq!(code, 200);
+    let detail: identity::IdentityDetail = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (detail.spiffe_id.as_str(), detail.generation),
+        ("spiffe://a.example/ns/shop/sa/pay", 1)
+    );
+    let identity::Described::Readable(told) = &detail.leaf else {
+        panic!("{text}")
+    };
+    assert_eq!(told.subject, "");
+    assert_eq!(told.uris, ["spiffe://a.example/ns/shop/sa/pay"]);
+    assert_eq!(told.dns_names, ["pay.internal"]);
+    assert_eq!(told.serial, current.serial());
+    assert_eq!((told.key.as_str(), told.ca), ("ECDSA P-256", false));
+    assert_eq!(told.usages, ["digitalSignature", "keyAgreement"]);
+    assert_eq!(told.extended_usages, ["serverAuth", "clientAuth"]);
+    let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf.leaf_der);
+    assert_eq!(
+        told.sha256,
+        sha256
+            .as_ref()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect::<String>()
+    );
+    assert_eq!(
+        u64::try_from(told.not_after.as_second()).unwrap(),
+        current.not_after().as_secs()
+    );
+    let identity::Described::Readable(intermediate) = &detail.chain[0] else {
+        panic!("{text}")
+    };
+    assert!(intermediate.ca && intermediate.usages == ["keyCertSign", "cRLSign"]);
+    assert_eq!(detail.bundles[0].trust_domain, "a.example");
+    assert_eq!(detail.bundles[0].roots.len(), 1);
+
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    // The last 32 bytes of a P-256 scalar in PKCS#8 stand before the public key; any window of the DER would do.
+    let secret = &leaf.key_der[36..68];
+    let in_pem: Vec<&str> = leaf
+        .key_pem
+        .lines()
+        .filter(|line| !line.starts_with("--"))
+        .collect();
+    for path in ["/status", "/identity", "/metrics", "/readyz"] {
+        let (_, text) = admin.get(path).await;
+        assert!(
+            !text.contains(&hex(secret)) && !in_pem.iter().any(|line| text.contains(line)),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_told_by_their_hash() {
+    let identity::Described::Unreadable { sha256, trouble } = identity::Described::of(b"junk") else {
+        panic!()
+    };
+    assert_eq!(sha256.len(), 64);
+    assert!(!trouble.is_empty());
+}
+
+#[test]
+fn each_kind_of_key_has_a_name() {
+    let world = testkit::pki::World::new("a.example");
+    for (algorithm, name) in [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, "ECDSA P-256"),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, "ECDSA P-384"),
+        (&rcgen::PKCS_ED25519, "Ed25519"),
+        (&rcgen::PKCS_RSA_SHA256, "RSA 2048"),
+    ] {
+        let mut spec = testkit::pki::LeafSpec::new("spiffe://a.example/x");
+        spec.algorithm = algorithm;
+        let identity::Described::Readable(told) = identity::Described::of(&world.leaf_of(&spec).leaf_der)
+        else {
+            panic!("{name}")
+        };
+        assert_eq!(told.key, name);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_whom_the_kernel_cannot_name_is_told_so() {
+    let admin = start_admin();
+    let path = admin.dir.path().join("other.sock");
+    let wanted = Wanted {
+        path: &path,
+        mode: 0o600,
+        owner: None,
+        group: None,
+    };
+    // Our own number stands for the overflow uid.
+    let attestor = Attestor::with_overflow_uid(nix::unistd::geteuid().as_raw());
+    let door = Arc::new(door::Door::new(Arc::clone(&admin.inputs), attestor));
+    let server = http::Metrics::default().server("other");
+    admin.shutdown.spawn(http::serve(
+        bind(wanted).unwrap(),
+        door,
+        Limits::default(),
+        server,
+        admin.shutdown.token(),
+    ));
+    for path_asked in ["/healthz", "/status"] {
+        let answered = ask(Ask {
+            socket: &path,
+            method: &Method::GET,
+            path: path_asked,
+            accept: "*/*",
+            timeout: Duration::from_secs(100),
+            limit: 1 << 20,
+        })
+        .await
+        .unwrap();
+        assert_eq!(answered.status.as_u16(), 403, "{path_asked}");
+        assert!(
+            answered.body.starts_with(b"denied: your user has no number here"),
+            "{:?}",
+            answered.body
+        );
+    }
+}
+
+/// With the clock paused, tokio parks once for each timer that goes off: a timer a minute would park 1440 times in this day.
+#[tokio::test(start_paused = true)]
+async fn an_idle_server_does_nothing_all_day() {
+    let admin = start_admin();
+    assert_eq!(admin.get("/healthz").await.0, 200);
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let before = metrics.worker_park_count(0);
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    let parks = metrics.worker_park_count(0) - before;
+    assert!(parks <= 20, "woke {parks} times");
 }

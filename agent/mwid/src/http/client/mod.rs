@@ -1,6 +1,9 @@
 //! One small request to a local server.
 //!
 //! In: a Unix socket and a request. Out: the whole answer, bounded in time and size. Never follows anything, never retries.
+#[cfg(test)]
+mod tests;
+
 use super::body::{self, BodyError};
 use http_body_util::Empty;
 use hyper::body::Bytes;
