@@ -1,7 +1,7 @@
 //! Certificates for tests: a root, an intermediate and leaves of one trust domain, odd in any way that a test asks for.
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType, SignatureAlgorithm,
+    BasicConstraints, Certificate, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SignatureAlgorithm,
 };
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
@@ -111,8 +111,18 @@ impl Ca {
 
     /// A self-signed root with its own validity.
     pub fn root_valid(trust_domain: &str, validity: Validity) -> Self {
+        Self::root_with(trust_domain, validity, |_| {})
+    }
+
+    /// A self-signed root, bent by `change`.
+    pub fn root_with(
+        trust_domain: &str,
+        validity: Validity,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
         let key = KeyPair::generate().unwrap();
-        let params = ca_params(trust_domain, "root", validity);
+        let mut params = ca_params(trust_domain, "root", validity);
+        change(&mut params);
         let cert = params.self_signed(&key).unwrap();
         Self {
             trust_domain: trust_domain.to_owned(),
@@ -151,6 +161,23 @@ impl Ca {
     /// A leaf signed by this CA; `chain_pem` is the leaf alone.
     pub fn leaf(&self, spec: &LeafSpec) -> Leaf {
         let key = KeyPair::generate_for(spec.algorithm).unwrap();
+        let cert = self.certify(spec, &key, |_| {});
+        Leaf {
+            chain_pem: cert.pem(),
+            leaf_pem: cert.pem(),
+            leaf_der: cert.der().to_vec(),
+            key_pem: key.serialize_pem(),
+            key_der: key.serialize_der(),
+        }
+    }
+
+    /// A leaf for a key that the caller holds, bent by `change`.
+    pub fn certify(
+        &self,
+        spec: &LeafSpec,
+        key: &impl PublicKeyData,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Certificate {
         let mut p = CertificateParams::default();
         p.distinguished_name = rcgen::DistinguishedName::new(); // empty, as CA Service issues: the SAN becomes critical
         p.subject_alt_names = spec
@@ -170,14 +197,8 @@ impl Ca {
         p.not_before = at(spec.validity.from);
         p.not_after = at(spec.validity.to);
         p.use_authority_key_identifier_extension = true;
-        let cert = p.signed_by(&key, &self.issuer).unwrap();
-        Leaf {
-            chain_pem: cert.pem(),
-            leaf_pem: cert.pem(),
-            leaf_der: cert.der().to_vec(),
-            key_pem: key.serialize_pem(),
-            key_der: key.serialize_der(),
-        }
+        change(&mut p);
+        p.signed_by(key, &self.issuer).unwrap()
     }
 }
 
