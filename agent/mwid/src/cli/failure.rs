@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_with_its_cause_once() {
-        let failure = Failure::new(Exit::Unavailable, "no daemon answers at /x").because(std::fmt::Error);
-        let cause = std::fmt::Error.to_string();
+        let failure = Failure::new(Exit::Unavailable, "no daemon answers at /x").because(fmt::Error);
+        let cause = fmt::Error.to_string();
         assert_eq!(
             crate::report::Causes(&failure).to_string(),
             format!("no daemon answers at /x: {cause}")

@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Google's guest agents write here.
-pub(super) const GUEST_AGENT_DIRECTORY: &str = "/run/secrets/workload-spiffe-credentials";
+pub(crate) const GUEST_AGENT_DIRECTORY: &str = "/run/secrets/workload-spiffe-credentials";
 pub(super) const GUEST_AGENT_POLL: Duration = Duration::from_secs(30);
 pub(super) const DEV_CA_PATH: &str = "/ns/dev/sa/vm";
 pub(super) const DEV_CA_LIFETIME: Duration = Duration::from_secs(3600);

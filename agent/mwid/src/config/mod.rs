@@ -11,7 +11,8 @@ mod settle;
 mod tests;
 mod yaml;
 
-pub(crate) use error::{ConfigError, Place, Problem, Wrong};
+pub(crate) use defaults::GUEST_AGENT_DIRECTORY;
+pub(crate) use error::ConfigError;
 
 use defaults::Defaults;
 use mtls_identity::{IdPattern, TrustDomain};

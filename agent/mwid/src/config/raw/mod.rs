@@ -6,7 +6,7 @@ mod alternatives;
 mod scalar;
 
 pub(super) use alternatives::{Listen, Socket, Source};
-pub(super) use scalar::{Address, ModeText, NameText, PathText, Secret, Text, TimeText};
+pub(super) use scalar::{ModeText, NameText, PathText, Secret, Text, TimeText};
 
 use serde::Deserialize;
 

@@ -9,7 +9,7 @@ mod survey;
 mod words;
 
 use super::error::{Place, Problem, Wrong};
-use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed};
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_yaml::{Deserializer, Error};
 
 pub(super) use locate::place;
@@ -49,10 +49,7 @@ fn at(error: &Error) -> Option<Place> {
 /// What comes after the first document: another one, or text that is no YAML and ended the first.
 fn second_document(second: Deserializer<'_>) -> Problem {
     let (at, error) = match (locate::Here(&[])).deserialize(second) {
-        Err(error) => (
-            self::at(&error),
-            Some(error).filter(|error| !words::is_raised(error)),
-        ),
+        Err(error) => (at(&error), Some(error).filter(|error| !words::is_raised(error))),
         Ok(_) => (None, None),
     };
     match error {

@@ -1,0 +1,120 @@
+//! Addresses and sockets of our own: are they free?
+use super::{Finding, Scene};
+use crate::config::Address;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
+    let admin = &scene.settings.admin;
+    let mut findings: Vec<Finding> = admin
+        .socket
+        .iter()
+        .filter_map(|socket| unix(&socket.path, scene.daemon_runs))
+        .collect();
+    findings.extend(admin.listen.iter().filter_map(|address| match address {
+        Address::Tcp(tcp) => self::tcp(*tcp, scene.daemon_runs),
+        Address::Unix(path) => unix(path, scene.daemon_runs),
+        Address::Systemd(_) => None, // systemd holds it, and only while the unit runs
+    }));
+    findings
+}
+
+fn tcp(address: SocketAddr, daemon_runs: bool) -> Option<Finding> {
+    let error = TcpListener::bind(address).err()?;
+    Some(match error.kind() {
+        ErrorKind::AddrInUse if daemon_runs => Finding::note(
+            "port_in_use",
+            format!("{address} is in use, as it is while the daemon runs"),
+        ),
+        ErrorKind::AddrInUse => {
+            Finding::error("port_in_use", format!("{address} is in use by another program"))
+                .why("mwid could not listen there and would not start")
+                .fix(format!(
+                    "choose another port, or find who has it: ss -ltnp 'sport = :{}'",
+                    address.port()
+                ))
+        }
+        ErrorKind::AddrNotAvailable => Finding::error(
+            "address_not_here",
+            format!("{address} is no address of this machine"),
+        )
+        .why("mwid could not listen there and would not start")
+        .fix("listen on 127.0.0.1 or [::1], or bring the address up first: ip address"),
+        ErrorKind::PermissionDenied => Finding::error(
+            "port_not_permitted",
+            format!("this user may not listen on {address}"),
+        )
+        .why("ports below 1024 need a capability")
+        .fix("choose a port from 1024 on, or: AmbientCapabilities=CAP_NET_BIND_SERVICE"),
+        _ => Finding::error(
+            "port_trouble",
+            format!("mwid could not listen on {address}: {error}"),
+        )
+        .why("it would not start")
+        .fix("choose another address"),
+    })
+}
+
+fn unix(path: &Path, daemon_runs: bool) -> Option<Finding> {
+    let metadata = path.symlink_metadata().ok()?;
+    if !metadata.file_type().is_socket() {
+        return Some(
+            Finding::error(
+                "socket_in_the_way",
+                format!("{} is there and is no socket", path.display()),
+            )
+            .why("mwid replaces only sockets, and would not start")
+            .fix("move it away, or choose another path"),
+        );
+    }
+    // A socket that nobody listens on is left over, and replaced.
+    if daemon_runs || UnixStream::connect(path).is_err() {
+        return None;
+    }
+    Some(
+        Finding::error("socket_in_use", format!("somebody listens on {}, and it is no daemon of this runtime_dir", path.display()))
+            .why("a second daemon with another runtime_dir, or another program; mwid takes no live socket from anybody")
+            .fix(format!("find who has it: ss -lxp src {}", path.display())),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap();
+        let found = tcp(address, false).unwrap();
+        assert_eq!(found.id, "port_in_use");
+        assert!(found.what.contains(&address.to_string()), "{found:?}");
+        assert_eq!(tcp(address, true).unwrap().severity, super::super::Severity::Note);
+        drop(held);
+        assert_eq!(tcp(address, false), None);
+        // TEST-NET-1 (RFC 5737) is nobody's.
+        assert_eq!(
+            tcp("192.0.2.1:0".parse().unwrap(), false).unwrap().id,
+            "address_not_here"
+        );
+    }
+
+    #[test]
+    fn a_live_socket_is_found_and_a_dead_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.sock");
+        assert_eq!(unix(&path, false), None);
+        let held = UnixListener::bind(&path).unwrap();
+        assert_eq!(unix(&path, false).unwrap().id, "socket_in_use");
+        assert_eq!(unix(&path, true), None);
+        drop(held);
+        assert_eq!(unix(&path, false), None, "left over");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(unix(&path, true).unwrap().id, "socket_in_the_way");
+    }
+}

@@ -1,0 +1,102 @@
+//! What the configuration itself says: its mistakes, and what in it is allowed but dangerous.
+use super::{Finding, Scene};
+use crate::config::{Address, ConfigError, SourceSettings};
+use crate::report::Causes;
+
+/// One finding a problem.
+pub(super) fn refused(error: &ConfigError) -> Vec<Finding> {
+    let why = "the daemon would refuse this configuration, at the start and on reload";
+    let ConfigError::Wrong { path, problems, more } = error else {
+        return vec![Finding::error("config", Causes(error).to_string()).why(why)];
+    };
+    let mut findings: Vec<Finding> = problems
+        .iter()
+        .map(|problem| {
+            let place = problem
+                .at
+                .map_or_else(String::new, |at| format!(":{}:{}", at.line, at.column));
+            let key = if problem.key.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", problem.key)
+            };
+            let wrong = &problem.wrong;
+            let fix = match wrong.fix.as_ref() {
+                "" => format!("write {}", wrong.wanted),
+                fix => fix.to_owned(),
+            };
+            let what = format!(
+                "{}{place}: {key}found {}; wanted {}",
+                path.display(),
+                wrong.found,
+                wrong.wanted
+            );
+            Finding::error("config", what).why(why).fix(fix)
+        })
+        .collect();
+    if *more > 0 {
+        findings
+            .push(Finding::error("config", format!("{} has {more} more problems", path.display())).why(why));
+    }
+    findings
+}
+
+pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
+    let settings = scene.settings;
+    let mut findings = Vec::new();
+    if let SourceSettings::DevCa { trust_domain, .. } = &settings.identity.source {
+        findings.push(
+            Finding::warning(
+                "dev_ca",
+                format!(
+                    "the identity comes from the development CA of {}",
+                    trust_domain.as_str()
+                ),
+            )
+            .why("its key is on this machine; nobody else has a reason to trust it")
+            .fix("for anything but development: identity.source: auto"),
+        );
+    }
+    for entry in settings
+        .publish
+        .iter()
+        .filter(|entry| entry.key_mode & 0o004 != 0)
+    {
+        let directory = entry.directory.display();
+        findings.push(
+            Finding::warning(
+                "unsafe_key_mode",
+                format!("everybody may read the private key that is published in {directory}"),
+            )
+            .why("unsafe_key_mode says so; every process on this machine can be this VM")
+            .fix("key_mode: \"0640\" with a group that the readers are in"),
+        );
+    }
+    if settings
+        .admin
+        .socket
+        .as_ref()
+        .is_some_and(|socket| socket.mode & 0o002 != 0)
+    {
+        findings.push(
+            Finding::warning("admin_socket_open", "everybody may connect to the admin socket")
+                .why("its mode says so; who connects can see the status and ask for reloads")
+                .fix("api.admin.mode: \"0660\" with a group of operators"),
+        );
+    }
+    for address in &settings.admin.listen {
+        if let Address::Tcp(tcp) = address
+            && !tcp.ip().to_canonical().is_loopback()
+        {
+            findings.push(
+                Finding::warning(
+                    "unsafe_listen",
+                    format!("health and metrics are served on {tcp} in plaintext"),
+                )
+                .why("unsafe_listen says so; whoever reaches this address reads them")
+                .fix("listen on 127.0.0.1 and put TLS before it"),
+            );
+        }
+    }
+    findings
+}

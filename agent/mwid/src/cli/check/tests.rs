@@ -1,0 +1,196 @@
+//! Whole checks of a source directory, by the time and by what is in it.
+use super::*;
+use crate::config::SourceSettings;
+use std::fs::{Permissions, create_dir, remove_file, set_permissions, write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
+use testkit::pki::{LeafSpec, Validity, World};
+
+const TD: &str = "pool.global.1.workload.id.goog";
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Place {
+    dir: tempfile::TempDir,
+    settings: Settings,
+}
+
+fn now() -> SystemTime {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the kit's certificates are made for now"
+    )]
+    SystemTime::now()
+}
+
+/// A source directory with an identity of `world`, and settings that read it.
+fn place(leaf: &testkit::pki::Leaf, root_pem: &str) -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    create_dir(&source).unwrap();
+    write(source.join("certificates.pem"), &leaf.chain_pem).unwrap();
+    write(source.join("private_key.pem"), &leaf.key_pem).unwrap();
+    write(source.join("ca_certificates.pem"), root_pem).unwrap();
+    set_permissions(source.join("private_key.pem"), Permissions::from_mode(0o600)).unwrap();
+    let mut settings = Settings::in_runtime_dir(&dir.path().join("run"));
+    settings.identity.source = SourceSettings::GuestAgent {
+        directory: source,
+        poll: Duration::from_secs(30),
+    };
+    Place { dir, settings }
+}
+
+fn good() -> Place {
+    let world = World::new(TD);
+    place(&world.leaf("/ns/a/sa/b"), &world.root.cert_pem)
+}
+
+impl Place {
+    fn source(&self) -> std::path::PathBuf {
+        self.dir.path().join("source")
+    }
+
+    fn found(&self, now: SystemTime) -> Vec<Finding> {
+        let looker = Looker {
+            uid: nix::unistd::Uid::from_raw(1),
+            ..Looker::me()
+        };
+        probe(&self.settings, now, &looker)
+    }
+
+    fn ids(&self, now: SystemTime) -> Vec<&'static str> {
+        self.found(now).iter().map(|finding| finding.id).collect()
+    }
+}
+
+#[test]
+fn a_sound_machine_has_no_findings() {
+    assert_eq!(good().found(now()), []);
+    let mut without = good();
+    without.settings.identity.source = SourceSettings::None;
+    std::fs::remove_dir_all(without.source()).unwrap();
+    assert_eq!(without.found(now()), []);
+}
+
+#[test]
+fn a_source_that_is_absent_or_half_filled_is_found() {
+    let place = good();
+    remove_file(place.source().join("private_key.pem")).unwrap();
+    assert_eq!(place.ids(now()), ["source_incomplete"]);
+    write(place.source().join("private_key.pem"), "").unwrap();
+    set_permissions(
+        place.source().join("private_key.pem"),
+        Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    assert_eq!(place.ids(now()), ["source_incomplete"]);
+    std::fs::remove_dir_all(place.source()).unwrap();
+    assert_eq!(place.ids(now()), ["source_absent"]);
+    symlink("gone", place.source()).unwrap();
+    assert_eq!(place.ids(now()), ["source_absent"]);
+}
+
+#[test]
+fn a_chain_to_no_root_is_found() {
+    let world = World::new(TD);
+    // A root of another name, and one of the same name with another key.
+    for other in [World::new("other.example"), World::new(TD)] {
+        let place = place(&world.leaf("/ns/a/sa/b"), &other.root.cert_pem);
+        assert_eq!(place.ids(now()), ["chain_to_no_root"]);
+    }
+}
+
+#[test]
+fn an_identity_unlike_the_expected_is_found() {
+    let mut place = good();
+    for (pattern, found) in [
+        (format!("spiffe://{TD}/ns/*/sa/**"), &[][..]),
+        ("spiffe://other.example/**".to_owned(), &["unexpected_id"][..]),
+    ] {
+        place.settings.identity.expect = Some(mtls_identity::IdPattern::parse(&pattern).unwrap());
+        assert_eq!(place.ids(now()), found, "{pattern}");
+    }
+}
+
+#[test]
+fn a_certificate_close_to_or_past_its_end_is_found() {
+    let world = World::new(TD);
+    let mut spec = LeafSpec::new(&format!("spiffe://{TD}/ns/a/sa/b"));
+    spec.validity = Validity {
+        from: -12 * 3600,
+        to: 12 * 3600,
+    };
+    let place = place(&world.leaf_of(&spec), &world.root.cert_pem);
+    assert_eq!(place.ids(now()), [] as [&str; 0]);
+    assert_eq!(place.ids(now() + 5 * HOUR), [] as [&str; 0], "7 of 24 hours left");
+    assert_eq!(
+        place.ids(now() + 7 * HOUR),
+        ["close_to_expiry"],
+        "5 of 24 hours left"
+    );
+    assert_eq!(place.ids(now() + 13 * HOUR), ["expired"]);
+}
+
+#[test]
+fn a_wrong_clock_is_found() {
+    let place = good();
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
+    let found = place.found(far);
+    assert!(
+        found
+            .iter()
+            .any(|f| f.id == "clock_wrong" && f.what.contains("1970-01-01T01:00:00Z")),
+        "{found:?}"
+    );
+    let ids = place.ids(now() - 2 * HOUR);
+    assert!(
+        ids.contains(&"clock_wrong_or_certificate_of_the_future"),
+        "{ids:?}"
+    );
+    assert!(
+        ids.contains(&"clock_wrong"),
+        "the files were written in the future: {ids:?}"
+    );
+}
+
+#[test]
+fn a_wrong_configuration_is_one_finding_a_problem() {
+    let text = "log: { level: loud }\nruntime_dir: x\n";
+    let error = config::parse(text, Path::new("f.yaml")).unwrap_err();
+    let found = settings::refused(&error);
+    assert_eq!(found.len(), 2);
+    assert!(
+        found[0]
+            .what
+            .starts_with("f.yaml:1:15: log.level: found \"loud\"; wanted one of error,"),
+        "{found:?}"
+    );
+    assert_eq!(found[1].fix, "write it in full, from /");
+}
+
+#[test]
+fn what_is_allowed_but_dangerous_is_found() {
+    let text = "identity: { source: dev_ca }\npublish: [{ unsafe_key_mode: \"0644\" }]\n\
+                api: { admin: { mode: \"0666\", listen: \"0.0.0.0:0\", unsafe_listen: true } }\n";
+    let place = good();
+    let settings = Settings {
+        runtime_dir: place.dir.path().join("run"),
+        ..config::parse(text, Path::new("f.yaml")).unwrap()
+    };
+    let found = settings::probe(&Scene {
+        settings: &settings,
+        now: now(),
+        looker: &Looker::me(),
+        daemon_runs: false,
+    });
+    let ids: Vec<_> = found.iter().map(|f| (f.id, f.severity)).collect();
+    let warning = |id| (id, Severity::Warning);
+    assert_eq!(
+        ids,
+        [
+            warning("dev_ca"),
+            warning("unsafe_key_mode"),
+            warning("admin_socket_open"),
+            warning("unsafe_listen")
+        ]
+    );
+}
