@@ -1,0 +1,225 @@
+//! The task of one published directory: writes the newest generation, tries again after trouble, sweeps old ones.
+//!
+//! In: a wake-up from the store. Out: the directory's files, its status, a trigger for its reactions. Latest wins: a
+//! generation that was overtaken while the disk was slow is never written.
+
+use super::directory::{Directory, Done, Moment};
+use super::error::PublishError;
+use super::ledger::{error_line, timestamp};
+use super::metrics::ByDirectory;
+use super::react::{Reactor, Trigger};
+use super::resolve::Prepared;
+use super::{Shared, react};
+use crate::backoff::Backoff;
+use crate::health::Condition;
+use crate::report::Causes;
+use crate::shutdown::Shutdown;
+use mtls_identity::{IdentitySnapshot, Reader, UnixTime};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// The task's memory.
+struct Task {
+    shared: Arc<Shared>,
+    directory: Arc<Directory>,
+    reader: Reader,
+    shutdown: Shutdown,
+    trigger: watch::Sender<Option<Trigger>>,
+    backoff: Backoff,
+    /// Generation and end of what this task last saw published.
+    published: Option<(u64, UnixTime)>,
+    /// When the generation that is now to be published was first seen.
+    noticed: Option<(u64, Instant)>,
+    retry_at: Option<Instant>,
+    sweep_at: Option<Instant>,
+}
+
+/// Starts the tasks of a directory and of its reactions.
+pub(super) fn start(shared: &Arc<Shared>, prepared: Prepared, shutdown: &Shutdown) {
+    let Prepared { directory, actions } = prepared;
+    let (trigger, triggered) = watch::channel(None);
+    if !actions.is_empty() {
+        let reactor = Reactor::new(shared.clone(), directory.clone(), actions, triggered);
+        shutdown.spawn(react::run(reactor, shutdown.clone()));
+    }
+    let task = Task {
+        shared: shared.clone(),
+        directory,
+        reader: shared.reader.clone(),
+        shutdown: shutdown.clone(),
+        trigger,
+        backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+        published: None,
+        noticed: None,
+        retry_at: None,
+        // What an earlier run left behind is looked at once, also without an identity.
+        sweep_at: Some(Instant::now()),
+    };
+    shutdown.spawn(task.run());
+}
+
+impl Task {
+    async fn run(mut self) {
+        let shutdown = self.shutdown.clone();
+        let mut writer_is_there = true;
+        while !shutdown.is_asked() {
+            self.publish_if_new().await;
+            let (retry_at, sweep_at) = (self.retry_at, self.sweep_at);
+            tokio::select! {
+                () = shutdown.asked() => return,
+                next = self.reader.changed(), if writer_is_there => writer_is_there = next.is_some(),
+                () = at(retry_at) => {}
+                () = at(sweep_at) => self.sweep().await,
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            wall: self.shared.now(),
+            instant: Instant::now(),
+        }
+    }
+
+    async fn publish_if_new(&mut self) {
+        let Some(identity) = self.reader.current() else {
+            return;
+        };
+        let (generation, now) = (identity.generation(), self.now());
+        let is_done = self.retry_at.is_none() && self.published.is_some_and(|(done, _)| done == generation);
+        if is_done || identity.not_after() <= now.wall {
+            self.retry_at = None; // nothing to publish, or only what has expired in the meantime
+            return;
+        }
+        if self.noticed.is_none_or(|(seen, _)| seen != generation) {
+            self.noticed = Some((generation, now.instant));
+            self.backoff.reset();
+        }
+        let (directory, snapshot) = (self.directory.clone(), identity.clone());
+        let path = directory.path().to_owned();
+        let result = tokio::task::spawn_blocking(move || directory.publish(&snapshot, now))
+            .await
+            .unwrap_or_else(|source| Err(PublishError::Worker { path, source }));
+        match result {
+            Ok(done) => self.published(&identity, done),
+            Err(e) => self.failed(&e),
+        }
+    }
+
+    fn published(&mut self, identity: &Arc<IdentitySnapshot>, done: Done) {
+        let generation = identity.generation();
+        let directory = self.directory.path();
+        if let (true, Some((_, noticed))) = (done.switched, self.noticed) {
+            self.shared
+                .metrics
+                .rotation_to_publish
+                .observe(noticed.elapsed().as_secs_f64());
+            tracing::info!(directory = %directory.display(), generation, "published");
+        }
+        let gauge = self.shared.metrics.generation.get_or_create(&self.label());
+        gauge.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.published = Some((generation, identity.not_after()));
+        self.retry_at = None;
+        self.backoff.reset();
+        self.sweep_at = done.sweep_at;
+        let trouble = done.trouble.map(|e| Causes(&e).to_string());
+        let condition = trouble.clone().map_or(Condition::Ok, Condition::Degraded);
+        if let Some(text) = &trouble {
+            tracing::warn!(directory = %directory.display(), "published, but an old generation stays: {text}");
+            self.sweep_at = Some(Instant::now() + self.backoff.next());
+        }
+        let (now, react) = (self.shared.now(), !done.reacted);
+        self.shared.ledger.update(directory, |status| {
+            status.generation = generation;
+            status.published_at = Some(timestamp(done.written));
+            status.trouble = trouble.map(|text| error_line(now, text));
+            for reaction in status.reactions.iter_mut().filter(|_| !react) {
+                reaction.generation = generation;
+            }
+        });
+        self.shared.ledger.publish_is(directory, condition);
+        if react {
+            self.trigger.send_replace(Some(Trigger {
+                generation,
+                spiffe_id: identity.id().as_str().to_owned(),
+            }));
+        }
+    }
+
+    /// The last generation is as it was; says so, and comes back.
+    fn failed(&mut self, error: &PublishError) {
+        let directory = self.directory.path();
+        let (text, now) = (Causes(error).to_string(), self.shared.now());
+        tracing::warn!(directory = %directory.display(), "not published, will try again: {text}");
+        self.shared.metrics.failures.get_or_create(&self.label()).inc();
+        let condition = match self.published {
+            Some((_, not_after)) if not_after > now => Condition::Degraded(text.clone()),
+            Some(_) => Condition::NotReady(format!("what is published has expired, and {text}")),
+            None => Condition::NotReady(text.clone()),
+        };
+        self.shared.ledger.publish_is(directory, condition);
+        self.shared.ledger.update(directory, |status| {
+            status.trouble = Some(error_line(now, text));
+        });
+        let mut wait = self.backoff.next();
+        if let Some((_, not_after)) = self.published {
+            // Readiness falls when the published identity expires, not at the next try after that.
+            let left = not_after.as_secs().saturating_sub(now.as_secs());
+            if left > 0 {
+                wait = wait.min(Duration::from_secs(left));
+            }
+        }
+        self.retry_at = Some(Instant::now() + wait);
+    }
+
+    async fn sweep(&mut self) {
+        let (directory, now) = (self.directory.clone(), self.now());
+        let swept = tokio::task::spawn_blocking(move || directory.sweep(now)).await;
+        match swept {
+            Ok(Ok(next)) => {
+                self.sweep_at = next;
+                if self.published.is_some() && self.retry_at.is_none() {
+                    self.shared
+                        .ledger
+                        .update(self.directory.path(), |s| s.trouble = None);
+                    self.shared
+                        .ledger
+                        .publish_is(self.directory.path(), Condition::Ok);
+                }
+            }
+            // Without a published generation there is nothing that a leftover could harm; publishing reports trouble.
+            Ok(Err(_)) if self.published.is_none() => self.sweep_at = None,
+            Ok(Err(e)) => self.sweep_failed(&Causes(&e).to_string()),
+            Err(e) => self.sweep_failed(&Causes(&e).to_string()),
+        }
+    }
+
+    fn sweep_failed(&mut self, text: &str) {
+        let directory = self.directory.path();
+        tracing::warn!(directory = %directory.display(), "an old generation cannot be removed yet: {text}");
+        let line = error_line(self.shared.now(), text.to_owned());
+        self.shared
+            .ledger
+            .update(directory, |status| status.trouble = Some(line));
+        self.shared
+            .ledger
+            .publish_is(directory, Condition::Degraded(text.to_owned()));
+        self.sweep_at = Some(Instant::now() + self.backoff.next());
+    }
+
+    fn label(&self) -> ByDirectory {
+        ByDirectory {
+            directory: self.directory.path().display().to_string(),
+        }
+    }
+}
+
+/// Returns at that time; never, for none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
