@@ -2,6 +2,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A secrets directory with the public link `workload-spiffe-credentials`.
 #[derive(Debug)]
@@ -9,6 +10,8 @@ pub struct Secrets {
     /// The parent directory (`/run/secrets` on a VM).
     pub parent: PathBuf,
     count: u32,
+    /// When [`replace`](Self::replace) last was about to switch the link.
+    pub switched: Option<Instant>,
 }
 
 /// Which agent's procedure.
@@ -26,6 +29,7 @@ impl Secrets {
         Self {
             parent: parent.to_owned(),
             count: 0,
+            switched: None,
         }
     }
 
@@ -50,6 +54,7 @@ impl Secrets {
             .parent
             .join(format!("workload-spiffe-symlink-{}", self.count));
         symlink(&dir, &temporary).unwrap();
+        self.switched = Some(Instant::now());
         if agent == Agent::Current {
             let _ = fs::remove_file(&public);
         }

@@ -12,8 +12,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityUnusable {
-    /// Nothing was proven yet.
-    #[error("there is no identity yet, so no handshake is possible; look at why the source delivers none")]
+    /// Nothing was proven yet, or what was is over and was taken away.
+    #[error(
+        "there is no identity, or it was taken away, so no handshake is possible; look at why the source delivers none"
+    )]
     Missing,
     /// The last one is past its `not_after`.
     #[error(
