@@ -144,13 +144,10 @@ pub(crate) async fn run(rotations: usize) -> Report {
             Agent::Legacy
         };
         let (leaf, switched) = platform.rotate(agent);
-        match tokio::time::timeout(STUCK, shared.first_seen(&leaf)).await {
-            Ok(at) => latencies.push(at - switched),
-            Err(_) => panic!(
-                "rotation {rotation} was not seen: {:?}",
-                follower.status().borrow().trouble()
-            ),
-        }
+        let seen = tokio::time::timeout(STUCK, shared.first_seen(&leaf)).await;
+        let trouble = || format!("{:?}", follower.status().borrow().trouble());
+        assert!(seen.is_ok(), "rotation {rotation} was not seen: {}", trouble());
+        latencies.push(seen.unwrap() - switched);
     }
     let took = started.elapsed();
     shared.stop.store(true, Ordering::Relaxed);

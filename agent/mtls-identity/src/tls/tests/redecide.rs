@@ -3,7 +3,7 @@
 use super::{HERE, MovedClock, Side, bundles, handshake, provider};
 use crate::peer::{Peer, PeerPolicy};
 use crate::spiffe_id::{SpiffeId, TrustDomain};
-use crate::tls::Redecide;
+use crate::tls::{NoLonger, Redecide};
 use testkit::pki::{LeafSpec, Validity, World};
 
 fn policy() -> PeerPolicy {
@@ -56,7 +56,7 @@ fn a_peer_is_decided_by_todays_bundles_policy_and_time() {
             ));
             let redecide = Redecide::new(&provider()).closing_expired(*close_expired);
             let result = redecide.peer(&peer, bundles, policy, now);
-            let got = result.as_ref().map_or_else(|no| no.reason(), |()| "holds");
+            let got = result.as_ref().map_or_else(NoLonger::reason, |()| "holds");
             assert_eq!(got, *wanted, "row {row}, {:?}: {result:?}", peer.role());
         }
     }

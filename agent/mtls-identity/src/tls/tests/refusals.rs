@@ -29,20 +29,17 @@ fn leaf(world: &World, change: impl FnOnce(&mut LeafSpec)) -> Leaf {
     world.leaf_of(&spec)
 }
 
-/// Certificates that no side may accept. `there` is a domain that is trusted, for its own names.
-fn faults(here: &World, there: &World) -> Vec<Fault> {
+/// Chains that do not reach a root of the trust domain in their name. `there` is a domain that is trusted, for its own names.
+fn untrusted(here: &World, there: &World) -> Vec<Fault> {
     let impostor = World::new(HERE);
     let stranger = World::new("stranger.test");
-    let unnamed = |spec: &mut LeafSpec| spec.uris.clear();
-    let mut without_intermediate = leaf(here, |_| {});
-    without_intermediate
-        .chain_pem
-        .clone_from(&without_intermediate.leaf_pem);
-    let mut wrong_intermediate = leaf(here, |_| {});
-    wrong_intermediate.chain_pem = format!(
-        "{}{}",
-        wrong_intermediate.leaf_pem, stranger.intermediate.cert_pem
-    );
+    let named = |id: &str| leaf(here, |spec| spec.uris = vec![id.to_owned()]);
+    let with_chain = |others: &str| {
+        let mut leaf = leaf(here, |_| {});
+        leaf.chain_pem = format!("{}{others}", leaf.leaf_pem);
+        leaf
+    };
+    let unknown = |name, leaf| fault(name, leaf, "unknown_issuer", "UnknownCA");
     vec![
         fault(
             "root of the same name, other key",
@@ -50,93 +47,63 @@ fn faults(here: &World, there: &World) -> Vec<Fault> {
             "bad_signature",
             "DecryptError",
         ),
-        fault(
-            "root of another trusted domain",
-            leaf(there, |_| {}),
-            "unknown_issuer",
-            "UnknownCA",
-        ),
-        fault(
-            "root of a domain nobody knows",
-            leaf(&stranger, |_| {}),
-            "unknown_issuer",
-            "UnknownCA",
-        ),
-        fault(
+        unknown("root of another trusted domain", leaf(there, |_| {})),
+        unknown("root of a domain nobody knows", leaf(&stranger, |_| {})),
+        unknown(
             "our root, but a name of another trusted domain",
-            leaf(here, |spec| spec.uris = vec!["spiffe://there.test/peer".into()]),
-            "unknown_issuer",
-            "UnknownCA",
+            named("spiffe://there.test/peer"),
+        ),
+        unknown("intermediate not sent", with_chain("")),
+        unknown(
+            "intermediate of others",
+            with_chain(&stranger.intermediate.cert_pem),
         ),
         fault(
             "our root, but a name of a domain without a bundle",
-            leaf(here, |spec| {
-                spec.uris = vec!["spiffe://stranger.test/peer".into()]
-            }),
+            named("spiffe://stranger.test/peer"),
             "unknown_trust_domain",
             "CertificateUnknown",
         ),
-        fault(
-            "intermediate not sent",
-            without_intermediate,
-            "unknown_issuer",
-            "UnknownCA",
-        ),
-        fault(
-            "intermediate of others",
-            wrong_intermediate,
-            "unknown_issuer",
-            "UnknownCA",
-        ),
-        fault(
+    ]
+}
+
+/// Leaves of the right root that are no X.509-SVID of a workload.
+fn not_svids(here: &World) -> Vec<Fault> {
+    let named = |ids: &[&str]| {
+        leaf(here, |spec| {
+            spec.uris = ids.iter().map(|&id| id.to_owned()).collect();
+        })
+    };
+    let dns_only = leaf(here, |spec| {
+        spec.uris.clear();
+        spec.dns = vec!["peer.here.test".to_owned()];
+    });
+    let ca = leaf(here, |spec| {
+        spec.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    });
+    let no_svid = |name, leaf| fault(name, leaf, "not_an_svid", "CertificateUnknown");
+    vec![
+        no_svid(
             "two URI SANs",
-            leaf(here, |spec| spec.uris.push("spiffe://here.test/other".into())),
-            "not_an_svid",
-            "CertificateUnknown",
+            named(&["spiffe://here.test/peer", "spiffe://here.test/other"]),
         ),
-        fault(
-            "DNS name only",
-            leaf(here, |spec| {
-                unnamed(spec);
-                spec.dns = vec!["peer.here.test".into()];
-            }),
-            "not_an_svid",
-            "CertificateUnknown",
-        ),
-        fault(
-            "a URI that is no SPIFFE ID",
-            leaf(here, |spec| spec.uris = vec!["https://here.test/peer".into()]),
-            "not_an_svid",
-            "CertificateUnknown",
-        ),
-        fault(
+        no_svid("DNS name only", dns_only),
+        no_svid("a URI that is no SPIFFE ID", named(&["https://here.test/peer"])),
+        no_svid(
             "a trust domain's own ID, without a path",
-            leaf(here, |spec| spec.uris = vec!["spiffe://here.test".into()]),
-            "not_an_svid",
-            "CertificateUnknown",
+            named(&["spiffe://here.test"]),
         ),
-        fault(
-            "a CA as leaf",
-            leaf(here, |spec| {
-                spec.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
-            }),
-            "not_an_svid",
-            "CertificateUnknown",
-        ),
-        fault(
-            "expired",
-            leaf(here, |spec| {
-                spec.validity = Validity {
-                    from: -7200,
-                    to: -3600,
-                }
-            }),
-            "expired",
-            "CertificateExpired",
-        ),
+        no_svid("a CA as leaf", ca),
+    ]
+}
+
+fn not_now(here: &World) -> Vec<Fault> {
+    let valid = |from, to| leaf(here, |spec| spec.validity = Validity { from, to });
+    vec![
+        fault("expired", valid(-7200, -3600), "expired", "CertificateExpired"),
         fault(
             "not yet valid",
-            leaf(here, |spec| spec.validity = Validity { from: 3600, to: 7200 }),
+            valid(3600, 7200),
             "not_yet_valid",
             "CertificateExpired",
         ),
@@ -168,12 +135,16 @@ fn every_fault_is_refused_by_both_sides_with_its_reason_and_alert() {
     // Without a fault these strangers pass, so that each refusal below is the fault's.
     at_our_server(&ours, &leaf(&here, |_| {}), BOTH).works();
     at_our_client(&ours, &leaf(&here, |_| {}), BOTH).works();
+    let faults = untrusted(&here, &there)
+        .into_iter()
+        .chain(not_svids(&here))
+        .chain(not_now(&here));
     for Fault {
         name,
         leaf,
         reason,
         alert,
-    } in faults(&here, &there)
+    } in faults
     {
         for versions in [BOTH, TLS12] {
             let refused = at_our_server(&ours, &leaf, versions);
