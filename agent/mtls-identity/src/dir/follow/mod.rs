@@ -191,8 +191,9 @@ impl Task {
         match self.options.prover.prove(&candidate, self.now()) {
             Ok(snapshot) => {
                 self.failures = 0;
-                self.writer.publish(snapshot);
+                // First, so that whom the new identity wakes does not find the old trouble.
                 self.status.send_if_modified(FollowStatus::clear_trouble);
+                self.writer.publish(snapshot);
             }
             Err(refusal) => {
                 match refusal.retry_at() {
