@@ -56,11 +56,11 @@ impl Secrets {
         symlink(&dir, &temporary).unwrap();
         self.switched = Some(Instant::now());
         if agent == Agent::Current {
-            let _ = fs::remove_file(&public);
+            fs::remove_file(&public).ok();
         }
         fs::rename(&temporary, &public).unwrap();
         if let Some(old) = old {
-            let _ = fs::remove_dir_all(old);
+            fs::remove_dir_all(old).ok();
         }
     }
 }

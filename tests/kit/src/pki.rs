@@ -190,7 +190,7 @@ impl Ca {
                     .map(|d| SanType::DnsName(d.as_str().try_into().unwrap())),
             )
             .collect();
-        p.is_ca = spec.is_ca.clone();
+        p.is_ca = spec.is_ca;
         p.key_usages = spec.key_usages.clone();
         p.extended_key_usages = spec.ekus.clone();
         p.custom_extensions = spec.extensions.clone();

@@ -162,7 +162,7 @@ async fn the_parent_is_not_there_yet() {
     let files = site.new_files();
     followed
         .brings(1, "first identity", || {
-            secrets.replace(Agent::Current, &as_written(&files))
+            secrets.replace(Agent::Current, &as_written(&files));
         })
         .await;
 }
@@ -180,13 +180,13 @@ async fn the_link_points_at_a_half_filled_directory() {
     let mut followed = followed(&link, NEVER);
     followed
         .troubles("only a status", "file_missing", || {
-            symlink(&contents, &link).unwrap()
+            symlink(&contents, &link).unwrap();
         })
         .await;
     let files = site.new_files();
     followed
         .troubles("certificates only", "file_missing", || {
-            write(&contents, &files[..1].to_vec())
+            write(&contents, &files[..1].to_vec());
         })
         .await;
     followed.brings(1, "filled", || write(&contents, &files)).await;
@@ -211,7 +211,7 @@ async fn swaps(agent: Agent) {
         let files = site.new_files();
         followed
             .brings(generation, &format!("{agent:?}"), || {
-                secrets.replace(agent, &as_written(&files))
+                secrets.replace(agent, &as_written(&files));
             })
             .await;
     }
@@ -253,13 +253,13 @@ async fn a_dangling_link_keeps_the_identity_and_heals() {
     let target = fs::read_link(secrets.link()).unwrap();
     followed
         .troubles("deleted", "dangling_link", || {
-            fs::remove_dir_all(&target).unwrap()
+            fs::remove_dir_all(&target).unwrap();
         })
         .await;
     let files = site.new_files();
     followed
         .brings(2, "healed", || {
-            secrets.replace(Agent::Current, &as_written(&files))
+            secrets.replace(Agent::Current, &as_written(&files));
         })
         .await;
     assert!(followed.status.borrow().trouble().is_none());
@@ -299,7 +299,7 @@ async fn empty_missing_and_mixed_files_keep_the_identity() {
     ] {
         followed
             .troubles(what, reason, || {
-                secrets.replace(Agent::Current, &as_written(&files))
+                secrets.replace(Agent::Current, &as_written(&files));
             })
             .await;
     }
@@ -321,7 +321,7 @@ async fn unchanged_bytes_under_a_new_name_are_no_new_generation() {
     let files = site.new_files();
     followed
         .brings(2, "other bytes", || {
-            secrets.replace(Agent::Current, &as_written(&files))
+            secrets.replace(Agent::Current, &as_written(&files));
         })
         .await;
 }
@@ -334,7 +334,7 @@ async fn files_rewritten_in_place_are_used_when_they_fit() {
     let files = site.new_files();
     followed
         .troubles("half of a new pair", "key_mismatch", || {
-            write(&site.root, &files[..1].to_vec())
+            write(&site.root, &files[..1].to_vec());
         })
         .await;
     followed

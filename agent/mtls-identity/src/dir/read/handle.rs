@@ -27,7 +27,6 @@ struct Stamp {
 impl Stamp {
     #[expect(
         clippy::unnecessary_cast,
-        clippy::cast_sign_loss,
         reason = "the fields' types differ between systems; only equality counts"
     )]
     fn of(stat: &Stat) -> Self {

@@ -22,7 +22,7 @@ fn directory(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 fn fault(files: &[(&str, &[u8])]) -> ReadError {
-    read(directory(files).path()).err().expect("a fault")
+    read(directory(files).path()).expect_err("a fault")
 }
 
 fn without<'a>(name: &str) -> Vec<(&'a str, &'a [u8])> {

@@ -48,11 +48,11 @@ fn the_parent_is_not_there_yet() {
     let parent = site.root.join("run/secrets");
     let mut watch = watch(&Secrets::new(&parent).link());
     hinted(&mut watch, "first ancestor", || {
-        fs::create_dir(site.root.join("run")).unwrap()
+        fs::create_dir(site.root.join("run")).unwrap();
     });
     hinted(&mut watch, "parent", || fs::create_dir(&parent).unwrap());
     hinted(&mut watch, "link", || {
-        Secrets::new(&parent).replace(Agent::Current, &[("a", b"b")])
+        Secrets::new(&parent).replace(Agent::Current, &[("a", b"b")]);
     });
 }
 
@@ -79,7 +79,7 @@ fn both_agents_replace_the_link_again_and_again() {
         let mut watch = watch(&secrets.link());
         for n in 0..5 {
             hinted(&mut watch, &format!("{agent:?} {n}"), || {
-                secrets.replace(agent, &[("a", b"b")])
+                secrets.replace(agent, &[("a", b"b")]);
             });
         }
     }
@@ -92,11 +92,11 @@ fn a_directory_that_is_still_being_filled() {
     let link = site.root.join("link");
     let mut watch = watch(&link);
     hinted(&mut watch, "link to an empty directory", || {
-        symlink("contents", &link).unwrap()
+        symlink("contents", &link).unwrap();
     });
     for name in ["certificates.pem", "private_key.pem"] {
         hinted(&mut watch, name, || {
-            fs::write(site.root.join("contents").join(name), "x").unwrap()
+            fs::write(site.root.join("contents").join(name), "x").unwrap();
         });
     }
 }
@@ -110,10 +110,10 @@ fn a_link_that_dangles_and_heals() {
     let mut watch = watch(&link);
     for _ in 0..2 {
         hinted(&mut watch, "target removed", || {
-            fs::remove_dir(&contents).unwrap()
+            fs::remove_dir(&contents).unwrap();
         });
         hinted(&mut watch, "target there again", || {
-            fs::create_dir(&contents).unwrap()
+            fs::create_dir(&contents).unwrap();
         });
         hinted(&mut watch, "file in the new target", || {
             fs::write(contents.join("a"), "x").unwrap();
@@ -130,14 +130,14 @@ fn a_parent_that_is_removed_or_renamed_and_comes_back() {
     let mut watch = watch(&Secrets::new(&parent).link());
     hinted(&mut watch, "parent removed", || fs::remove_dir(&parent).unwrap());
     hinted(&mut watch, "parent there again", || {
-        fs::create_dir(&parent).unwrap()
+        fs::create_dir(&parent).unwrap();
     });
     hinted(&mut watch, "parent renamed", || {
-        fs::rename(&parent, site.root.join("old")).unwrap()
+        fs::rename(&parent, site.root.join("old")).unwrap();
     });
     hinted(&mut watch, "another parent", || fs::create_dir(&parent).unwrap());
     hinted(&mut watch, "link", || {
-        Secrets::new(&parent).replace(Agent::Legacy, &[("a", b"b")])
+        Secrets::new(&parent).replace(Agent::Legacy, &[("a", b"b")]);
     });
     fs::create_dir(site.root.join("old/workload-spiffe-credentials")).unwrap();
     assert_eq!(
@@ -174,7 +174,7 @@ fn kubernetes_switches_its_data_link() {
         hinted(&mut watch, "..data", || switch(n));
     }
     hinted(&mut watch, "file in the newest data", || {
-        fs::write(site.root.join("..4/a"), "x").unwrap()
+        fs::write(site.root.join("..4/a"), "x").unwrap();
     });
 }
 
@@ -199,7 +199,7 @@ fn neighbours_of_the_link_give_no_hint() {
     let site = site();
     let mut watch = watch(&site.root.join("link"));
     silent(&mut watch, "a neighbour", || {
-        fs::write(site.root.join("other"), "x").unwrap()
+        fs::write(site.root.join("other"), "x").unwrap();
     });
 }
 
@@ -248,7 +248,7 @@ fn an_overflow_of_the_queue_is_a_hint() {
     assert_eq!(watch.wait(LONG), Hint::Changed);
     assert_eq!(watch.wait(SHORT), Hint::Limit);
     hinted(&mut watch, "after overflows", || {
-        fs::create_dir(site.root.join("link")).unwrap()
+        fs::create_dir(site.root.join("link")).unwrap();
     });
 }
 
