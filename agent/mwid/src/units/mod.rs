@@ -4,3 +4,5 @@
 //! notifications and sockets are simply absent. Never keeps a bus connection that nobody uses.
 
 pub(crate) mod control;
+pub(crate) mod listen;
+pub(crate) mod notify;

@@ -3,6 +3,12 @@
 //! In: a unit's name. Out: the checked result, or which of the usual reasons it was. Never starts, stops or restarts
 //! anything, never asks a person for a password.
 
+mod bus;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use bus::SystemBus;
+
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 

@@ -1,0 +1,54 @@
+//! In a process of its own, to which a shell passes two sockets as systemd does.
+
+use super::*;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+const HELPER: &str = "units::listen::tests::helper";
+
+#[test]
+fn sockets_are_taken_once_and_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = [dir.path().join("a"), dir.path().join("b")];
+    let sockets = paths.each_ref().map(|path| {
+        let socket = UnixListener::bind(path).unwrap();
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap(); // inherited
+        socket
+    });
+    let [a, b] = sockets.each_ref().map(|socket| socket.as_raw_fd());
+    // The shell keeps its number over exec, so LISTEN_PID can name it; descriptors 3 and 4 are systemd's first ones.
+    let script = format!("exec 3<&{a} 4<&{b}; export LISTEN_PID=$$; exec \"$0\" {HELPER} --exact");
+    let run = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .arg(std::env::current_exe().unwrap())
+        .env("LISTEN_FDS", "2")
+        .env("LISTEN_FDNAMES", "workload:admin")
+        .env("MWID_TEST_CONNECT", &paths[1])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// In the first process nothing was passed.
+#[test]
+fn helper() {
+    let mut passed = take().unwrap();
+    let Some(path) = std::env::var_os("MWID_TEST_CONNECT") else {
+        assert_eq!(passed.names().count(), 0);
+        return;
+    };
+    let mut admin = passed.by_name("admin");
+    assert_eq!(admin.len(), 1);
+    assert!(passed.by_name("admin").is_empty(), "given out twice");
+    assert_eq!(passed.names().collect::<Vec<_>>(), ["workload"]);
+    assert!(take().unwrap().by_name("workload").is_empty(), "taken twice");
+    let listener = UnixListener::from(admin.remove(0));
+    let flags = rustix::io::fcntl_getfd(&listener).unwrap();
+    assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    let client = UnixStream::connect(path).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    drop(client);
+    assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+}
