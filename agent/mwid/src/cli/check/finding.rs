@@ -101,7 +101,12 @@ pub(super) fn words(findings: &[Finding], colour: bool) -> String {
     }
     let errors = count(findings, Severity::Error);
     let warnings = count(findings, Severity::Warning);
-    text + &format!("{errors} errors, {warnings} warnings\n")
+    text + &format!("{}, {}\n", counted(errors, "error"), counted(warnings, "warning"))
+}
+
+pub(super) fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// A path may hold anything; a terminal gets no control characters from us.
@@ -125,7 +130,7 @@ mod tests {
         ];
         assert_eq!(
             words(&findings, false),
-            "error: x is\u{fffd}[2J wrong\n  why: because\n  fix: do y\nnote: z\n1 errors, 0 warnings\n"
+            "error: x is\u{fffd}[2J wrong\n  why: because\n  fix: do y\nnote: z\n1 error, 0 warnings\n"
         );
         assert!(words(&findings, true).starts_with("\x1b[1;31merror\x1b[0m: "));
         let value: serde_json::Value = serde_json::from_str(&json(&findings)).unwrap();

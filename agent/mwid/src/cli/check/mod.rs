@@ -18,7 +18,7 @@ mod source;
 
 use super::{Exit, Failure, args, output};
 use crate::config::{self, Settings};
-use finding::{Finding, Severity, json, words};
+use finding::{Finding, Severity, counted, json, words};
 use looker::Looker;
 use std::path::Path;
 use std::time::SystemTime;
@@ -47,10 +47,9 @@ pub(super) fn run(args: &args::CheckArgs) -> Result<(), Failure> {
     output::data(&text)?;
     match findings.iter().filter(|f| f.severity == Severity::Error).count() {
         0 => Ok(()),
-        1 => Err(Failure::new(Exit::Findings, "1 error was found")),
         errors => Err(Failure::new(
             Exit::Findings,
-            format!("{errors} errors were found"),
+            format!("check found {}", counted(errors, "error")),
         )),
     }
 }

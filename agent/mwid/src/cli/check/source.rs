@@ -57,7 +57,7 @@ fn unreadable(error: &ReadError) -> Finding {
         ReadError::PermissionDenied { path, .. } => Finding::error("source_unreadable", what)
             .why("the daemon runs without root and reads the identity as its own user")
             .fix(format!(
-                "let a group of this user read it: chgrp mwid {0} && chmod g+rX {0}, or keep the source's own group rule",
+                "let the daemon's user read it through a group: chgrp mwid {0} && chmod g+rX {0}",
                 path.display()
             )),
         ReadError::DirectoryMissing { .. } | ReadError::DanglingLink { .. } => {
@@ -66,7 +66,9 @@ fn unreadable(error: &ReadError) -> Finding {
         ReadError::NotIssued { .. } => Finding::error("source_not_issued", what)
             .why(no_identity)
             .fix("correct the workload certificate configuration of this VM or its pool"),
-        _ => Finding::error("source_incomplete", what).why(no_identity).fix(agent),
+        _ => Finding::error("source_incomplete", what)
+            .why(no_identity)
+            .fix(agent),
     }
 }
 

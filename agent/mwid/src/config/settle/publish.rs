@@ -5,7 +5,8 @@ use crate::config::defaults::{Defaults, store_password};
 use crate::config::error::Wrong;
 use crate::config::raw;
 use crate::config::{FileSet, PublishSettings, Settings, SourceSettings, StorePassword};
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 const FILE_SETS: [(&str, FileSet); 6] = [
     ("gce", FileSet::Gce),
@@ -172,7 +173,7 @@ pub(super) fn keep_apart(root: &At, settings: &Settings) {
     }
 }
 
-fn in_the_way<'s>(settings: &'s Settings, directory: &Path) -> Option<(String, &'s std::path::PathBuf)> {
+fn in_the_way<'s>(settings: &'s Settings, directory: &Path) -> Option<(String, &'s PathBuf)> {
     if settings.runtime_dir.starts_with(directory) {
         return Some(("runtime_dir".to_owned(), &settings.runtime_dir));
     }
@@ -187,6 +188,16 @@ fn in_the_way<'s>(settings: &'s Settings, directory: &Path) -> Option<(String, &
     (socket.path.starts_with(directory)).then(|| ("the admin socket".to_owned(), &socket.path))
 }
 
+/// Whether one is in the other, or in the hidden sibling (`.identity` beside `identity`) that keeps the other's generations.
 fn nested(one: &Path, other: &Path) -> bool {
-    one.starts_with(other) || other.starts_with(one)
+    one.starts_with(other)
+        || other.starts_with(one)
+        || one.starts_with(hidden_sibling(other))
+        || other.starts_with(hidden_sibling(one))
+}
+
+fn hidden_sibling(directory: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(directory.file_name().unwrap_or_default());
+    directory.with_file_name(name)
 }

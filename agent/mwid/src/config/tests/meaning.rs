@@ -45,10 +45,7 @@ fn an_empty_file_means_the_defaults() {
     );
 }
 
-#[test]
-fn every_key_arrives() {
-    let settings = right(
-        "identity:
+const EVERY_KEY: &str = "identity:
   source: { guest_agent: { directory: /srv/in, poll: 1m } }
   expect: spiffe://example.org/ns/*/sa/**
 runtime_dir: /srv/mwid/
@@ -66,10 +63,19 @@ publish:
       - { run: [/bin/echo, a b], timeout: 2s }
       - { run: [/bin/echo] }
   - unsafe_key_mode: \"0644\"
-api: { admin: { socket: sub/a.sock, mode: \"600\", owner: me, group: 7, listen: [\"127.0.0.1:1\", \"[::1]:2\", \"unix:b.sock\", \"systemd:metrics\"] } }
+api:
+  admin:
+    socket: sub/a.sock
+    mode: \"600\"
+    owner: me
+    group: 7
+    listen: [\"127.0.0.1:1\", \"[::1]:2\", \"unix:b.sock\", \"systemd:metrics\"]
 log: { level: debug, format: json }
-",
-    );
+";
+
+#[test]
+fn every_key_of_identity_api_and_log_arrives() {
+    let settings = right(EVERY_KEY);
     assert_eq!(
         settings.identity.source,
         SourceSettings::GuestAgent {
@@ -81,9 +87,37 @@ log: { level: debug, format: json }
         settings.identity.expect.unwrap().as_str(),
         "spiffe://example.org/ns/*/sa/**"
     );
+    let socket = settings.admin.socket.unwrap();
+    assert_eq!(
+        (socket.path, socket.mode),
+        (PathBuf::from("/srv/mwid/sub/a.sock"), 0o600)
+    );
+    assert_eq!(
+        (socket.owner.as_deref(), socket.group.as_deref()),
+        (Some("me"), Some("7"))
+    );
+    assert_eq!(
+        settings.admin.listen,
+        [
+            Address::Tcp("127.0.0.1:1".parse().unwrap()),
+            Address::Tcp("[::1]:2".parse().unwrap()),
+            Address::Unix("/srv/mwid/b.sock".into()),
+            Address::Systemd("metrics".to_owned()),
+        ]
+    );
+    assert_eq!(
+        (settings.log.level, settings.log.format),
+        (LogLevel::Debug, LogFormat::Json)
+    );
+}
+
+#[test]
+fn every_key_of_publish_arrives() {
+    let settings = right(EVERY_KEY);
     let [one, two] = settings.publish.as_slice() else {
-        panic!()
+        panic!("{settings:?}")
     };
+    assert_eq!(one.directory, Path::new("/srv/out"));
     assert_eq!(one.files, [FileSet::Haproxy, FileSet::Jks, FileSet::Pkcs12]);
     assert_eq!(
         (one.owner.as_deref(), one.group.as_deref(), one.key_mode),
@@ -113,28 +147,6 @@ log: { level: debug, format: json }
     assert_eq!(
         (two.directory.as_path(), two.key_mode),
         (Path::new("/srv/mwid/identity"), 0o644)
-    );
-    let socket = settings.admin.socket.unwrap();
-    assert_eq!(
-        (socket.path, socket.mode),
-        (PathBuf::from("/srv/mwid/sub/a.sock"), 0o600)
-    );
-    assert_eq!(
-        (socket.owner.as_deref(), socket.group.as_deref()),
-        (Some("me"), Some("7"))
-    );
-    assert_eq!(
-        settings.admin.listen,
-        [
-            Address::Tcp("127.0.0.1:1".parse().unwrap()),
-            Address::Tcp("[::1]:2".parse().unwrap()),
-            Address::Unix("/srv/mwid/b.sock".into()),
-            Address::Systemd("metrics".to_owned()),
-        ]
-    );
-    assert_eq!(
-        (settings.log.level, settings.log.format),
-        (LogLevel::Debug, LogFormat::Json)
     );
 }
 
