@@ -1,0 +1,212 @@
+//! The real binary in a private directory, spoken to as an operator would: config file, signals, admin socket, command line.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use testkit::guest_agent::{Agent, Secrets};
+use testkit::pki::{Leaf, World};
+
+/// How long a test waits for a thing before it says that the thing did not happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const DOMAIN: &str = "pool.global.123.workload.id.goog";
+pub(crate) const PATH: &str = "/ns/shop/sa/payments";
+
+/// A directory for one test: config, runtime directory, secrets.
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+    pub(crate) world: World,
+    pub(crate) secrets: Secrets,
+}
+
+/// A running mwid; killed (by its own id) when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    admin: PathBuf,
+    log: PathBuf,
+}
+
+/// An answer of the admin API.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("mwid-").tempdir().unwrap();
+        fs::create_dir(dir.path().join("secrets")).unwrap();
+        let secrets = Secrets::new(&dir.path().join("secrets"));
+        Self { world: World::new(DOMAIN), secrets, dir }
+    }
+
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
+        self.dir.path().join(inside)
+    }
+
+    pub(crate) fn published(&self, file: &str) -> PathBuf {
+        self.path("run/identity").join(file)
+    }
+
+    /// Delivers a leaf with the files of the given agent, in its way.
+    pub(crate) fn deliver(&mut self, agent: Agent, leaf: &Leaf) {
+        let root = self.world.root.cert_pem.clone();
+        let files: Vec<(&str, &[u8])> = vec![
+            ("certificates.pem", leaf.chain_pem.as_bytes()),
+            ("private_key.pem", leaf.key_pem.as_bytes()),
+            ("ca_certificates.pem", root.as_bytes()),
+        ];
+        self.secrets.replace(agent, &files);
+    }
+
+    /// Delivers a new good leaf and returns it.
+    pub(crate) fn deliver_good(&mut self) -> Leaf {
+        let leaf = self.world.leaf(PATH);
+        self.deliver(Agent::Legacy, &leaf);
+        leaf
+    }
+
+    /// The config that most tests use: the guest agent's directory, published to run/identity. `more` is appended.
+    pub(crate) fn config(&self, more: &str) -> PathBuf {
+        let text = format!(
+            "identity:\n  source: {{ guest_agent: {{ directory: {link}, poll: 30s }} }}\nruntime_dir: {run}\n{more}\n",
+            link = self.secrets.link().display(),
+            run = self.path("run").display()
+        );
+        self.config_text(&text)
+    }
+
+    pub(crate) fn config_text(&self, text: &str) -> PathBuf {
+        let path = self.path("mwid.yaml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn start(&self) -> Daemon {
+        self.start_with(&["run", "--config", self.path("mwid.yaml").to_str().unwrap()])
+    }
+
+    pub(crate) fn start_with(&self, args: &[&str]) -> Daemon {
+        let log = self.path("daemon.log");
+        let out = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = mwid()
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        Daemon { child, admin: self.path("run/admin.sock"), log }
+    }
+
+    /// Runs a client command against this place's config.
+    pub(crate) fn mwid(&self, args: &[&str]) -> Output {
+        mwid().args(args).arg("--config").arg(self.path("mwid.yaml")).output().unwrap()
+    }
+}
+
+/// The binary, in an environment without anything of ours.
+pub(crate) fn mwid() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mwid"));
+    for name in ["MWID_RUNTIME_DIR", "MWID_LOG", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "JOURNAL_STREAM"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+impl Daemon {
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Answer> {
+        self.request("GET", path)
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> Option<Answer> {
+        ask(&self.admin, method, path)
+    }
+
+    pub(crate) fn status(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.get("/status")?.body).ok()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.get("/readyz").is_some_and(|a| a.code == 200)
+    }
+
+    pub(crate) fn wait_ready(&mut self) {
+        self.wait_for("readiness", Self::is_ready);
+    }
+
+    /// Waits until the identity in force has this generation.
+    pub(crate) fn wait_generation(&mut self, generation: u64) {
+        self.wait_for(&format!("generation {generation}"), |d| {
+            d.status().is_some_and(|s| s["publish"][0]["generation"] == generation)
+        });
+    }
+
+    pub(crate) fn wait_for(&mut self, what: &str, mut happened: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !happened(self) {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                panic!("mwid ended ({ended}) while the test waited for {what}:\n{}", self.log());
+            }
+            assert!(Instant::now() < deadline, "no {what} within {PATIENCE:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn wait_end(&mut self) -> std::process::ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "mwid did not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGTERM, and a clean end.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        let status = self.wait_end();
+        assert!(status.success(), "mwid ended with {status}:\n{}", self.log());
+        self.log()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One HTTP request over a Unix socket; none when nobody answers.
+pub(crate) fn ask(socket: &Path, method: &str, path: &str) -> Option<Answer> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let code = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { code, head: head.to_owned(), body: body.to_owned() })
+}

@@ -1,0 +1,180 @@
+//! What the operator does: start, reload, ask, stop.
+
+use crate::daemon::{DOMAIN, PATH, Place, mwid};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn an_empty_file_runs() {
+    let place = Place::new();
+    // Empty but for the two keys that keep a test out of the machine's own directories.
+    place.config_text(&format!("runtime_dir: {}\nidentity: {{ source: none }}\n", place.path("run").display()));
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    assert_eq!(daemon.get("/healthz").unwrap().code, 200);
+    daemon.stop();
+}
+
+#[test]
+fn a_second_daemon_with_the_same_runtime_directory_is_refused() {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    let second = mwid().args(["run", "--config"]).arg(place.path("mwid.yaml")).output().unwrap();
+    assert!(!second.status.success());
+    let talk = String::from_utf8(second.stderr).unwrap();
+    assert!(talk.contains("another mwid"), "{talk}");
+    assert!(daemon.is_ready(), "the first one's sockets are untouched");
+    daemon.stop();
+}
+
+#[test]
+fn a_wrong_config_does_not_start_and_names_line_key_and_what_was_wanted() {
+    let place = Place::new();
+    place.config_text("runtime_dir: /tmp/x\nidentity:\n  source: guest_agnet\n");
+    let run = mwid().args(["run", "--config"]).arg(place.path("mwid.yaml")).output().unwrap();
+    assert_eq!(run.status.code(), Some(78), "EX_CONFIG");
+    let talk = String::from_utf8(run.stderr).unwrap();
+    for part in ["identity.source", "line 3", "guest_agnet", "guest_agent"] {
+        assert!(talk.contains(part), "no `{part}` in: {talk}");
+    }
+}
+
+#[test]
+fn a_good_reload_changes_what_changed_and_a_bad_one_changes_nothing_and_says_why() {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    let second = place.path("run/second");
+    place.config(&format!(
+        "publish:\n  - directory: {}\n  - {{ directory: {}, files: [haproxy] }}",
+        place.path("run/identity").display(),
+        second.display()
+    ));
+    let told = place.mwid(&["reload"]);
+    assert!(told.status.success(), "{told:?}");
+    daemon.wait_for("the second directory", |_| second.join("haproxy.pem").exists());
+    place.config("publsh: []");
+    let told = place.mwid(&["reload"]);
+    assert!(!told.status.success());
+    let talk = String::from_utf8(told.stderr).unwrap();
+    assert!(talk.contains("publsh"), "{talk}");
+    place.deliver_good();
+    daemon.wait_for("generation 2 in both directories", |d| {
+        d.status().is_some_and(|s| s["publish"].as_array().unwrap().iter().all(|p| p["generation"] == 2))
+    });
+    // A broken file by signal: says so in the log, changes nothing.
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("the refusal in the log", |d| d.log().matches("publsh").count() >= 2);
+    // And a good one by signal.
+    place.config("");
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("one directory", |d| d.status().is_some_and(|s| s["publish"].as_array().unwrap().len() == 1));
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_can_change_the_source_and_what_is_expected_of_it() {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    place.config_text(&format!(
+        "identity:\n  source: {{ dev_ca: {{ trust_domain: dev.internal, lifetime: 1h }} }}\nruntime_dir: {}\n",
+        place.path("run").display()
+    ));
+    assert!(place.mwid(&["reload"]).status.success());
+    daemon.wait_for("the development identity", |d| {
+        d.status().is_some_and(|s| s["identity"]["spiffe_id"].as_str().unwrap_or_default().starts_with("spiffe://dev.internal/"))
+    });
+    assert_eq!(daemon.status().unwrap()["source"]["for_development"], true);
+    let other = "spiffe://other.example/**";
+    place.config_text(&format!(
+        "identity:\n  source: {{ guest_agent: {{ directory: {} }} }}\n  expect: {other}\nruntime_dir: {}\n",
+        place.secrets.link().display(),
+        place.path("run").display()
+    ));
+    assert!(place.mwid(&["reload"]).status.success());
+    daemon.wait_for("the end of readiness", |d| d.get("/readyz").is_some_and(|a| a.code == 503));
+    daemon.stop();
+}
+
+#[test]
+fn the_admin_socket_has_its_mode_and_answers_every_question() {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    let mode = fs::metadata(place.path("run/admin.sock")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o660);
+    let metrics = daemon.get("/metrics").unwrap();
+    assert_eq!(metrics.code, 200);
+    assert!(metrics.head.to_lowercase().contains("content-type:"), "{}", metrics.head);
+    for name in ["mwid_identity_generation", "mwid_identity_not_after"] {
+        assert!(metrics.body.contains(name), "no {name} in:\n{}", metrics.body);
+    }
+    assert_eq!(daemon.get("/nowhere").unwrap().code, 404);
+    assert_eq!(daemon.request("DELETE", "/status").unwrap().code, 405);
+    daemon.stop();
+    assert!(!place.path("run/admin.sock").exists(), "a clean stop leaves no socket");
+}
+
+#[test]
+fn the_client_commands_show_what_is() {
+    let mut place = Place::new();
+    place.config("");
+    let leaf = place.deliver_good();
+    let mut daemon = place.start();
+    let waited = place.mwid(&["wait", "--timeout", "20s"]);
+    assert!(waited.status.success(), "{waited:?}");
+    let text = |args: &[&str]| {
+        let out = place.mwid(args);
+        assert!(out.status.success(), "{args:?}: {out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let id = format!("spiffe://{DOMAIN}{PATH}");
+    assert!(text(&["status"]).contains(&id));
+    let json: serde_json::Value = serde_json::from_str(&text(&["status", "--json"])).unwrap();
+    assert_eq!(json["identity"]["spiffe_id"], id.as_str());
+    let identity = text(&["identity"]);
+    assert!(identity.contains(&id) && identity.contains("intermediate"), "{identity}");
+    serde_json::from_str::<serde_json::Value>(&text(&["identity", "--json"])).unwrap();
+    assert!(text(&["env"]).contains("MWID_RUNTIME_DIR"));
+    let checked = place.mwid(&["check"]);
+    let words = String::from_utf8(checked.stdout).unwrap();
+    assert!(words.contains("world") || words.contains("everybody") || checked.status.success(), "{words}");
+    assert!(leaf.chain_pem.contains("BEGIN"));
+    daemon.wait_ready();
+    daemon.stop();
+    let nobody = place.mwid(&["wait", "--timeout", "200ms"]);
+    assert_eq!(nobody.status.code(), Some(75), "EX_TEMPFAIL");
+}
+
+#[test]
+fn completions_and_the_manual_come_out_of_the_binary() {
+    for args in [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]] {
+        let out = mwid().args(args).output().unwrap();
+        assert!(out.status.success(), "{args:?}");
+        assert!(String::from_utf8(out.stdout).unwrap().contains("mwid"));
+    }
+}
+
+#[test]
+fn exec_runs_a_command_in_the_environment_that_env_prints() {
+    let place = Place::new();
+    place.config("");
+    let out = mwid()
+        .args(["exec", "--config"])
+        .arg(place.path("mwid.yaml"))
+        .args(["--", "sh", "-c", "echo dir=$MWID_RUNTIME_DIR"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(out.stdout).unwrap().trim(), format!("dir={}", place.path("run").display()));
+}
