@@ -1,0 +1,140 @@
+//! What the daemon costs while it does nothing: `cargo bench -p mwid --bench footprint`.
+//!
+//! Prints the time from start to ready (figures only: machines differ), the resident memory (anonymous memory has a limit here), and every
+//! system call of a minute of idleness (more than the poll's is a failure). `FOOTPRINT_IDLE=0` leaves the last one out.
+#![expect(dead_code, reason = "shares the scenarios' daemon module, and uses a part of it")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark: a panic is its report")]
+
+#[path = "../scenarios/daemon.rs"]
+mod daemon;
+
+use daemon::{Daemon, Place};
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const STARTS: usize = 31;
+const RSS_ANON_KIB: u64 = 12 * 1024;
+
+fn main() {
+    start_to_ready();
+    let place = ready_place();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    memory(&daemon);
+    let seconds = std::env::var("FOOTPRINT_IDLE").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
+    if seconds > 0 {
+        idle(&daemon, Duration::from_secs(seconds));
+    }
+    daemon.stop();
+}
+
+/// A place with an identity already delivered, and the poll at its default of 30 s.
+fn ready_place() -> Place {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    place
+}
+
+fn start_to_ready() {
+    let mut times: Vec<Duration> = (0..STARTS)
+        .map(|_| {
+            let place = ready_place();
+            let began = Instant::now();
+            let daemon = place.start();
+            while !daemon.is_ready() {
+                assert!(began.elapsed() < Duration::from_secs(20), "not ready:\n{}", daemon.log());
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            let took = began.elapsed();
+            daemon.stop();
+            took
+        })
+        .collect();
+    times.sort();
+    println!(
+        "start to ready, directory source, {STARTS} starts: min {:.1} ms, median {:.1} ms, max {:.1} ms",
+        times[0].as_secs_f64() * 1e3,
+        times[STARTS / 2].as_secs_f64() * 1e3,
+        times[STARTS - 1].as_secs_f64() * 1e3
+    );
+}
+
+fn memory(daemon: &Daemon) {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find(|l| l.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let (anonymous, all) = (field("RssAnon:"), field("VmRSS:"));
+    println!("idle memory: RssAnon {anonymous} KiB, VmRSS {all} KiB, threads {}", field("Threads:"));
+    assert!(anonymous <= RSS_ANON_KIB, "RssAnon is {anonymous} KiB, the limit is {RSS_ANON_KIB} KiB");
+}
+
+/// Attaches strace for a while and shows what ran. The poll is one thread that wakes once in 30 s.
+fn idle(daemon: &Daemon, how_long: Duration) {
+    if Command::new("strace").arg("-V").output().is_err() || !nix::unistd::geteuid().is_root() {
+        println!("idle system calls: left out, this needs strace and root");
+        return;
+    }
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let mut strace = Command::new("strace")
+        .args(["-f", "-ttt", "-o"])
+        .arg(out.path())
+        .args(["-p", &daemon.pid().to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(how_long); // the quantity that is measured is what happens in this time
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(strace.id()).unwrap()),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .unwrap();
+    strace.wait().unwrap();
+    let text = fs::read_to_string(out.path()).unwrap();
+    let calls = started_calls(&text);
+    let mut by_thread: BTreeMap<&str, Vec<(f64, &str)>> = BTreeMap::new();
+    for (thread, at, name) in calls {
+        by_thread.entry(thread).or_default().push((at, name));
+    }
+    println!("idle for {} s under strace:", how_long.as_secs());
+    for (thread, calls) in &by_thread {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        calls.iter().for_each(|(_, name)| *counts.entry(name).or_default() += 1);
+        println!("  thread {thread}: {counts:?}");
+    }
+    assert!(by_thread.len() <= 1, "more threads than the poll's woke up:\n{text}");
+    let polls = how_long.as_secs() / 30 + 1;
+    for calls in by_thread.values() {
+        let wakeups = 1 + calls.windows(2).filter(|w| w[1].0 - w[0].0 > 1.0).count() as u64;
+        println!("  {wakeups} wake-ups, {} system calls; the poll is every 30 s", calls.len());
+        assert!(wakeups <= polls, "{wakeups} wake-ups, {polls} polls:\n{text}");
+    }
+}
+
+/// (thread, time, name) of each call that began while strace looked; what was already under way when it attached does not count.
+fn started_calls(text: &str) -> Vec<(&str, f64, &str)> {
+    let mut seen_threads: Vec<&str> = vec![];
+    let mut calls = vec![];
+    for line in text.lines() {
+        let mut words = line.splitn(3, ' ').filter(|w| !w.is_empty());
+        let (Some(thread), Some(at), Some(rest)) = (words.next(), words.next(), words.next()) else { continue };
+        let rest = rest.trim_start();
+        let first = !seen_threads.contains(&thread);
+        if first {
+            seen_threads.push(thread);
+        }
+        // The first line of a thread is the call in which it slept when strace came ("restart_syscall" or "<unfinished ...>").
+        let asleep = first && (rest.starts_with("restart_syscall") || rest.contains("<unfinished"));
+        if asleep || rest.starts_with("<...") || rest.starts_with("---") || rest.starts_with("+++") {
+            continue;
+        }
+        let name = rest.split('(').next().unwrap_or(rest);
+        calls.push((thread, at.parse().unwrap_or(0.0), name));
+    }
+    calls
+}
