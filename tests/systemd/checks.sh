@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Runs inside the booted systemd: mwid.service as an operator installs it.
+set -euo pipefail
+cd /run/payload
+. ./pki.sh
+passed=2
+ok() { passed=$((passed + 1)); printf 'ok %2d  %s\n' $passed "$*"; }
+fail() { echo "FAILED: $*"; systemctl status --no-pager -l mwid.service || true; exit 1; }
+until_true() { local deadline=$((SECONDS + $1)); shift; until "$@"; do [ $SECONDS -lt $deadline ] || return 1; sleep 0.05; done; }
+
+install -m 755 mwid /usr/bin/mwid
+install -D -m 644 systemd/mwid.sysusers.conf /usr/lib/sysusers.d/mwid.conf
+systemd-sysusers mwid.conf
+install -m 644 systemd/mwid.service /etc/systemd/system/mwid.service
+mkdir -p /etc/mwid /run/secrets /work
+
+# An application whose reloads can be counted, and a polkit rule that lets mwid reload it.
+cat > /etc/systemd/system/app.service <<'UNIT'
+[Service]
+ExecStart=/bin/sleep infinity
+ExecReload=/bin/sh -c 'echo reloaded >> /run/app.reloads'
+UNIT
+cat > /etc/systemd/system/broken.service <<'UNIT'
+[Service]
+ExecStart=/bin/sleep infinity
+ExecReload=/bin/false
+UNIT
+cat > /etc/mwid/mwid.yaml <<'YAML'
+identity:
+  source: { guest_agent: { directory: /run/secrets/workload-spiffe-credentials } }
+publish:
+  - directory: /run/mwid/identity
+    then:
+      - { reload: app.service }
+YAML
+systemctl daemon-reload
+systemctl start dbus.service app.service broken.service
+domain=pool.global.123.workload.id.goog
+pki_make /work/pki $domain
+for n in 1 2 3 4; do pki_leaf /work/pki spiffe://$domain/ns/shop/sa/payments /work/leaf$n >/dev/null; done
+swap /run/secrets /work/leaf1 legacy
+
+reloads() { wc -l < /run/app.reloads 2>/dev/null || echo 0; }
+reloaded() { [ "$(reloads)" -ge "$1" ]; }
+status_has() { mwid status --json 2>/dev/null | grep -q "$1"; }
+
+systemctl start mwid.service || fail "mwid.service did not start"
+[ "$(systemctl show -P ActiveState mwid.service)" = active ] || fail "not active after start returned"
+ok "Type=notify: start returned when the daemon had said READY=1"
+mwid wait --timeout 20s || fail "not ready"
+pid=$(systemctl show -P MainPID mwid.service)
+[ "$(stat -c %U "/proc/$pid/task/$pid/cmdline" 2>/dev/null || true)" = root ] || fail "the process is dumpable: /proc shows it to its own user"
+[ "$(awk '/^Uid:/{print $2}' "/proc/$pid/status")" = "$(id -u mwid)" ] || fail "does not run as mwid"
+[ "$(awk '/^CapEff:/{print $2}' "/proc/$pid/status")" = 0000000000000000 ] || fail "has capabilities"
+[ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$pid/status")" = 1 ] || fail "may gain privileges"
+ok "runs as mwid, without capabilities, not dumpable"
+openssl verify -CAfile /run/mwid/identity/ca_certificates.pem -untrusted /run/mwid/identity/certificates.pem /run/mwid/identity/certificates.pem >/dev/null
+[ "$(stat -L -c '%U %a' /run/mwid/identity/private_key.pem)" = "mwid 640" ] || fail "owner or mode of the published key"
+ok "publishes into /run/mwid under the unit's sandbox"
+systemctl show -P StatusText mwid.service | grep -q . || fail "no STATUS= text"
+journalctl -u mwid.service --no-pager -o json | grep -q '"GENERATION\|"F_GENERATION\|generation' || fail "no generation in the journal"
+ok "status text and journal"
+
+# Without a polkit rule the reload of another unit is refused; the status says so and how to allow it; nothing else suffers.
+until_true 20 status_has 'app.service' || fail "no reaction in the status"
+if command -v pkaction >/dev/null && [ -f systemd/50-mwid-reload.rules ]; then
+    until_true 20 status_has 'polkit' || fail "a reload without permission is not explained"
+    ok "a reload that polkit refuses is explained in the status"
+    mkdir -p /etc/polkit-1/rules.d
+    sed 's/nginx.service/app.service/' systemd/50-mwid-reload.rules > /etc/polkit-1/rules.d/50-mwid-reload.rules
+    chmod 644 /etc/polkit-1/rules.d/50-mwid-reload.rules
+    systemctl restart polkit.service
+    until_true 60 reloaded 1 || fail "with the polkit rule the retry did not reload app.service"
+    ok "with the polkit rule the retry reloads the unit, as the user mwid"
+else
+    echo "skipped: no polkit on this machine; the reload is tried as root instead"
+    mkdir -p /etc/systemd/system/mwid.service.d
+    printf '[Service]\nUser=root\nGroup=root\n' > /etc/systemd/system/mwid.service.d/root.conf
+    systemctl daemon-reload
+    systemctl restart mwid.service
+    until_true 30 reloaded 1 || fail "app.service was not reloaded"
+fi
+before=$(reloads)
+swap /run/secrets /work/leaf2 current
+until_true 30 reloaded $((before + 1)) || fail "a rotation did not reload app.service"
+ok "a rotation reloads the unit over D-Bus"
+
+# Reload, good and bad.
+sed -i 's/^publish:/publsh:/' /etc/mwid/mwid.yaml
+systemctl reload mwid.service || true
+until_true 20 sh -c "journalctl -u mwid.service --no-pager | grep -q publsh" || fail "a bad file is not named in the journal"
+mwid wait --timeout 5s || fail "a bad file changed something"
+sed -i 's/^publsh:/publish:/; s/app.service/broken.service/' /etc/mwid/mwid.yaml
+systemctl reload mwid.service
+until_true 20 status_has 'broken.service' || fail "a good file by systemctl reload changed nothing"
+until_true 30 status_has '"failures": *[1-9]' || fail "a failed reload job is not shown"
+ok "systemctl reload: a bad file changes nothing, a good one is in force; a failing reload job is seen as failed"
+
+# Killed: restarted by systemd, the identity is restored from what was published although the source is gone.
+rm /run/secrets/workload-spiffe-credentials
+systemctl kill -s KILL mwid.service
+restarted() { local now; now=$(systemctl show -P MainPID mwid.service); [ "$now" != 0 ] && [ "$now" != "$pid" ]; }
+until_true 20 restarted || fail "not restarted after SIGKILL"
+mwid wait --timeout 20s || fail "not ready after SIGKILL without a source"
+status_has 'restored_from": *"/' || fail "the status does not say that the identity was restored"
+ok "after SIGKILL without a source: restarted, restored from what was published"
+systemctl stop mwid.service
+[ "$(systemctl show -P Result mwid.service)" = success ] || fail "stop was not clean"
+ok "stops cleanly"
+echo "systemd: $passed passed, 0 failed"
