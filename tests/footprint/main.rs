@@ -22,6 +22,7 @@ fn main() {
     let place = ready_place();
     let mut daemon = place.start();
     daemon.wait_ready();
+    settle(&mut daemon);
     memory(&daemon);
     let seconds = std::env::var("FOOTPRINT_IDLE").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
     if seconds > 0 {
@@ -62,14 +63,22 @@ fn start_to_ready() {
     );
 }
 
-fn memory(daemon: &Daemon) {
+/// A number of /proc/PID/status.
+fn field(daemon: &Daemon, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let field = |name: &str| -> u64 {
-        let line = status.lines().find(|l| l.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    let (anonymous, all) = (field("RssAnon:"), field("VmRSS:"));
-    println!("idle memory: RssAnon {anonymous} KiB, VmRSS {all} KiB, threads {}", field("Threads:"));
+    let line = status.lines().find(|l| l.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Waits until the threads that only wrote files are gone: left are main, the workers (one a core, four at most) and the watcher.
+fn settle(daemon: &mut Daemon) {
+    let workers = std::thread::available_parallelism().unwrap().get().min(4) as u64;
+    daemon.wait_for("the end of the writing threads", |d| field(d, "Threads:") <= 1 + workers + 2);
+}
+
+fn memory(daemon: &Daemon) {
+    let (anonymous, all) = (field(daemon, "RssAnon:"), field(daemon, "VmRSS:"));
+    println!("idle memory: RssAnon {anonymous} KiB, VmRSS {all} KiB, threads {}", field(daemon, "Threads:"));
     assert!(anonymous <= RSS_ANON_KIB, "RssAnon is {anonymous} KiB, the limit is {RSS_ANON_KIB} KiB");
 }
 
