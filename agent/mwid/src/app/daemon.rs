@@ -1,0 +1,178 @@
+//! The running daemon: every room, made in the order in which data flows.
+use super::doors::Doors;
+use super::lock::Lock;
+use super::{AppError, Load, Plan, announce, reload, signals};
+use crate::api::admin::{self, Latest, ReloadAnswer, ReloadRequest};
+use crate::config::{Settings, SourceSettings};
+use crate::health::Board;
+use crate::publish::{self, Publishing};
+use crate::shutdown::Shutdown;
+use crate::source::{self, Inlet};
+use crate::telemetry::logging::Logging;
+use crate::telemetry::metrics;
+use crate::units::control::SystemBus;
+use crate::units::listen::Passed;
+use crate::units::notify::Notifier;
+use crate::http;
+use mtls_identity::Clock;
+use rustls::crypto::CryptoProvider;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+
+/// Every room of a running daemon.
+pub(super) struct Daemon {
+    pub(super) settings: Settings,
+    pub(super) load: Option<Load>,
+    pub(super) inlet: Inlet,
+    pub(super) publishing: Publishing,
+    pub(super) doors: Doors,
+    pub(super) logging: Logging,
+    pub(super) notifier: Notifier,
+    board: Board,
+    clock: Clock,
+    provider: Arc<CryptoProvider>,
+    hangups: Signal,
+    wishes: mpsc::Receiver<ReloadRequest>,
+    shutdown: Shutdown,
+    _lock: Lock,
+}
+
+impl Daemon {
+    /// Makes every room. When this returns, the daemon serves.
+    pub(super) async fn open(
+        plan: Plan,
+        clock: Clock,
+        passed: Passed,
+        logging: Logging,
+        lock: Lock,
+        shutdown: &Shutdown,
+    ) -> Result<Self, AppError> {
+        let Plan { settings, load } = plan;
+        let hangups = signals::reloads().map_err(AppError::Signals)?;
+        let board = Board::new();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let started_at = crate::health::status::timestamp(clock.current_time());
+        let mut registry = metrics::registry(env!("CARGO_PKG_VERSION"), started_at);
+
+        let inlet = source::start(
+            &settings.identity,
+            source::Context {
+                clock: Arc::clone(&clock),
+                provider: Arc::clone(&provider),
+                board: &board,
+                metrics: source::Metrics::register(&mut registry),
+                restore_from: published(&settings),
+                shutdown: shutdown.clone(),
+            },
+        );
+        let publishing = publish::start(
+            settings.publish.clone(),
+            publish::Context {
+                reader: inlet.reader.clone(),
+                clock: Arc::clone(&clock),
+                board: &board,
+                metrics: publish::Metrics::register(&mut registry),
+                runtime_dir: settings.runtime_dir.clone(),
+                units: Arc::new(SystemBus::new()),
+                shutdown: shutdown.clone(),
+                expects_identity: settings.identity.source != SourceSettings::None,
+            },
+        )
+        .await
+        .map_err(AppError::Publish)?;
+        let (wish, wishes) = mpsc::channel(1);
+        let http_metrics = http::Metrics::default();
+        http_metrics.register(&mut registry);
+        let admin_metrics = admin::Metrics::default();
+        admin_metrics.register(&mut registry);
+        let inputs = admin::Inputs {
+            board: board.clone(),
+            started_at,
+            clock: Arc::clone(&clock),
+            identity: inlet.reader.clone(),
+            source: Latest::new(inlet.status.clone()),
+            publish: Latest::new(publishing.status.clone()),
+            errors: logging.recent.clone(),
+            registry: Arc::new(registry),
+            metrics: admin_metrics,
+            reload: wish,
+        };
+        let mut doors = Doors::new(passed, Arc::new(inputs), http_metrics, shutdown.clone());
+        let change = doors.prepare(&settings.admin).map_err(AppError::Door)?;
+        doors.apply(change).map_err(AppError::Door)?;
+        let notifier = Notifier::from_env();
+        announce::start(&notifier, &board, &inlet.reader, shutdown);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            runtime_dir = %settings.runtime_dir.display(),
+            "mwid serves; clients find it with MWID_RUNTIME_DIR={}", settings.runtime_dir.display()
+        );
+        Ok(Self {
+            settings,
+            load,
+            inlet,
+            publishing,
+            doors,
+            logging,
+            notifier,
+            board,
+            clock,
+            provider,
+            hangups,
+            wishes,
+            shutdown: shutdown.clone(),
+            _lock: lock,
+        })
+    }
+
+    /// Serves until it is told to stop; reloads when it is told to.
+    pub(super) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                () = self.shutdown.asked() => break,
+                _ = self.hangups.recv() => {
+                    tracing::info!(signal = "SIGHUP", "reload asked for");
+                    // The log has said what came of it.
+                    drop(self.reload().await);
+                }
+                Some(wish) = self.wishes.recv() => {
+                    let answer = self.reload().await;
+                    // Who asked may have gone; the log has the answer too.
+                    drop(wish.reply.send(answer));
+                }
+            }
+        }
+        self.notifier.stopping();
+    }
+
+    async fn reload(&mut self) -> ReloadAnswer {
+        self.notifier.reloading();
+        let answer = reload::reload(self).await;
+        match &answer {
+            Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing changed"),
+            Ok(changes) => tracing::info!(changed = changes.join(", "), "reloaded"),
+            Err(why) => tracing::error!("not reloaded, everything stays as it was: {why}"),
+        }
+        self.notifier.ready();
+        answer
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
+    }
+
+    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
+        Arc::clone(&self.provider)
+    }
+}
+
+/// Where the last identity may be found again after a restart.
+fn published(settings: &Settings) -> Vec<PathBuf> {
+    settings.publish.iter().map(|p| p.directory.clone()).collect()
+}
