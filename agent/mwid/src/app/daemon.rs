@@ -8,7 +8,7 @@ use crate::health::Board;
 use crate::publish::{self, Publishing};
 use crate::shutdown::Shutdown;
 use crate::source::{self, Inlet};
-use crate::telemetry::logging::Logging;
+use crate::telemetry::logging::{self, Logging};
 use crate::telemetry::metrics;
 use crate::units::control::SystemBus;
 use crate::units::listen::Passed;
@@ -53,7 +53,7 @@ impl Daemon {
         let hangups = signals::reloads().map_err(AppError::Signals)?;
         let board = Board::new();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let started_at = crate::health::status::timestamp(clock.current_time());
+        let started_at = logging::wall_clock()();
         let mut registry = metrics::registry(env!("CARGO_PKG_VERSION"), started_at);
 
         let inlet = source::start(
@@ -63,17 +63,20 @@ impl Daemon {
                 provider: Arc::clone(&provider),
                 board: &board,
                 metrics: source::Metrics::register(&mut registry),
+                starting_after: publish::last_generation(&published(&settings)),
                 restore_from: published(&settings),
                 shutdown: shutdown.clone(),
             },
         );
+        let publish_metrics = publish::Metrics::new();
+        publish_metrics.register(&mut registry);
         let publishing = publish::start(
             settings.publish.clone(),
             publish::Context {
                 reader: inlet.reader.clone(),
                 clock: Arc::clone(&clock),
                 board: &board,
-                metrics: publish::Metrics::register(&mut registry),
+                metrics: publish_metrics,
                 runtime_dir: settings.runtime_dir.clone(),
                 units: Arc::new(SystemBus::new()),
                 shutdown: shutdown.clone(),

@@ -5,7 +5,8 @@
 use crate::api::admin;
 use crate::config::{Address, AdminSettings, SocketSettings};
 use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
-use crate::http::{self, ListenError, Listener};
+use crate::http::listener::ListenError;
+use crate::http::{self, Listener};
 use crate::shutdown::Shutdown;
 use crate::units::listen::{Passed, PassedError};
 use std::sync::Arc;

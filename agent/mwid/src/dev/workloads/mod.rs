@@ -17,7 +17,11 @@ use rustls::crypto::CryptoProvider;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// How long the server's connections may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the workloads cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,12 @@ pub(crate) async fn run(
 ) -> Result<Tally, WorkloadError> {
     let ledger = Workload::new(directory, &provider, &clock)?;
     let orders = Workload::new(directory, &provider, &clock)?;
-    let address = ledger::start(ledger, &shutdown).await?;
-    orders::run(orders, address, seen, shutdown).await
+    // The server outlives the client, so that the end of the demo is no failure of a request.
+    let serving = Shutdown::default();
+    let address = ledger::start(ledger, &serving).await?;
+    let tally = orders::run(orders, address, seen, shutdown).await;
+    if !serving.stop(PATIENCE).await {
+        tracing::warn!("the ledger workload did not end in time");
+    }
+    tally
 }

@@ -7,13 +7,14 @@ use crate::report::Causes;
 use crate::shutdown::Shutdown;
 use mtls_identity::Peer;
 use mtls_identity::tls::{ConnectionError, Connector};
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_rustls::client::TlsStream;
 
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(20);
@@ -44,52 +45,73 @@ pub(super) async fn run(
 ) -> Result<Tally, WorkloadError> {
     let connector =
         Connector::new(orders.reader.clone(), &orders.options, orders.policy.clone()).map_err(WorkloadError::Tls)?;
-    let mut client = Client { connector, ledger, began: Instant::now(), tally: Tally::default(), seen };
-    let mut held = client.open().await;
-    let mut requests = ticks(BETWEEN_REQUESTS);
-    let mut exchanges = ticks(BETWEEN_EXCHANGES);
-    loop {
-        tokio::select! {
-            biased;
-            () = shutdown.asked() => return Ok(client.tally),
-            _ = requests.tick() => client.request().await,
-            _ = exchanges.tick() => held = client.exchange(held).await,
+    let exchanges = Cell::new(0);
+    let mut requests = Requests {
+        connector: connector.clone(),
+        ledger,
+        began: Instant::now(),
+        tally: Tally::default(),
+        exchanges: &exchanges,
+        seen,
+    };
+    let (held, ()) = tokio::join!(hold(&connector, ledger, &exchanges, &shutdown), async {
+        let mut ticks = ticks(BETWEEN_REQUESTS);
+        while next(&mut ticks, &shutdown).await {
+            requests.one().await;
         }
+    });
+    let mut tally = requests.tally;
+    tally.exchanges = exchanges.get();
+    if let Err(error) = held {
+        tally.held_failed += 1;
+        tally.note_failure(format!("held connection: {}", Causes(&error)));
     }
+    Ok(tally)
 }
 
-fn ticks(every: Duration) -> tokio::time::Interval {
+fn ticks(every: Duration) -> Interval {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
 
-struct Client {
+/// Waits for the next tick; false when it is time to stop. What is under way is always finished first.
+async fn next(ticks: &mut Interval, shutdown: &Shutdown) -> bool {
+    tokio::select! {
+        biased;
+        () = shutdown.asked() => false,
+        _ = ticks.tick() => true,
+    }
+}
+
+/// Holds one connection from beginning to end and exchanges lines over it; a broken one is not opened again.
+async fn hold(
+    connector: &Connector,
+    ledger: SocketAddr,
+    exchanges: &Cell<u64>,
+    shutdown: &Shutdown,
+) -> Result<(), RequestError> {
+    let (mut connection, _) = connect(connector, ledger).await?;
+    let mut ticks = ticks(BETWEEN_EXCHANGES);
+    while next(&mut ticks, shutdown).await {
+        ask(&mut connection, exchanges.get() + 1).await?;
+        exchanges.set(exchanges.get() + 1);
+    }
+    Ok(())
+}
+
+/// Requests, each over a connection of its own.
+struct Requests<'a> {
     connector: Connector,
     ledger: SocketAddr,
     began: Instant,
     tally: Tally,
+    exchanges: &'a Cell<u64>,
     seen: mpsc::UnboundedSender<Seen>,
 }
 
-impl Client {
-    /// The connection that is held; a failure to open it is a failure of the demo.
-    async fn open(&mut self) -> Option<Connection> {
-        match connect(&self.connector, self.ledger).await {
-            Ok((connection, peer)) => {
-                self.note_connection(&connection, &peer);
-                Some(connection)
-            }
-            Err(error) => {
-                self.tally.held_failed += 1;
-                self.tally.note_failure(format!("held connection: {}", Causes(&error)));
-                None
-            }
-        }
-    }
-
-    /// One request over a connection of its own.
-    async fn request(&mut self) {
+impl Requests<'_> {
+    async fn one(&mut self) {
         self.tally.requests += 1;
         let number = self.tally.requests;
         let done = async {
@@ -103,22 +125,6 @@ impl Client {
             Err(error) => {
                 self.tally.failed += 1;
                 self.tally.note_failure(format!("request {number}: {}", Causes(&error)));
-            }
-        }
-    }
-
-    /// One exchange over the held connection; a broken one is counted once and not opened again.
-    async fn exchange(&mut self, held: Option<Connection>) -> Option<Connection> {
-        let mut connection = held?;
-        match ask(&mut connection, self.tally.exchanges + 1).await {
-            Ok(()) => {
-                self.tally.exchanges += 1;
-                Some(connection)
-            }
-            Err(error) => {
-                self.tally.held_failed += 1;
-                self.tally.note_failure(format!("held connection: {}", Causes(&error)));
-                None
             }
         }
     }
@@ -138,8 +144,8 @@ impl Client {
                 serial: peer.serial().to_owned(),
                 after: self.began.elapsed(),
                 requests: self.tally.requests,
-                failed: self.tally.failed + self.tally.held_failed,
-                exchanges: self.tally.exchanges,
+                failed: self.tally.failed,
+                exchanges: self.exchanges.get(),
             };
             // Nobody listens any more when the demo ends; the tally has it all.
             drop(self.seen.send(news));
