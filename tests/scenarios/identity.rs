@@ -73,7 +73,7 @@ fn a_broken_candidate_is_refused_by_name_and_displaces_nothing() {
     let foreign = World::new(DOMAIN).leaf(PATH);
     let mut empty = place.world.leaf(PATH);
     empty.chain_pem = String::new();
-    for (leaf, reason) in [(mixed, "key"), (foreign, "root"), (empty, "certificate")] {
+    for (leaf, reason) in [(mixed, "key"), (foreign, "not of the same ca"), (empty, "certificate")] {
         let before = daemon.status().unwrap()["source"]["refusals"].as_u64().unwrap();
         place.deliver(Agent::Legacy, &leaf);
         daemon.wait_for(&format!("a refusal that names the {reason}"), |d| {

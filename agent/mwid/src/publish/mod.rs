@@ -75,6 +75,11 @@ struct Shared {
 /// How long a change of settings or a stop waits for a publish or reaction that is under way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The generation that a process before this one reached, as these directories show it; 0 if they show none.
+pub(crate) fn last_generation(directories: &[PathBuf]) -> u64 {
+    directories.iter().filter_map(|public| directory::shown_generation(public)).max().unwrap_or(0)
+}
+
 /// Starts to publish. Only settings that can never work (an unknown user or group, a bad path) are an error; a directory
 /// that is not there yet or not writable is reported, tried again and heals.
 pub(crate) async fn start(

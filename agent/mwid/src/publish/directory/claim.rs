@@ -189,6 +189,13 @@ pub(super) fn lock(held: &mut Option<Held>, parent: &Folder<'_>, place: &Place) 
     Ok(())
 }
 
+/// The generation that a public link shows, as its name says; none if it is no link of ours.
+pub(in crate::publish) fn shown_generation(public: &Path) -> Option<u64> {
+    let target = std::fs::read_link(public).ok()?;
+    let name = target.file_name().filter(|name| is_generation(name))?;
+    name.to_str()?.split_once('-')?.0.parse().ok()
+}
+
 /// Whether a name in the hidden directory is one of our generations: `00000012-9f3c0a417be2d605`.
 pub(super) fn is_generation(name: &OsStr) -> bool {
     let Some((number, random)) = name.to_str().and_then(|name| name.split_once('-')) else {

@@ -16,7 +16,7 @@ mod tests;
 mod verify;
 mod write;
 
-pub(super) use claim::Claim;
+pub(super) use claim::{Claim, shown_generation};
 
 use super::error::PublishError;
 use super::files::{self, Wanted};
