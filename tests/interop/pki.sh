@@ -20,7 +20,7 @@ pki_make() {
 # pki_leaf DIR SPIFFE_ID OUT: OUT/{certificates.pem,private_key.pem,ca_certificates.pem}; prints the serial number
 pki_leaf() {
     local dir=$1 id=$2 out=$3 serial
-    serial=1$(openssl rand -hex 8 | tr a-f A-F)
+    serial=1$(openssl rand -hex 8 | cut -c2- | tr a-f A-F)   # an even number of digits, as openssl prints it
     mkdir -p "$out"
     openssl ecparam -name prime256v1 -genkey -noout -out "$out/private_key.pem"     # SEC1
     openssl req -new -key "$out/private_key.pem" -subj / -out "$out/leaf.csr" 2>/dev/null
