@@ -2,8 +2,16 @@
 //!
 //! Prints the time from start to ready (figures only: machines differ), the resident memory (anonymous memory has a limit here), and every
 //! system call of a minute of idleness (more than the poll's is a failure). `FOOTPRINT_IDLE=0` leaves the last one out.
-#![expect(dead_code, reason = "shares the scenarios' daemon module, and uses a part of it")]
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark: a panic is its report")]
+#![expect(
+    dead_code,
+    reason = "shares the scenarios' daemon module, and uses a part of it"
+)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark: a panic is its report"
+)]
 
 #[path = "../scenarios/daemon.rs"]
 mod daemon;
@@ -24,7 +32,10 @@ fn main() {
     daemon.wait_ready();
     settle(&mut daemon);
     memory(&daemon);
-    let seconds = std::env::var("FOOTPRINT_IDLE").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
+    let seconds = std::env::var("FOOTPRINT_IDLE")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(60);
     if seconds > 0 {
         idle(&daemon, Duration::from_secs(seconds));
     }
@@ -46,7 +57,11 @@ fn start_to_ready() {
             let began = Instant::now();
             let daemon = place.start();
             while !daemon.is_ready() {
-                assert!(began.elapsed() < Duration::from_secs(20), "not ready:\n{}", daemon.log());
+                assert!(
+                    began.elapsed() < Duration::from_secs(20),
+                    "not ready:\n{}",
+                    daemon.log()
+                );
                 std::thread::sleep(Duration::from_micros(200));
             }
             let took = began.elapsed();
@@ -73,13 +88,21 @@ fn field(daemon: &Daemon, name: &str) -> u64 {
 /// Waits until the threads that only wrote files are gone: left are main, the workers (one a core, four at most) and the watcher.
 fn settle(daemon: &mut Daemon) {
     let workers = std::thread::available_parallelism().unwrap().get().min(4) as u64;
-    daemon.wait_for("the end of the writing threads", |d| field(d, "Threads:") <= 1 + workers + 2);
+    daemon.wait_for("the end of the writing threads", |d| {
+        field(d, "Threads:") <= 1 + workers + 2
+    });
 }
 
 fn memory(daemon: &Daemon) {
     let (anonymous, all) = (field(daemon, "RssAnon:"), field(daemon, "VmRSS:"));
-    println!("idle memory: RssAnon {anonymous} KiB, VmRSS {all} KiB, threads {}", field(daemon, "Threads:"));
-    assert!(anonymous <= RSS_ANON_KIB, "RssAnon is {anonymous} KiB, the limit is {RSS_ANON_KIB} KiB");
+    println!(
+        "idle memory: RssAnon {anonymous} KiB, VmRSS {all} KiB, threads {}",
+        field(daemon, "Threads:")
+    );
+    assert!(
+        anonymous <= RSS_ANON_KIB,
+        "RssAnon is {anonymous} KiB, the limit is {RSS_ANON_KIB} KiB"
+    );
 }
 
 /// Attaches strace for a while and shows what ran. The poll is one thread that wakes once in 30 s.
@@ -113,14 +136,22 @@ fn idle(daemon: &Daemon, how_long: Duration) {
     println!("idle for {} s under strace:", how_long.as_secs());
     for (thread, calls) in &by_thread {
         let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-        calls.iter().for_each(|(_, name)| *counts.entry(name).or_default() += 1);
+        calls
+            .iter()
+            .for_each(|(_, name)| *counts.entry(name).or_default() += 1);
         println!("  thread {thread}: {counts:?}");
     }
-    assert!(by_thread.len() <= 1, "more threads than the poll's woke up:\n{text}");
+    assert!(
+        by_thread.len() <= 1,
+        "more threads than the poll's woke up:\n{text}"
+    );
     let polls = how_long.as_secs() / 30 + 1;
     for calls in by_thread.values() {
         let wakeups = 1 + calls.windows(2).filter(|w| w[1].0 - w[0].0 > 1.0).count() as u64;
-        println!("  {wakeups} wake-ups, {} system calls; the poll is every 30 s", calls.len());
+        println!(
+            "  {wakeups} wake-ups, {} system calls; the poll is every 30 s",
+            calls.len()
+        );
         assert!(wakeups <= polls, "{wakeups} wake-ups, {polls} polls:\n{text}");
     }
 }
@@ -131,7 +162,9 @@ fn started_calls(text: &str) -> Vec<(&str, f64, &str)> {
     let mut calls = vec![];
     for line in text.lines() {
         let mut words = line.splitn(3, ' ').filter(|w| !w.is_empty());
-        let (Some(thread), Some(at), Some(rest)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some(thread), Some(at), Some(rest)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
         let rest = rest.trim_start();
         let first = !seen_threads.contains(&thread);
         if first {

@@ -43,7 +43,11 @@ impl Place {
         let dir = tempfile::Builder::new().prefix("mwid-").tempdir().unwrap();
         fs::create_dir(dir.path().join("secrets")).unwrap();
         let secrets = Secrets::new(&dir.path().join("secrets"));
-        Self { world: World::new(DOMAIN), secrets, dir }
+        Self {
+            world: World::new(DOMAIN),
+            secrets,
+            dir,
+        }
     }
 
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
@@ -94,7 +98,11 @@ impl Place {
 
     pub(crate) fn start_with(&self, args: &[&str]) -> Daemon {
         let log = self.path("daemon.log");
-        let out = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let out = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let child = mwid()
             .args(args)
             .stdin(Stdio::null())
@@ -102,19 +110,35 @@ impl Place {
             .stderr(out)
             .spawn()
             .unwrap();
-        Daemon { child, admin: self.path("run/admin.sock"), log }
+        Daemon {
+            child,
+            admin: self.path("run/admin.sock"),
+            log,
+        }
     }
 
     /// Runs a client command against this place's config.
     pub(crate) fn mwid(&self, args: &[&str]) -> Output {
-        mwid().args(args).arg("--config").arg(self.path("mwid.yaml")).output().unwrap()
+        mwid()
+            .args(args)
+            .arg("--config")
+            .arg(self.path("mwid.yaml"))
+            .output()
+            .unwrap()
     }
 }
 
 /// The binary, in an environment without anything of ours.
 pub(crate) fn mwid() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mwid"));
-    for name in ["MWID_RUNTIME_DIR", "MWID_LOG", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "JOURNAL_STREAM"] {
+    for name in [
+        "MWID_RUNTIME_DIR",
+        "MWID_LOG",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "JOURNAL_STREAM",
+    ] {
         command.env_remove(name);
     }
     command
@@ -152,7 +176,8 @@ impl Daemon {
     /// Waits until the identity in force has this generation.
     pub(crate) fn wait_generation(&mut self, generation: u64) {
         self.wait_for(&format!("generation {generation}"), |d| {
-            d.status().is_some_and(|s| s["publish"][0]["generation"] == generation)
+            d.status()
+                .is_some_and(|s| s["publish"][0]["generation"] == generation)
         });
     }
 
@@ -160,9 +185,16 @@ impl Daemon {
         let deadline = Instant::now() + PATIENCE;
         while !happened(self) {
             if let Some(ended) = self.child.try_wait().unwrap() {
-                panic!("mwid ended ({ended}) while the test waited for {what}:\n{}", self.log());
+                panic!(
+                    "mwid ended ({ended}) while the test waited for {what}:\n{}",
+                    self.log()
+                );
             }
-            assert!(Instant::now() < deadline, "no {what} within {PATIENCE:?}:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "no {what} within {PATIENCE:?}:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -203,10 +235,18 @@ impl Drop for Daemon {
 pub(crate) fn ask(socket: &Path, method: &str, path: &str) -> Option<Answer> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )
+    .ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let code = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { code, head: head.to_owned(), body: body.to_owned() })
+    Some(Answer {
+        code,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    })
 }

@@ -7,7 +7,8 @@ use testkit::guest_agent::Agent;
 use testkit::pki::{Leaf, LeafSpec, Validity, World};
 
 fn published_is(place: &Place, leaf: &Leaf) -> bool {
-    fs::read_to_string(place.published("certificates.pem")).is_ok_and(|pem| pem.starts_with(leaf.leaf_pem.trim_end()))
+    fs::read_to_string(place.published("certificates.pem"))
+        .is_ok_and(|pem| pem.starts_with(leaf.leaf_pem.trim_end()))
 }
 
 #[test]
@@ -19,7 +20,10 @@ fn a_delivered_identity_is_proven_and_published_and_makes_the_daemon_ready() {
     daemon.wait_ready();
     assert!(published_is(&place, &leaf));
     let status = daemon.status().unwrap();
-    assert_eq!(status["identity"]["spiffe_id"], format!("spiffe://{DOMAIN}{PATH}"));
+    assert_eq!(
+        status["identity"]["spiffe_id"],
+        format!("spiffe://{DOMAIN}{PATH}")
+    );
     assert_eq!(status["identity"]["generation"], 1);
     let key = fs::read_to_string(place.published("private_key.pem")).unwrap();
     assert_eq!(key.trim(), leaf.key_pem.replace("\r\n", "\n").trim());
@@ -35,7 +39,10 @@ fn it_starts_before_the_directory_exists_and_says_why_it_is_not_ready() {
     let answer = daemon.get("/readyz").unwrap();
     assert_eq!(answer.code, 503);
     let link = place.secrets.link();
-    daemon.wait_for("the reason", |d| d.get("/readyz").is_some_and(|a| a.body.contains(link.to_str().unwrap())));
+    daemon.wait_for("the reason", |d| {
+        d.get("/readyz")
+            .is_some_and(|a| a.body.contains(link.to_str().unwrap()))
+    });
     place.deliver_good();
     daemon.wait_ready();
     daemon.stop();
@@ -48,7 +55,10 @@ fn rotations_in_the_way_of_both_agents_are_published_and_unchanged_bytes_are_no_
     place.deliver_good();
     let mut daemon = place.start();
     daemon.wait_ready();
-    for (n, agent) in [Agent::Legacy, Agent::Current, Agent::Current, Agent::Legacy].into_iter().enumerate() {
+    for (n, agent) in [Agent::Legacy, Agent::Current, Agent::Current, Agent::Legacy]
+        .into_iter()
+        .enumerate()
+    {
         let leaf = place.world.leaf(PATH);
         place.deliver(agent, &leaf);
         daemon.wait_generation(n as u64 + 2);
@@ -73,13 +83,21 @@ fn a_broken_candidate_is_refused_by_name_and_displaces_nothing() {
     let foreign = World::new(DOMAIN).leaf(PATH);
     let mut empty = place.world.leaf(PATH);
     empty.chain_pem = String::new();
-    for (leaf, reason) in [(mixed, "key"), (foreign, "not of the same ca"), (empty, "certificate")] {
+    for (leaf, reason) in [
+        (mixed, "key"),
+        (foreign, "not of the same ca"),
+        (empty, "certificate"),
+    ] {
         let before = daemon.status().unwrap()["source"]["refusals"].as_u64().unwrap();
         place.deliver(Agent::Legacy, &leaf);
         daemon.wait_for(&format!("a refusal that names the {reason}"), |d| {
             d.status().is_some_and(|s| {
-                let told = format!("{}{}", s["source"]["refused"]["text"], s["source"]["trouble"]["text"]);
-                let counted = s["source"]["refusals"].as_u64().unwrap() > before || !s["source"]["trouble"].is_null();
+                let told = format!(
+                    "{}{}",
+                    s["source"]["refused"]["text"], s["source"]["trouble"]["text"]
+                );
+                let counted =
+                    s["source"]["refusals"].as_u64().unwrap() > before || !s["source"]["trouble"].is_null();
                 counted && told.to_lowercase().contains(reason)
             })
         });
@@ -89,7 +107,10 @@ fn a_broken_candidate_is_refused_by_name_and_displaces_nothing() {
     }
     place.deliver_good();
     daemon.wait_generation(2);
-    assert!(daemon.status().unwrap()["source"]["refused"].is_null(), "a proven candidate ends the trouble");
+    assert!(
+        daemon.status().unwrap()["source"]["refused"].is_null(),
+        "a proven candidate ends the trouble"
+    );
     daemon.stop();
 }
 
@@ -125,10 +146,15 @@ fn after_not_after_readiness_says_why_within_one_second() {
     let mut daemon = place.start();
     daemon.wait_ready();
     // X.509 times are whole seconds and not_after is inclusive: it ends between 3 and 4 s after making it.
-    daemon.wait_for("the end of readiness", |d| d.get("/readyz").is_some_and(|a| a.code == 503));
+    daemon.wait_for("the end of readiness", |d| {
+        d.get("/readyz").is_some_and(|a| a.code == 503)
+    });
     let after = made.elapsed();
     println!("not_after within 3 s, /readyz false after {after:?}");
-    assert!(after >= Duration::from_secs(2), "gave up {after:?} after making: before the end");
+    assert!(
+        after >= Duration::from_secs(2),
+        "gave up {after:?} after making: before the end"
+    );
     let why = daemon.get("/readyz").unwrap().body;
     assert!(why.contains("expired"), "{why}");
     assert_eq!(daemon.status().unwrap()["identity"]["expired"], true);
@@ -147,7 +173,10 @@ fn an_identity_unlike_expect_is_refused() {
     ));
     place.deliver_good();
     let mut daemon = place.start();
-    daemon.wait_for("the refusal", |d| d.status().is_some_and(|s| s["source"]["refusals"].as_u64() >= Some(1)));
+    daemon.wait_for("the refusal", |d| {
+        d.status()
+            .is_some_and(|s| s["source"]["refusals"].as_u64() >= Some(1))
+    });
     let text = daemon.get("/readyz").unwrap().body;
     assert!(text.contains("ns/bank") && text.contains(PATH), "{text}");
     assert!(!place.published("certificates.pem").exists());

@@ -9,7 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 fn an_empty_file_runs() {
     let place = Place::new();
     // Empty but for the two keys that keep a test out of the machine's own directories.
-    place.config_text(&format!("runtime_dir: {}\nidentity: {{ source: none }}\n", place.path("run").display()));
+    place.config_text(&format!(
+        "runtime_dir: {}\nidentity: {{ source: none }}\n",
+        place.path("run").display()
+    ));
     let mut daemon = place.start();
     daemon.wait_ready();
     assert_eq!(daemon.get("/healthz").unwrap().code, 200);
@@ -23,7 +26,11 @@ fn a_second_daemon_with_the_same_runtime_directory_is_refused() {
     place.deliver_good();
     let mut daemon = place.start();
     daemon.wait_ready();
-    let second = mwid().args(["run", "--config"]).arg(place.path("mwid.yaml")).output().unwrap();
+    let second = mwid()
+        .args(["run", "--config"])
+        .arg(place.path("mwid.yaml"))
+        .output()
+        .unwrap();
     assert!(!second.status.success());
     let talk = String::from_utf8(second.stderr).unwrap();
     assert!(talk.contains("another mwid"), "{talk}");
@@ -35,7 +42,11 @@ fn a_second_daemon_with_the_same_runtime_directory_is_refused() {
 fn a_wrong_config_does_not_start_and_names_line_key_and_what_was_wanted() {
     let place = Place::new();
     place.config_text("runtime_dir: /tmp/x\nidentity:\n  source: guest_agnet\n");
-    let run = mwid().args(["run", "--config"]).arg(place.path("mwid.yaml")).output().unwrap();
+    let run = mwid()
+        .args(["run", "--config"])
+        .arg(place.path("mwid.yaml"))
+        .output()
+        .unwrap();
     assert_eq!(run.status.code(), Some(78), "EX_CONFIG");
     let talk = String::from_utf8(run.stderr).unwrap();
     for part in ["identity.source", "mwid.yaml:3:11", "guest_agnet", "dev_ca"] {
@@ -61,21 +72,36 @@ fn a_good_reload_changes_what_changed_and_a_bad_one_changes_nothing_and_says_why
     daemon.wait_for("the second directory", |_| second.join("haproxy.pem").exists());
     place.config("publsh: []");
     // By the runtime directory, so that the daemon is the one who judges the file.
-    let told = mwid().arg("reload").env("MWID_RUNTIME_DIR", place.path("run")).output().unwrap();
+    let told = mwid()
+        .arg("reload")
+        .env("MWID_RUNTIME_DIR", place.path("run"))
+        .output()
+        .unwrap();
     assert!(!told.status.success());
     let talk = String::from_utf8(told.stderr).unwrap();
     assert!(talk.contains("publsh"), "{talk}");
     place.deliver_good();
     daemon.wait_for("generation 2 in both directories", |d| {
-        d.status().is_some_and(|s| s["publish"].as_array().unwrap().iter().all(|p| p["generation"] == 2))
+        d.status().is_some_and(|s| {
+            s["publish"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|p| p["generation"] == 2)
+        })
     });
     // A broken file by signal: says so in the log, changes nothing.
     daemon.signal(Signal::SIGHUP);
-    daemon.wait_for("the refusal in the log", |d| d.log().matches("publsh").count() >= 2);
+    daemon.wait_for("the refusal in the log", |d| {
+        d.log().matches("publsh").count() >= 2
+    });
     // And a good one by signal.
     place.config("");
     daemon.signal(Signal::SIGHUP);
-    daemon.wait_for("one directory", |d| d.status().is_some_and(|s| s["publish"].as_array().unwrap().len() == 1));
+    daemon.wait_for("one directory", |d| {
+        d.status()
+            .is_some_and(|s| s["publish"].as_array().unwrap().len() == 1)
+    });
     daemon.stop();
 }
 
@@ -92,7 +118,12 @@ fn a_reload_can_change_the_source_and_what_is_expected_of_it() {
     ));
     assert!(place.mwid(&["reload"]).status.success());
     daemon.wait_for("the development identity", |d| {
-        d.status().is_some_and(|s| s["identity"]["spiffe_id"].as_str().unwrap_or_default().starts_with("spiffe://dev.internal/"))
+        d.status().is_some_and(|s| {
+            s["identity"]["spiffe_id"]
+                .as_str()
+                .unwrap_or_default()
+                .starts_with("spiffe://dev.internal/")
+        })
     });
     assert_eq!(daemon.status().unwrap()["source"]["for_development"], true);
     let other = "spiffe://other.example/**";
@@ -102,7 +133,9 @@ fn a_reload_can_change_the_source_and_what_is_expected_of_it() {
         place.path("run").display()
     ));
     assert!(place.mwid(&["reload"]).status.success());
-    daemon.wait_for("the end of readiness", |d| d.get("/readyz").is_some_and(|a| a.code == 503));
+    daemon.wait_for("the end of readiness", |d| {
+        d.get("/readyz").is_some_and(|a| a.code == 503)
+    });
     daemon.stop();
 }
 
@@ -113,18 +146,29 @@ fn the_admin_socket_has_its_mode_and_answers_every_question() {
     place.deliver_good();
     let mut daemon = place.start();
     daemon.wait_ready();
-    let mode = fs::metadata(place.path("run/admin.sock")).unwrap().permissions().mode() & 0o777;
+    let mode = fs::metadata(place.path("run/admin.sock"))
+        .unwrap()
+        .permissions()
+        .mode()
+        & 0o777;
     assert_eq!(mode, 0o660);
     let metrics = daemon.get("/metrics").unwrap();
     assert_eq!(metrics.code, 200);
-    assert!(metrics.head.to_lowercase().contains("content-type:"), "{}", metrics.head);
+    assert!(
+        metrics.head.to_lowercase().contains("content-type:"),
+        "{}",
+        metrics.head
+    );
     for name in ["mwid_identity_generation", "mwid_identity_not_after"] {
         assert!(metrics.body.contains(name), "no {name} in:\n{}", metrics.body);
     }
     assert_eq!(daemon.get("/nowhere").unwrap().code, 404);
     assert_eq!(daemon.request("DELETE", "/status").unwrap().code, 405);
     daemon.stop();
-    assert!(!place.path("run/admin.sock").exists(), "a clean stop leaves no socket");
+    assert!(
+        !place.path("run/admin.sock").exists(),
+        "a clean stop leaves no socket"
+    );
 }
 
 #[test]
@@ -145,12 +189,18 @@ fn the_client_commands_show_what_is() {
     let json: serde_json::Value = serde_json::from_str(&text(&["status", "--json"])).unwrap();
     assert_eq!(json["identity"]["spiffe_id"], id.as_str());
     let identity = text(&["identity"]);
-    assert!(identity.contains(&id) && identity.contains("intermediate"), "{identity}");
+    assert!(
+        identity.contains(&id) && identity.contains("intermediate"),
+        "{identity}"
+    );
     serde_json::from_str::<serde_json::Value>(&text(&["identity", "--json"])).unwrap();
     assert!(text(&["env"]).contains("MWID_RUNTIME_DIR"));
     let checked = place.mwid(&["check"]);
     let words = String::from_utf8(checked.stdout).unwrap();
-    assert!(words.contains("world") || words.contains("everybody") || checked.status.success(), "{words}");
+    assert!(
+        words.contains("world") || words.contains("everybody") || checked.status.success(),
+        "{words}"
+    );
     assert!(leaf.chain_pem.contains("BEGIN"));
     daemon.wait_ready();
     daemon.stop();
@@ -160,7 +210,12 @@ fn the_client_commands_show_what_is() {
 
 #[test]
 fn completions_and_the_manual_come_out_of_the_binary() {
-    for args in [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]] {
+    for args in [
+        &["completions", "bash"][..],
+        &["completions", "zsh"],
+        &["completions", "fish"],
+        &["man"],
+    ] {
         let out = mwid().args(args).output().unwrap();
         assert!(out.status.success(), "{args:?}");
         assert!(String::from_utf8(out.stdout).unwrap().contains("mwid"));
@@ -177,5 +232,8 @@ fn exec_runs_a_command_in_the_environment_that_env_prints() {
         .args(["--", "sh", "-c", "echo dir=$MWID_RUNTIME_DIR"])
         .output()
         .unwrap();
-    assert_eq!(String::from_utf8(out.stdout).unwrap().trim(), format!("dir={}", place.path("run").display()));
+    assert_eq!(
+        String::from_utf8(out.stdout).unwrap().trim(),
+        format!("dir={}", place.path("run").display())
+    );
 }

@@ -26,7 +26,10 @@ fn a_command_runs_after_each_publish_and_knows_what_was_published() {
     let run = script(
         &place,
         "after",
-        &format!("echo \"$MWID_GENERATION $MWID_SPIFFE_ID $MWID_DIRECTORY\" >> {}", seen.display()),
+        &format!(
+            "echo \"$MWID_GENERATION $MWID_SPIFFE_ID $MWID_DIRECTORY\" >> {}",
+            seen.display()
+        ),
     );
     publish_with(&place, &format!("{{ run: [{run}], timeout: 10s }}"));
     place.deliver_good();
@@ -40,10 +43,14 @@ fn a_command_runs_after_each_publish_and_knows_what_was_published() {
     daemon.wait_for("the second run", lines(2));
     let text = fs::read_to_string(&seen).unwrap();
     let id = format!("spiffe://{DOMAIN}{PATH}");
-    assert!(text.starts_with(&format!("1 {id} {}", place.path("run/identity").display())), "{text}");
+    assert!(
+        text.starts_with(&format!("1 {id} {}", place.path("run/identity").display())),
+        "{text}"
+    );
     assert!(text.lines().nth(1).unwrap().starts_with("2 "), "{text}");
     daemon.wait_for("the reaction in the status", |d| {
-        d.status().is_some_and(|s| s["publish"][0]["reactions"][0]["generation"] == 2)
+        d.status()
+            .is_some_and(|s| s["publish"][0]["reactions"][0]["generation"] == 2)
     });
     daemon.stop();
 }
@@ -52,20 +59,30 @@ fn a_command_runs_after_each_publish_and_knows_what_was_published() {
 fn a_failing_reaction_is_shown_and_tried_again_and_undoes_nothing() {
     let mut place = Place::new();
     let flag = place.path("flag");
-    let run = script(&place, "after", &format!("test -e {} || {{ echo not yet >&2; exit 3; }}", flag.display()));
+    let run = script(
+        &place,
+        "after",
+        &format!("test -e {} || {{ echo not yet >&2; exit 3; }}", flag.display()),
+    );
     publish_with(&place, &format!("{{ run: [{run}], timeout: 10s }}"));
     place.deliver_good();
     let mut daemon = place.start();
     daemon.wait_for("the failure in the status", |d| {
         d.status().is_some_and(|s| {
             let reaction = &s["publish"][0]["reactions"][0];
-            reaction["failures"].as_u64() >= Some(1) && reaction["trouble"]["text"].as_str().is_some_and(|t| t.contains('3'))
+            reaction["failures"].as_u64() >= Some(1)
+                && reaction["trouble"]["text"]
+                    .as_str()
+                    .is_some_and(|t| t.contains('3'))
         })
     });
     assert!(place.published("certificates.pem").exists());
     assert!(daemon.is_ready());
     fs::write(&flag, "").unwrap();
-    daemon.wait_for("the retry", |d| d.status().is_some_and(|s| s["publish"][0]["reactions"][0]["trouble"].is_null()));
+    daemon.wait_for("the retry", |d| {
+        d.status()
+            .is_some_and(|s| s["publish"][0]["reactions"][0]["trouble"].is_null())
+    });
     daemon.stop();
 }
 
@@ -73,13 +90,20 @@ fn a_failing_reaction_is_shown_and_tried_again_and_undoes_nothing() {
 fn a_command_that_hangs_is_ended_with_its_children_at_its_time_limit() {
     let mut place = Place::new();
     let pid = place.path("pid");
-    let run = script(&place, "after", &format!("sleep 1000 & echo $! > {}; wait", pid.display()));
+    let run = script(
+        &place,
+        "after",
+        &format!("sleep 1000 & echo $! > {}; wait", pid.display()),
+    );
     publish_with(&place, &format!("{{ run: [{run}], timeout: 300ms }}"));
     place.deliver_good();
     let mut daemon = place.start();
     daemon.wait_for("the time limit in the status", |d| {
         d.status().is_some_and(|s| {
-            let text = s["publish"][0]["reactions"][0]["trouble"]["text"].as_str().unwrap_or_default().to_owned();
+            let text = s["publish"][0]["reactions"][0]["trouble"]["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             text.contains("300ms") || text.contains("time")
         })
     });
@@ -98,7 +122,11 @@ fn a_pid_file_gets_its_signal() {
     let app = script(
         &place,
         "app",
-        &format!("trap 'echo hup >> {}' HUP; echo $$ > {}; while :; do sleep 0.05; done", got.display(), pid_file.display()),
+        &format!(
+            "trap 'echo hup >> {}' HUP; echo $$ > {}; while :; do sleep 0.05; done",
+            got.display(),
+            pid_file.display()
+        ),
     );
     let mut child = Command::new(app).spawn().unwrap();
     publish_with(&place, &format!("{{ signal: HUP, of: {} }}", pid_file.display()));

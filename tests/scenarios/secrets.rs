@@ -6,7 +6,12 @@ use testkit::guest_agent::Agent;
 
 /// The longest base64 line of a PEM key: if any output holds it, a key has leaked.
 fn needle(pem: &str) -> String {
-    pem.lines().filter(|l| !l.starts_with("---")).max_by_key(|l| l.len()).unwrap().trim().to_owned()
+    pem.lines()
+        .filter(|l| !l.starts_with("---"))
+        .max_by_key(|l| l.len())
+        .unwrap()
+        .trim()
+        .to_owned()
 }
 
 #[test]
@@ -23,14 +28,22 @@ fn no_key_reaches_a_log_a_status_a_metric_or_an_error() {
     mixed.key_pem = format!("{}junk {}", mixed.key_pem, first.key_pem);
     needles.push(needle(&mixed.key_pem));
     place.deliver(Agent::Current, &mixed);
-    daemon.wait_for("the refusal", |d| d.status().is_some_and(|s| s["source"]["refusals"].as_u64() >= Some(1)));
+    daemon.wait_for("the refusal", |d| {
+        d.status()
+            .is_some_and(|s| s["source"]["refusals"].as_u64() >= Some(1))
+    });
     let mut swapped = place.world.leaf("/ns/shop/sa/payments");
     std::mem::swap(&mut swapped.key_pem, &mut swapped.chain_pem);
     needles.push(needle(&swapped.chain_pem));
     place.deliver(Agent::Current, &swapped);
-    daemon.wait_for("the next refusal", |d| d.status().is_some_and(|s| s["source"]["refusals"].as_u64() >= Some(2)));
-    let mut said: Vec<String> =
-        ["/status", "/metrics", "/readyz", "/identity"].iter().map(|p| daemon.get(p).unwrap().body).collect();
+    daemon.wait_for("the next refusal", |d| {
+        d.status()
+            .is_some_and(|s| s["source"]["refusals"].as_u64() >= Some(2))
+    });
+    let mut said: Vec<String> = ["/status", "/metrics", "/readyz", "/identity"]
+        .iter()
+        .map(|p| daemon.get(p).unwrap().body)
+        .collect();
     for args in [&["status"][..], &["identity"], &["check"]] {
         let out = place.mwid(args);
         said.push(String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr));
@@ -54,13 +67,19 @@ fn the_process_is_not_dumpable_and_writes_no_core() {
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid()));
     if nix::unistd::geteuid().is_root() {
         let limits = limits.unwrap();
-        let core = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
+        let core = limits
+            .lines()
+            .find(|l| l.starts_with("Max core file size"))
+            .unwrap();
         assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     }
     // A process that is not dumpable belongs to root in /proc, whoever runs it; under root the owner does not tell, ptrace's view does:
     // PR_GET_DUMPABLE of another process is not readable, but its auxv is refused to its own user.
     if !nix::unistd::geteuid().is_root() {
-        assert!(fs::read(format!("/proc/{}/environ", daemon.pid())).is_err(), "the process is dumpable");
+        assert!(
+            fs::read(format!("/proc/{}/environ", daemon.pid())).is_err(),
+            "the process is dumpable"
+        );
     }
     daemon.stop();
 }

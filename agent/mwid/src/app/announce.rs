@@ -3,31 +3,34 @@
 //! In: the health board, the identity. Out: notifications. Never says that the daemon is alive from anywhere but its own tasks.
 use crate::health::{Board, Condition};
 use crate::shutdown::Shutdown;
-use crate::units::notify::Notifier;
+use crate::units::notify;
 use mtls_identity::Reader;
 
 /// Says that the daemon serves, and goes on telling until `shutdown`.
-pub(super) fn start(notifier: &Notifier, board: &Board, reader: &Reader, shutdown: &Shutdown) {
-    notifier.status(&line(board, reader));
-    notifier.ready();
-    let (to, stop) = (notifier.clone(), shutdown.clone());
-    let (board, mut reader) = (board.clone(), reader.clone());
+pub(super) fn start(board: &Board, reader: &Reader, shutdown: &Shutdown) {
+    let (board, mut reader, stop) = (board.clone(), reader.clone(), shutdown.clone());
+    let mut parts = board.subscribe();
+    let mut told = line(&board, &reader);
+    notify::ready(&told);
+    notify::feed_watchdog(shutdown);
     shutdown.spawn(async move {
-        let mut parts = board.subscribe();
         loop {
             tokio::select! {
                 () = stop.asked() => return,
                 changed = parts.changed() => if changed.is_err() { return },
                 Some(_) = reader.changed() => {}
-                () = to.sign_of_life_due() => to.alive(),
             }
-            to.status(&line(&board, &reader));
+            let now = line(&board, &reader);
+            if now != told {
+                notify::status(&now);
+                told = now;
+            }
         }
     });
 }
 
 /// One line for `systemctl status`.
-fn line(board: &Board, reader: &Reader) -> String {
+pub(super) fn line(board: &Board, reader: &Reader) -> String {
     let identity = match reader.current() {
         Some(identity) => format!("{}, generation {}", identity.id().as_str(), identity.generation()),
         None => "no identity yet".to_owned(),
@@ -41,5 +44,9 @@ fn line(board: &Board, reader: &Reader) -> String {
         })
         .collect();
     let state = if board.is_ready() { "Ready" } else { "Not ready" };
-    if trouble.is_empty() { format!("{state}: {identity}") } else { format!("{state}: {identity}; {}", trouble.join("; ")) }
+    if trouble.is_empty() {
+        format!("{state}: {identity}")
+    } else {
+        format!("{state}: {identity}; {}", trouble.join("; "))
+    }
 }

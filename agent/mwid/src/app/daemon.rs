@@ -5,6 +5,7 @@ use super::{AppError, Load, Plan, announce, reload, signals};
 use crate::api::admin::{self, Latest, ReloadAnswer, ReloadRequest};
 use crate::config::{Settings, SourceSettings};
 use crate::health::Board;
+use crate::http;
 use crate::publish::{self, Publishing};
 use crate::shutdown::Shutdown;
 use crate::source::{self, Inlet};
@@ -12,8 +13,7 @@ use crate::telemetry::logging::{self, Logging};
 use crate::telemetry::metrics;
 use crate::units::control::SystemBus;
 use crate::units::listen::Passed;
-use crate::units::notify::Notifier;
-use crate::http;
+use crate::units::notify;
 use mtls_identity::Clock;
 use rustls::crypto::CryptoProvider;
 use std::path::PathBuf;
@@ -29,7 +29,6 @@ pub(super) struct Daemon {
     pub(super) publishing: Publishing,
     pub(super) doors: Doors,
     pub(super) logging: Logging,
-    pub(super) notifier: Notifier,
     board: Board,
     clock: Clock,
     provider: Arc<CryptoProvider>,
@@ -105,8 +104,8 @@ impl Daemon {
         let mut doors = Doors::new(passed, Arc::new(inputs), http_metrics, shutdown.clone());
         let change = doors.prepare(&settings.admin).map_err(AppError::Door)?;
         doors.apply(change).map_err(AppError::Door)?;
-        let notifier = Notifier::from_env();
-        announce::start(&notifier, &board, &inlet.reader, shutdown);
+        doors.warn_of_unused();
+        announce::start(&board, &inlet.reader, shutdown);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             runtime_dir = %settings.runtime_dir.display(),
@@ -119,7 +118,6 @@ impl Daemon {
             publishing,
             doors,
             logging,
-            notifier,
             board,
             clock,
             provider,
@@ -147,18 +145,18 @@ impl Daemon {
                 }
             }
         }
-        self.notifier.stopping();
+        notify::stopping("Stopping");
     }
 
     async fn reload(&mut self) -> ReloadAnswer {
-        self.notifier.reloading();
+        notify::reloading();
         let answer = reload::reload(self).await;
         match &answer {
             Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing changed"),
             Ok(changes) => tracing::info!(changed = changes.join(", "), "reloaded"),
             Err(why) => tracing::error!("not reloaded, everything stays as it was: {why}"),
         }
-        self.notifier.ready();
+        notify::ready(&announce::line(&self.board, &self.inlet.reader));
         answer
     }
 

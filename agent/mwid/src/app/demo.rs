@@ -26,7 +26,10 @@ pub(super) async fn show(
         }
     };
     if tokio::time::timeout(START, ready).await.is_err() {
-        return Err(AppError::NotReady { directory: directory.to_owned(), patience: START });
+        return Err(AppError::NotReady {
+            directory: directory.to_owned(),
+            patience: START,
+        });
     }
     let (news, mut heard) = mpsc::unbounded_channel();
     let stop = shutdown.child();

@@ -4,11 +4,15 @@
 //! nothing before all new ones are.
 use crate::api::admin;
 use crate::config::{Address, AdminSettings, SocketSettings};
-use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
 use crate::http::listener::ListenError;
+use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
 use crate::http::{self, Listener};
 use crate::shutdown::Shutdown;
-use crate::units::listen::{Passed, PassedError};
+use crate::units::listen::Passed;
+use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 /// Why a door cannot be opened.
@@ -18,11 +22,15 @@ pub(crate) enum DoorError {
     Socket(#[source] ListenError),
     #[error("api.admin.listen")]
     Listen(#[source] ListenError),
-    #[error("api.admin.listen: systemd:{name}")]
+    #[error(
+        "api.admin.listen: systemd passed no socket named {name}; set FileDescriptorName={name} in the socket unit, and start mwid by it"
+    )]
+    NotPassed { name: String },
+    #[error("api.admin.listen: the socket {name} that systemd passed is not a listening Unix or TCP socket")]
     Passed {
         name: String,
         #[source]
-        source: PassedError,
+        source: io::Error,
     },
 }
 
@@ -50,6 +58,8 @@ enum Opened {
 pub(super) struct Doors {
     open: Vec<Door>,
     passed: Passed,
+    /// Sockets from systemd that were asked for: kept, so that a reload may leave one out and another take it up again.
+    taken: BTreeMap<String, Vec<OwnedFd>>,
     inputs: Arc<admin::Inputs>,
     metrics: http::Metrics,
     shutdown: Shutdown,
@@ -68,7 +78,14 @@ impl Doors {
         metrics: http::Metrics,
         shutdown: Shutdown,
     ) -> Self {
-        Self { open: vec![], passed, inputs, metrics, shutdown }
+        Self {
+            open: vec![],
+            passed,
+            taken: BTreeMap::new(),
+            inputs,
+            metrics,
+            shutdown,
+        }
     }
 
     /// First phase: opens what is new, out of sight. Changes nothing.
@@ -83,7 +100,7 @@ impl Doors {
         let mut opened = vec![];
         for key in &wanted {
             if !self.open.iter().any(|door| door.key == *key) {
-                opened.push((key.clone(), self.open_one(key)?));
+                opened.extend(self.open_one(key)?.into_iter().map(|one| (key.clone(), one)));
             }
         }
         Ok(Change { opened, wanted })
@@ -128,20 +145,51 @@ impl Doors {
         });
     }
 
-    fn open_one(&mut self, key: &Key) -> Result<Opened, DoorError> {
-        match key {
-            Key::Socket(socket) => self.open_socket(socket).map_err(DoorError::Socket),
+    fn open_one(&mut self, key: &Key) -> Result<Vec<Opened>, DoorError> {
+        Ok(vec![match key {
+            Key::Socket(socket) => self.open_socket(socket).map_err(DoorError::Socket)?,
             Key::Listen(Address::Unix(path)) => {
-                let socket = SocketSettings { path: path.clone(), mode: 0o660, owner: None, group: None };
-                self.open_socket(&socket).map_err(DoorError::Listen)
+                let socket = SocketSettings {
+                    path: path.clone(),
+                    mode: 0o660,
+                    owner: None,
+                    group: None,
+                };
+                self.open_socket(&socket).map_err(DoorError::Listen)?
             }
-            Key::Listen(Address::Tcp(address)) => {
-                Listener::tcp(*address).map(Opened::InPlace).map_err(DoorError::Listen)
-            }
-            Key::Listen(Address::Systemd(name)) => {
-                let passed = self.passed.listener(name);
-                passed.map(Opened::InPlace).map_err(|source| DoorError::Passed { name: name.clone(), source })
-            }
+            Key::Listen(Address::Tcp(address)) => Listener::tcp(*address)
+                .map(Opened::InPlace)
+                .map_err(DoorError::Listen)?,
+            Key::Listen(Address::Systemd(name)) => return self.open_passed(name),
+        }])
+    }
+
+    /// All sockets of this name that systemd passed.
+    fn open_passed(&mut self, name: &str) -> Result<Vec<Opened>, DoorError> {
+        let sockets = self
+            .taken
+            .entry(name.to_owned())
+            .or_insert_with(|| self.passed.by_name(name));
+        if sockets.is_empty() {
+            return Err(DoorError::NotPassed {
+                name: name.to_owned(),
+            });
+        }
+        let open = |fd: &OwnedFd| fd.try_clone().and_then(listener).map(Opened::InPlace);
+        let opened: io::Result<Vec<Opened>> = sockets.iter().map(open).collect();
+        opened.map_err(|source| DoorError::Passed {
+            name: name.to_owned(),
+            source,
+        })
+    }
+
+    /// Says which of systemd's sockets nobody serves: their clients would wait for ever.
+    pub(super) fn warn_of_unused(&self) {
+        for name in self.passed.names() {
+            tracing::warn!(
+                name,
+                "systemd passed a socket that no setting names; add systemd:{name} or remove its unit"
+            );
         }
     }
 
@@ -158,5 +206,18 @@ impl Doors {
             group: socket.group.as_deref(),
         };
         unix::prepare(wanted, ours.and_then(|door| door.file)).map(Opened::Hidden)
+    }
+}
+
+/// A listener of the kind that the socket is.
+fn listener(fd: OwnedFd) -> io::Result<Listener> {
+    let address: SockaddrStorage = getsockname(fd.as_raw_fd())?;
+    match address.family() {
+        Some(AddressFamily::Unix) => Listener::open_unix(fd.into()),
+        Some(AddressFamily::Inet | AddressFamily::Inet6) => Listener::open_tcp(fd.into()),
+        other => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("its address family is {other:?}"),
+        )),
     }
 }

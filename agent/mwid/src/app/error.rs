@@ -1,11 +1,10 @@
 //! Why the daemon does not start, or ends.
 use super::doors::DoorError;
-use super::harden::HardenError;
 use super::lock::LockError;
 use crate::dev::workloads::WorkloadError;
 use crate::publish::PublishError;
 use crate::telemetry::logging::LoggingError;
-use crate::units::listen::PassedError;
+use crate::units::listen::ListenError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,13 +21,11 @@ pub(crate) enum AppError {
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
     #[error("the sockets that systemd passes cannot be taken")]
-    Passed(#[source] PassedError),
+    Passed(#[source] ListenError),
     #[error("nothing can be published by these settings")]
     Publish(#[source] PublishError),
     #[error("a listener cannot be opened")]
     Door(#[source] DoorError),
-    #[error("the process cannot be protected")]
-    Harden(#[source] HardenError),
     #[error("the embedded platform published nothing in {} within {patience:?}; its log above says why", directory.display())]
     NotReady { directory: PathBuf, patience: Duration },
     #[error("the workloads of the demo cannot run")]

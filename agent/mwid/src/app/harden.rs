@@ -8,7 +8,9 @@ use nix::sys::resource::{Resource, setrlimit};
 /// Why the process could not be closed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HardenError {
-    #[error("cannot make the process undumpable (PR_SET_DUMPABLE); mwid does not hold keys in a process that others may read")]
+    #[error(
+        "cannot make the process undumpable (PR_SET_DUMPABLE); mwid does not hold keys in a process that others may read"
+    )]
     Dumpable(#[source] nix::Error),
     #[error("cannot forbid core files (RLIMIT_CORE = 0); mwid does not write keys to disk in a crash")]
     Core(#[source] nix::Error),

@@ -46,7 +46,10 @@ pub(crate) fn take(runtime_dir: &Path) -> Result<Lock, LockError> {
         .recursive(true)
         .mode(0o755)
         .create(runtime_dir)
-        .map_err(|source| LockError::Directory { path: runtime_dir.to_owned(), source })?;
+        .map_err(|source| LockError::Directory {
+            path: runtime_dir.to_owned(),
+            source,
+        })?;
     let path = runtime_dir.join("mwid.lock");
     let file = OpenOptions::new()
         .create(true)
@@ -55,7 +58,10 @@ pub(crate) fn take(runtime_dir: &Path) -> Result<Lock, LockError> {
         .mode(0o644)
         .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC)
         .open(&path)
-        .map_err(|source| LockError::Open { path: path.clone(), source })?;
+        .map_err(|source| LockError::Open {
+            path: path.clone(),
+            source,
+        })?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(held) => Ok(Lock { _held: held }),
         Err((_, nix::Error::EWOULDBLOCK)) => Err(LockError::Held { path }),

@@ -19,7 +19,7 @@ use crate::config::{ConfigError, LogFormat, LogLevel, LogSettings, Settings};
 use crate::dev::workloads::{Seen, Tally};
 use crate::shutdown::Shutdown;
 use crate::telemetry::logging;
-use crate::units::listen::Passed;
+use crate::units::listen::{self, Passed};
 use daemon::Daemon;
 use mtls_identity::Clock;
 use std::sync::Arc;
@@ -43,7 +43,10 @@ impl Plan {
         settings: Settings,
         load: impl Fn() -> Result<Settings, ConfigError> + Send + Sync + 'static,
     ) -> Self {
-        Self { settings, load: Some(Box::new(load)) }
+        Self {
+            settings,
+            load: Some(Box::new(load)),
+        }
     }
 
     /// Settings that no file can change.
@@ -55,7 +58,7 @@ impl Plan {
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(plan: Plan) -> Result<(), AppError> {
     // Before there are other threads: this looks at the environment that systemd gave.
-    let passed = Passed::take().map_err(AppError::Passed)?;
+    let passed = listen::take().map_err(AppError::Passed)?;
     let logging = start_logging(plan.settings.log)?;
     let lock = lock::take(&plan.settings.runtime_dir).map_err(AppError::Lock)?;
     runtime()?.block_on(async move {
@@ -70,13 +73,21 @@ pub(crate) fn run(plan: Plan) -> Result<(), AppError> {
 
 /// Runs the daemon on its embedded platform, and the two workloads on what it publishes, for `time`.
 pub(crate) fn demo(plan: Plan, time: Duration, seen: impl FnMut(Seen) + Send) -> Result<Tally, AppError> {
-    let logging = start_logging(LogSettings { level: LogLevel::Warn, format: LogFormat::Text })?;
+    let logging = start_logging(LogSettings {
+        level: LogLevel::Warn,
+        format: LogFormat::Text,
+    })?;
     let lock = lock::take(&plan.settings.runtime_dir).map_err(AppError::Lock)?;
     runtime()?.block_on(async move {
         let shutdown = Shutdown::default();
         signals::stop_on_signals(&shutdown).map_err(AppError::Signals)?;
-        let directory = plan.settings.publish.first().map(|p| p.directory.clone()).unwrap_or_default();
-        let daemon = Daemon::open(plan, system_clock(), Passed::none(), logging, lock, &shutdown).await?;
+        let directory = plan
+            .settings
+            .publish
+            .first()
+            .map(|p| p.directory.clone())
+            .unwrap_or_default();
+        let daemon = Daemon::open(plan, system_clock(), Passed::default(), logging, lock, &shutdown).await?;
         let tally = demo::show(&daemon, &directory, time, seen, &shutdown).await;
         end(&shutdown).await;
         drop(daemon);

@@ -8,7 +8,9 @@ use crate::report::Causes;
 
 pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
     let Some(load) = &daemon.load else {
-        return Err(ReloadRefusal::Invalid("these settings come from no file, so there is nothing to read again".to_owned()));
+        return Err(ReloadRefusal::Invalid(
+            "these settings come from no file, so there is nothing to read again".to_owned(),
+        ));
     };
     let new = load().map_err(|error| ReloadRefusal::Invalid(Causes(&error).to_string()))?;
     refuse_what_needs_a_restart(&daemon.settings, &new)?;
@@ -17,7 +19,13 @@ pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
     let publish = if new.publish == daemon.settings.publish {
         None
     } else {
-        Some(daemon.publishing.prepare(new.publish.clone()).await.map_err(|e| failed(&e))?)
+        Some(
+            daemon
+                .publishing
+                .prepare(new.publish.clone())
+                .await
+                .map_err(|e| failed(&e))?,
+        )
     };
     let doors = daemon.doors.prepare(&new.admin).map_err(|e| failed(&e))?;
 
@@ -35,7 +43,10 @@ pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
         changes.push("identity".to_owned());
     }
     if new.log.level != daemon.settings.log.level {
-        daemon.logging.set_level(super::level(new.log.level)).map_err(|e| failed(&e))?;
+        daemon
+            .logging
+            .set_level(super::level(new.log.level))
+            .map_err(|e| failed(&e))?;
         changes.push("log.level".to_owned());
     }
     daemon.settings = new;
@@ -51,7 +62,9 @@ fn refuse_what_needs_a_restart(old: &Settings, new: &Settings) -> Result<(), Rel
         )));
     }
     if old.log.format != new.log.format {
-        return Err(ReloadRefusal::Failed("log.format: restart mwid to change it".to_owned()));
+        return Err(ReloadRefusal::Failed(
+            "log.format: restart mwid to change it".to_owned(),
+        ));
     }
     Ok(())
 }

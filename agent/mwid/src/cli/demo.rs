@@ -3,10 +3,10 @@
 //! In: how long. Out: on standard error what happens, on standard output what was proven; a failure if anything failed. Never needs root, a
 //! network or a config file.
 use super::{Exit, Failure, args, output};
+use crate::app;
 use crate::config::{Settings, SourceSettings};
 use crate::dev::place::Temporary;
 use crate::dev::workloads::{Seen, Tally};
-use crate::{app, dev};
 use std::time::Duration;
 
 /// Each certificate lives this long; it is replaced at half its life.
@@ -25,13 +25,20 @@ pub(super) fn run(args: args::DemoArgs) -> Result<(), Failure> {
         place.path().display(),
         LIFETIME.as_secs()
     ));
-    let tally = app::demo(app::Plan::fixed(settings), args.time, |seen| output::talk(&line(&seen))).map_err(super::run::failure)?;
+    let tally = app::demo(app::Plan::fixed(settings), args.time, |seen| {
+        output::talk(&line(&seen))
+    })
+    .map_err(super::run::failure)?;
     output::data(&summary(&tally, args.time))?;
     judge(&tally, args.time)
 }
 
 fn line(seen: &Seen) -> String {
-    let news = if seen.count == 1 { "first certificate" } else { "new certificate  " };
+    let news = if seen.count == 1 {
+        "first certificate"
+    } else {
+        "new certificate  "
+    };
     format!(
         "{:6.1} s  {news} {}  {} requests, {} failed; the held connection: {} exchanges",
         seen.after.as_secs_f64(),
@@ -73,10 +80,16 @@ fn judge(tally: &Tally, time: Duration) -> Result<(), Failure> {
     let expected = (time.as_secs() / (LIFETIME.as_secs() / 2)).saturating_sub(2);
     let failed = tally.failed + tally.held_failed + tally.resumed;
     if failed > 0 || tally.requests == 0 {
-        return Err(Failure::new(Exit::Software, "the demo did not hold what mwid promises: see the failures above"));
+        return Err(Failure::new(
+            Exit::Software,
+            "the demo did not hold what mwid promises: see the failures above",
+        ));
     }
     if (tally.rotations() as u64) < expected {
-        let text = format!("the demo saw {} rotations where {expected} were due", tally.rotations());
+        let text = format!(
+            "the demo saw {} rotations where {expected} were due",
+            tally.rotations()
+        );
         return Err(Failure::new(Exit::Software, text));
     }
     Ok(())
@@ -99,12 +112,24 @@ mod tests {
     fn the_demo_fails_when_anything_failed() {
         let time = Duration::from_secs(20);
         assert!(judge(&good(6), time).is_ok());
-        assert!(judge(&good(3), time).is_err(), "three rotations in 20 s are too few");
+        assert!(
+            judge(&good(3), time).is_err(),
+            "three rotations in 20 s are too few"
+        );
         for broken in [
             Tally { failed: 1, ..good(6) },
-            Tally { held_failed: 1, ..good(6) },
-            Tally { resumed: 1, ..good(6) },
-            Tally { requests: 0, ..good(6) },
+            Tally {
+                held_failed: 1,
+                ..good(6)
+            },
+            Tally {
+                resumed: 1,
+                ..good(6)
+            },
+            Tally {
+                requests: 0,
+                ..good(6)
+            },
         ] {
             assert!(judge(&broken, time).is_err(), "{broken:?}");
         }
@@ -112,8 +137,15 @@ mod tests {
 
     #[test]
     fn the_summary_tells_failures() {
-        let tally = Tally { failed: 1, failures: vec!["request 7: cannot connect".to_owned()], ..good(3) };
+        let tally = Tally {
+            failed: 1,
+            failures: vec!["request 7: cannot connect".to_owned()],
+            ..good(3)
+        };
         let text = summary(&tally, Duration::from_secs(20));
-        assert!(text.contains("rotations            3") && text.contains("request 7"), "{text}");
+        assert!(
+            text.contains("rotations            3") && text.contains("request 7"),
+            "{text}"
+        );
     }
 }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 pub(super) fn run(args: args::RunArgs) -> Result<(), Failure> {
     app::close_process().map_err(|e| Failure::new(Exit::System, "the daemon does not start").because(e))?;
     let origin = origin(args, std::env::var_os("MWID_RUNTIME_DIR"))?;
-    let settings = origin.load().map_err(|e| Failure::new(Exit::Config, "the daemon does not start").because(e))?;
+    let settings = origin
+        .load()
+        .map_err(|e| Failure::new(Exit::Config, "the daemon does not start").because(e))?;
     app::run(app::Plan::new(settings, move || origin.load())).map_err(failure)
 }
 
@@ -30,17 +32,28 @@ enum Origin {
     /// The system's file; if it is missing, all defaults.
     System,
     /// The embedded platform in this runtime directory; keys of the file win.
-    Dev { runtime_dir: PathBuf, file: Option<PathBuf> },
+    Dev {
+        runtime_dir: PathBuf,
+        file: Option<PathBuf>,
+    },
 }
 
 impl Origin {
     fn load(&self) -> Result<Settings, ConfigError> {
         match self {
             Self::File(path) => config::load(path),
-            Self::System if Path::new(config::SYSTEM_FILE).exists() => config::load(Path::new(config::SYSTEM_FILE)),
+            Self::System if Path::new(config::SYSTEM_FILE).exists() => {
+                config::load(Path::new(config::SYSTEM_FILE))
+            }
             Self::System => Ok(Settings::default()),
-            Self::Dev { runtime_dir, file: Some(file) } => config::load_dev(file, runtime_dir),
-            Self::Dev { runtime_dir, file: None } => Ok(Settings::dev(runtime_dir)),
+            Self::Dev {
+                runtime_dir,
+                file: Some(file),
+            } => config::load_dev(file, runtime_dir),
+            Self::Dev {
+                runtime_dir,
+                file: None,
+            } => Ok(Settings::dev(runtime_dir)),
         }
     }
 }
@@ -52,12 +65,18 @@ fn origin(args: args::RunArgs, runtime_dir: Option<OsString>) -> Result<Origin, 
     let runtime_dir = match runtime_dir.filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
         None => {
-            let xdg = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-            dev::place::of_this_user(xdg.as_deref(), &std::env::temp_dir())
-                .map_err(|e| Failure::new(Exit::System, "there is no place for the embedded platform").because(e))?
+            let xdg = std::env::var_os("XDG_RUNTIME_DIR")
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from);
+            dev::place::of_this_user(xdg.as_deref(), &std::env::temp_dir()).map_err(|e| {
+                Failure::new(Exit::System, "there is no place for the embedded platform").because(e)
+            })?
         }
     };
-    Ok(Origin::Dev { runtime_dir, file: args.config })
+    Ok(Origin::Dev {
+        runtime_dir,
+        file: args.config,
+    })
 }
 
 #[cfg(test)]
@@ -66,17 +85,29 @@ mod tests {
 
     #[test]
     fn the_embedded_platform_never_reads_the_systems_file() {
-        let args = |dev, config: Option<&str>| args::RunArgs { dev, config: config.map(PathBuf::from) };
+        let args = |dev, config: Option<&str>| args::RunArgs {
+            dev,
+            config: config.map(PathBuf::from),
+        };
         let there = || Some(OsString::from("/tmp/there"));
         assert_eq!(origin(args(false, None), there()).unwrap(), Origin::System);
-        assert_eq!(origin(args(false, Some("/a")), there()).unwrap(), Origin::File("/a".into()));
+        assert_eq!(
+            origin(args(false, Some("/a")), there()).unwrap(),
+            Origin::File("/a".into())
+        );
         assert_eq!(
             origin(args(true, None), there()).unwrap(),
-            Origin::Dev { runtime_dir: "/tmp/there".into(), file: None }
+            Origin::Dev {
+                runtime_dir: "/tmp/there".into(),
+                file: None
+            }
         );
         assert_eq!(
             origin(args(true, Some("/a")), there()).unwrap(),
-            Origin::Dev { runtime_dir: "/tmp/there".into(), file: Some("/a".into()) }
+            Origin::Dev {
+                runtime_dir: "/tmp/there".into(),
+                file: Some("/a".into())
+            }
         );
     }
 }

@@ -22,7 +22,12 @@ pub(crate) enum PlaceError {
         "{} belongs to user {owner} with mode {mode:04o}, wanted: a directory of user {us} with mode 0700; remove it, or set XDG_RUNTIME_DIR",
         path.display()
     )]
-    Foreign { path: PathBuf, owner: u32, mode: u32, us: u32 },
+    Foreign {
+        path: PathBuf,
+        owner: u32,
+        mode: u32,
+        us: u32,
+    },
 }
 
 /// The runtime directory of `mwid run --dev`: the same at each start, so that client commands find it by name.
@@ -35,11 +40,19 @@ pub(crate) fn of_this_user(xdg_runtime_dir: Option<&Path>, temporary: &Path) -> 
     match DirBuilder::new().mode(0o700).create(&path) {
         Ok(()) => Ok(path),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let found = std::fs::symlink_metadata(&path).map_err(|source| PlaceError::Make { path: path.clone(), source })?;
+            let found = std::fs::symlink_metadata(&path).map_err(|source| PlaceError::Make {
+                path: path.clone(),
+                source,
+            })?;
             if is_ours(&found, us) {
                 return Ok(path);
             }
-            Err(PlaceError::Foreign { owner: found.uid(), mode: found.mode() & 0o7777, us: us.as_raw(), path })
+            Err(PlaceError::Foreign {
+                owner: found.uid(),
+                mode: found.mode() & 0o7777,
+                us: us.as_raw(),
+                path,
+            })
         }
         Err(source) => Err(PlaceError::Make { path, source }),
     }
@@ -60,7 +73,10 @@ impl Temporary {
         let template = below.join("mwid-demo-XXXXXX");
         match mkdtemp(&template) {
             Ok(path) => Ok(Self { path }),
-            Err(errno) => Err(PlaceError::Make { path: template, source: errno.into() }),
+            Err(errno) => Err(PlaceError::Make {
+                path: template,
+                source: errno.into(),
+            }),
         }
     }
 
@@ -86,8 +102,14 @@ mod tests {
     fn the_directory_is_private_and_the_same_each_time() {
         let xdg = tempfile::tempdir().unwrap();
         let first = of_this_user(Some(xdg.path()), Path::new("/nowhere")).unwrap();
-        assert_eq!(std::fs::metadata(&first).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(of_this_user(Some(xdg.path()), Path::new("/nowhere")).unwrap(), first);
+        assert_eq!(
+            std::fs::metadata(&first).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        assert_eq!(
+            of_this_user(Some(xdg.path()), Path::new("/nowhere")).unwrap(),
+            first
+        );
     }
 
     #[test]
@@ -96,10 +118,16 @@ mod tests {
         let trap = tmp.path().join(format!("mwid-dev-{}", Uid::effective()));
         std::fs::create_dir(&trap).unwrap();
         std::fs::set_permissions(&trap, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(of_this_user(None, tmp.path()), Err(PlaceError::Foreign { .. })));
+        assert!(matches!(
+            of_this_user(None, tmp.path()),
+            Err(PlaceError::Foreign { .. })
+        ));
         std::fs::remove_dir(&trap).unwrap();
         std::os::unix::fs::symlink(tmp.path(), &trap).unwrap();
-        assert!(matches!(of_this_user(None, tmp.path()), Err(PlaceError::Foreign { .. })));
+        assert!(matches!(
+            of_this_user(None, tmp.path()),
+            Err(PlaceError::Foreign { .. })
+        ));
     }
 
     #[test]

@@ -77,7 +77,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The generation that a process before this one reached, as these directories show it; 0 if they show none.
 pub(crate) fn last_generation(directories: &[PathBuf]) -> u64 {
-    directories.iter().filter_map(|public| directory::shown_generation(public)).max().unwrap_or(0)
+    directories
+        .iter()
+        .filter_map(|public| directory::shown_generation(public))
+        .max()
+        .unwrap_or(0)
 }
 
 /// Starts to publish. Only settings that can never work (an unknown user or group, a bad path) are an error; a directory

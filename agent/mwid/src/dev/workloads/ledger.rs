@@ -14,9 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 const LONGEST_ORDER: u64 = 64;
 
 pub(super) async fn start(ledger: Workload, shutdown: &Shutdown) -> Result<SocketAddr, WorkloadError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(WorkloadError::Listen)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(WorkloadError::Listen)?;
     let address = listener.local_addr().map_err(WorkloadError::Listen)?;
-    let acceptor = Acceptor::new(ledger.reader.clone(), &ledger.options, ledger.policy.clone()).map_err(WorkloadError::Tls)?;
+    let acceptor = Acceptor::new(ledger.reader.clone(), &ledger.options, ledger.policy.clone())
+        .map_err(WorkloadError::Tls)?;
     let tasks = shutdown.clone();
     shutdown.spawn(async move {
         let _follows_as_long_as_it_serves = ledger;

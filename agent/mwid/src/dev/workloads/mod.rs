@@ -47,8 +47,8 @@ struct Workload {
 impl Workload {
     fn new(directory: &Path, provider: &Arc<CryptoProvider>, clock: &Clock) -> Result<Self, WorkloadError> {
         let prover = Prover::new(Arc::clone(provider));
-        let (reader, follower) =
-            follow(directory, FollowOptions::new(prover, Arc::clone(clock))).map_err(WorkloadError::Follow)?;
+        let (reader, follower) = follow(directory, FollowOptions::new(prover, Arc::clone(clock)))
+            .map_err(WorkloadError::Follow)?;
         // One VM, one identity: each workload expects exactly the identity that it has itself.
         let own: SpiffeId = reader.current().ok_or(WorkloadError::NoIdentity)?.id().clone();
         Ok(Self {

@@ -43,8 +43,8 @@ pub(super) async fn run(
     seen: mpsc::UnboundedSender<Seen>,
     shutdown: Shutdown,
 ) -> Result<Tally, WorkloadError> {
-    let connector =
-        Connector::new(orders.reader.clone(), &orders.options, orders.policy.clone()).map_err(WorkloadError::Tls)?;
+    let connector = Connector::new(orders.reader.clone(), &orders.options, orders.policy.clone())
+        .map_err(WorkloadError::Tls)?;
     let exchanges = Cell::new(0);
     let mut requests = Requests {
         connector: connector.clone(),
@@ -124,15 +124,20 @@ impl Requests<'_> {
             Ok((connection, peer)) => self.note_connection(&connection, &peer),
             Err(error) => {
                 self.tally.failed += 1;
-                self.tally.note_failure(format!("request {number}: {}", Causes(&error)));
+                self.tally
+                    .note_failure(format!("request {number}: {}", Causes(&error)));
             }
         }
     }
 
     fn note_connection(&mut self, connection: &Connection, peer: &Peer) {
         let tls = connection.get_ref().get_ref().1;
-        let version = tls.protocol_version().map_or_else(|| "?".to_owned(), |v| format!("{v:?}"));
-        let group = tls.negotiated_key_exchange_group().map_or_else(|| "?".to_owned(), |g| format!("{:?}", g.name()));
+        let version = tls
+            .protocol_version()
+            .map_or_else(|| "?".to_owned(), |v| format!("{v:?}"));
+        let group = tls
+            .negotiated_key_exchange_group()
+            .map_or_else(|| "?".to_owned(), |g| format!("{:?}", g.name()));
         self.tally.protocols.insert(format!("{version}, {group}"));
         if tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
             self.tally.resumed += 1;
@@ -161,9 +166,20 @@ async fn connect(connector: &Connector, ledger: SocketAddr) -> Result<(Connectio
 
 async fn ask(connection: &mut Connection, number: u64) -> Result<(), RequestError> {
     let stream = connection.get_mut();
-    stream.write_all(format!("order {number}\n").as_bytes()).await.map_err(RequestError::Broken)?;
+    stream
+        .write_all(format!("order {number}\n").as_bytes())
+        .await
+        .map_err(RequestError::Broken)?;
     stream.flush().await.map_err(RequestError::Broken)?;
     let mut answer = String::new();
-    connection.take(LONGEST_ANSWER).read_line(&mut answer).await.map_err(RequestError::Broken)?;
-    if answer == format!("booked {number}\n") { Ok(()) } else { Err(RequestError::Wrong { number, answer }) }
+    connection
+        .take(LONGEST_ANSWER)
+        .read_line(&mut answer)
+        .await
+        .map_err(RequestError::Broken)?;
+    if answer == format!("booked {number}\n") {
+        Ok(())
+    } else {
+        Err(RequestError::Wrong { number, answer })
+    }
 }
