@@ -27,13 +27,14 @@ pub(crate) enum Denial {
     #[error("the kernel does not say who you are")]
     Unknown(#[source] io::Error),
     #[error(
-        "you are in a process namespace that mwid cannot see into (pid 0): call from the host, or share its namespace"
+        "you, uid {uid}, are in a process namespace that mwid cannot see into (pid 0): call from the host's"
     )]
-    Pid,
+    Pid { uid: u32 },
     #[error(
-        "your user has no number here (the kernel shows uid {uid}): call from the host's user namespace, not as nobody"
+        "the user of your process {pid} has no number here (the kernel shows uid {uid}): \
+         call from the host's user namespace, and not as nobody"
     )]
-    Uid { uid: u32 },
+    Uid { pid: i32, uid: u32 },
 }
 
 /// Attests callers.
@@ -68,10 +69,10 @@ impl Attestor {
 
     fn decide(self, pid: i32, uid: u32, gid: u32) -> Result<Caller, Denial> {
         if pid <= 0 {
-            return Err(Denial::Pid);
+            return Err(Denial::Pid { uid });
         }
         if uid == self.overflow_uid {
-            return Err(Denial::Uid { uid });
+            return Err(Denial::Uid { pid, uid });
         }
         Ok(Caller { pid, uid, gid })
     }
@@ -94,10 +95,13 @@ mod tests {
     #[test]
     fn whom_the_kernel_cannot_name_is_denied() {
         let attestor = Attestor { overflow_uid: 65534 };
-        assert!(matches!(attestor.decide(0, 0, 0), Err(Denial::Pid)), "also root");
+        assert!(
+            matches!(attestor.decide(0, 0, 0), Err(Denial::Pid { uid: 0 })),
+            "also root"
+        );
         assert!(matches!(
             attestor.decide(7, 65534, 7),
-            Err(Denial::Uid { uid: 65534 })
+            Err(Denial::Uid { pid: 7, uid: 65534 })
         ));
         assert!(
             attestor.decide(7, 7, 65534).is_ok(),

@@ -4,12 +4,16 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 /// Writes data. A reader that went away (`mwid status | head -1`) is no failure.
 pub(super) fn data(text: &str) -> Result<(), Failure> {
+    more(text).map(drop)
+}
+
+/// Writes data of which more may follow. False when the reader went away: nobody wants the rest.
+pub(super) fn more(text: &str) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, "cannot write to standard output").because(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Io, "cannot write to standard output").because(error)),
     }
 }
 

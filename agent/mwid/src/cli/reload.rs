@@ -4,7 +4,7 @@ use super::{Exit, Failure, admin, args, daemon, output};
 use crate::http::client::Answered;
 use hyper::{Method, StatusCode};
 
-pub(super) fn run(args: args::ReloadArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &args::ReloadArgs) -> Result<(), Failure> {
     let socket = daemon::admin_socket(&args.at)?;
     let answered = admin::talk(admin::question(&socket, Method::POST, "/reload", "text/plain"))?;
     output::data(&told(&answered)?)

@@ -13,7 +13,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_m
 /// For one answer. A daemon that hangs is not ready.
 const ANSWER: Duration = Duration::from_secs(5);
 
-pub(super) fn run(args: args::WaitArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &args::WaitArgs) -> Result<(), Failure> {
     let socket = daemon::admin_socket(&args.at)?;
     admin::talk(wait(&socket, args.timeout))
 }

@@ -47,8 +47,17 @@ impl Service<Stream> for Door {
     fn connected(&self, stream: &Stream) -> Connection {
         let who = match stream {
             Stream::Unix(stream) => match self.attestor.attest(stream) {
-                Ok(caller) => Who::Local(caller),
+                Ok(caller) => {
+                    tracing::debug!(
+                        pid = caller.pid,
+                        uid = caller.uid,
+                        gid = caller.gid,
+                        "caller at the admin socket"
+                    );
+                    Who::Local(caller)
+                }
                 Err(denial) => {
+                    self.inputs.metrics.denials.inc();
                     tracing::warn!(
                         error = &denial as &dyn std::error::Error,
                         "denied a caller at the admin socket"

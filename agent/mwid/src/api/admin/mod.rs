@@ -11,7 +11,6 @@ mod reload;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ready::Readiness;
 pub(crate) use reload::{ReloadAnswer, ReloadRefusal, ReloadRequest};
 
 use crate::caller::Attestor;
@@ -22,6 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::logging::Recent;
 use jiff::Timestamp;
 use mtls_identity::{Clock, Reader};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -70,12 +70,19 @@ impl<T: Clone> Latest<T> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     ready: Gauge,
+    denials: Counter,
 }
 
 impl Metrics {
     /// Registers everything that this room measures.
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("ready", "1 when /readyz says ready, else 0", self.ready.clone());
+        let admin = registry.sub_registry_with_prefix("admin");
+        admin.register(
+            "denials",
+            "Connections of callers who could not be attested",
+            self.denials.clone(),
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether the daemon is good enough to serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Readiness {
+pub(super) struct Readiness {
     pub(crate) ready: bool,
     /// `part: reason`, for each part that does not work.
     pub(crate) reasons: Vec<String>,

@@ -1,4 +1,5 @@
 //! The admin API over real sockets.
+use super::ready::Readiness;
 use super::*;
 use crate::health::{Condition, Part};
 use crate::http::client::{Answered, Ask, ask};
@@ -532,7 +533,7 @@ async fn a_caller_whom_the_kernel_cannot_name_is_told_so() {
         .unwrap();
         assert_eq!(answered.status.as_u16(), 403, "{path_asked}");
         assert!(
-            answered.body.starts_with(b"denied: your user has no number here"),
+            answered.body.starts_with(b"denied: the user of your process "),
             "{:?}",
             answered.body
         );

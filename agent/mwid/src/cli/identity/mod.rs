@@ -9,7 +9,7 @@ use crate::api::admin::identity::IdentityDetail;
 use crate::telemetry::logging::wall_clock;
 use hyper::Method;
 
-pub(super) fn run(args: args::IdentityArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &args::IdentityArgs) -> Result<(), Failure> {
     let socket = daemon::admin_socket(&args.at)?;
     let answered = admin::talk(admin::question(
         &socket,

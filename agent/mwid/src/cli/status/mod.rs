@@ -16,7 +16,7 @@ use std::time::Duration;
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
 
-pub(super) fn run(args: args::StatusArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &args::StatusArgs) -> Result<(), Failure> {
     let socket = daemon::admin_socket(&args.at)?;
     admin::talk(async {
         if args.watch {
@@ -51,7 +51,7 @@ fn show(answered: &Answered, status: &Status, json: bool) -> String {
     }
 }
 
-/// Until interrupted. A daemon that goes away is shown as gone, and shown again when it is back.
+/// Until interrupted, or until nobody reads any more. A daemon that goes away is shown as gone, and shown again when it is back.
 async fn watch(socket: &Path, json: bool) -> Result<(), Failure> {
     let redraw = !json && std::io::stdout().is_terminal();
     let mut shown = None;
@@ -72,7 +72,9 @@ async fn watch(socket: &Path, json: bool) -> Result<(), Failure> {
             } else {
                 text
             };
-            output::data(&frame)?;
+            if !output::more(&frame)? {
+                return Ok(());
+            }
             shown = Some(key);
         }
         tokio::time::sleep(EVERY).await;

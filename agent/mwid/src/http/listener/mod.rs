@@ -5,6 +5,7 @@ mod error;
 pub(crate) mod unix;
 
 pub(crate) use error::ListenError;
+use nix::sys::socket::Backlog;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -12,6 +13,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Connections that the kernel keeps for us until we accept them. More than std's 128: while all places are taken they wait there.
+const WAITING: i32 = 1024;
 
 /// Where connections come from.
 pub(crate) trait Accept: Send + 'static {
@@ -42,6 +46,8 @@ impl Listener {
     pub(crate) fn tcp(address: SocketAddr) -> Result<Self, ListenError> {
         let fail = |source| ListenError::Tcp { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(fail)?;
+        let waiting = Backlog::new(WAITING).map_err(|e| fail(e.into()))?;
+        nix::sys::socket::listen(&listener, waiting).map_err(|e| fail(e.into()))?;
         Self::open_tcp(listener).map_err(fail)
     }
 
@@ -62,6 +68,14 @@ impl Listener {
         matches!(self, Self::Unix(..))
     }
 
+    /// Which socket is at our path, to tell [`unix::prepare`] when it is to be replaced.
+    pub(crate) fn place(&self) -> Option<unix::FileId> {
+        match self {
+            Self::Unix(_, place) => place.as_ref().map(unix::Place::id),
+            Self::Tcp(_) => None,
+        }
+    }
+
     /// The address of a TCP listener: the port that the system chose for port 0.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
@@ -79,8 +93,8 @@ impl Accept for Listener {
             Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
             Self::Tcp(listener) => {
                 let stream = listener.accept().await?.0;
-                // Answers are small and whole; waiting for more to send only delays them.
-                stream.set_nodelay(true)?;
+                // Answers are small and whole; waiting for more to send only delays them. Where it fails they are only later.
+                stream.set_nodelay(true).ok();
                 Ok(Stream::Tcp(stream))
             }
         }

@@ -15,10 +15,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
@@ -179,30 +180,61 @@ impl Connection {
         });
         let mut http = pin!(self.http.serve_connection(io, answers));
         let mut timer = pin!(sleep_until(pace.deadline(&self.limits).1));
+        let mut stopped = pin!(self.stop.cancelled());
         let mut draining = false;
         loop {
-            tokio::select! {
-                ended = http.as_mut() => {
-                    if let Err(e) = ended {
-                        tracing::debug!(listener = self.server.name(), error = &e as &dyn Error, "connection failed");
-                    }
-                    return;
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(ended) = http.as_mut().poll(cx) {
+                    return Poll::Ready(Event::Ended(ended));
                 }
-                () = self.stop.cancelled(), if !draining => {
+                // The timer is only ever moved to an earlier time here; one that is too early finds out when it goes off.
+                let (_, until) = pace.deadline(&self.limits);
+                if until < timer.deadline() {
+                    timer.as_mut().reset(until);
+                }
+                if !draining && stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Stop);
+                }
+                timer.as_mut().poll(cx).map(|()| Event::Time)
+            });
+            match event.await {
+                Event::Ended(ended) => return self.note_end(ended),
+                Event::Stop => {
                     draining = true;
                     http.as_mut().graceful_shutdown();
                     timer.as_mut().reset(Instant::now() + self.limits.drain);
                 }
-                () = timer.as_mut() => {
+                Event::Time => {
                     let (phase, until) = pace.deadline(&self.limits);
                     if draining || until <= Instant::now() {
-                        self.server.timed_out(phase);
-                        tracing::debug!(listener = self.server.name(), ?phase, "connection closed, its time was over");
-                        return;
+                        return self.note_timeout(phase);
                     }
                     timer.as_mut().reset(until);
                 }
             }
         }
     }
+}
+
+impl Connection {
+    /// A client that breaks off or speaks no HTTP is no trouble of ours.
+    fn note_end(&self, ended: hyper::Result<()>) {
+        if let Err(e) = ended {
+            let listener = self.server.name();
+            tracing::debug!(listener, error = &e as &dyn Error, "connection failed");
+        }
+    }
+
+    fn note_timeout(&self, phase: Phase) {
+        self.server.timed_out(phase);
+        let listener = self.server.name();
+        tracing::debug!(listener, ?phase, "connection closed, its time was over");
+    }
+}
+
+/// What a connection wakes for.
+enum Event {
+    Ended(hyper::Result<()>),
+    Stop,
+    Time,
 }

@@ -125,7 +125,10 @@ async fn a_client_that_trickles_its_header_is_closed_when_the_header_time_is_ove
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_closed_after_the_header_time_and_an_idle_one_after_the_idle_time() {
-    let server = start(Limits::default());
+    let server = start(Limits {
+        idle: Duration::from_secs(30),
+        ..Limits::default()
+    });
     let mut silent = server.connect();
     let began = Instant::now();
     assert_eq!(rest(&mut silent).await, "");
@@ -139,8 +142,21 @@ async fn a_silent_client_is_closed_after_the_header_time_and_an_idle_one_after_t
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(
         began.elapsed().as_secs(),
-        60,
+        30,
         "from the answer, not from connecting"
+    );
+
+    let mut second = server.connect();
+    second.write_all(ASK).await.unwrap();
+    answer(&mut second).await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    second.write_all(b"GET / HT").await.unwrap();
+    let began = Instant::now();
+    assert_eq!(rest(&mut second).await, "");
+    assert_eq!(
+        began.elapsed().as_secs(),
+        10,
+        "from the first byte of the second header"
     );
 }
 
@@ -197,7 +213,8 @@ async fn one_connection_more_than_allowed_waits_for_a_free_place() {
     assert!(waiting.is_err(), "answered with all places taken");
     assert_eq!(server.counters.fills(), 1);
     drop(first);
-    answer(&mut third).await;
+    let served = tokio::time::timeout(Duration::from_secs(1), answer(&mut third)).await;
+    served.expect("the place of a closed connection is free");
     second.write_all(ASK).await.unwrap();
     answer(&mut second).await;
 }

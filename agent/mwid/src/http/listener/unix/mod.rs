@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{ListenError, Listener};
+use super::{ListenError, Listener, WAITING};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -19,8 +19,6 @@ use std::path::{Path, PathBuf};
 
 /// `sun_path` of the system's socket address, without the closing zero.
 const MOST: usize = 107;
-/// Connections that the kernel keeps for us until we accept them.
-const WAITING: i32 = 1024;
 
 /// What a socket is to be.
 #[derive(Clone, Copy, Debug)]
@@ -135,10 +133,6 @@ impl Prepared {
 impl Place {
     pub(crate) fn id(&self) -> FileId {
         self.id
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -88,14 +88,11 @@ async fn our_own_live_socket_is_replaced_on_reload_and_the_old_one_does_not_remo
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("admin.sock");
     let old = bind(wanted(&path)).unwrap();
-    let Listener::Unix(_, Some(place)) = &old else {
-        panic!()
-    };
     let new = Wanted {
         mode: 0o600,
         ..wanted(&path)
     };
-    let new = prepare(new, Some(place.id())).unwrap().put_in_place().unwrap();
+    let new = prepare(new, old.place()).unwrap().put_in_place().unwrap();
     drop(old);
     UnixStream::connect(&path).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
