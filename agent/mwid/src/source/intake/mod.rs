@@ -117,8 +117,13 @@ impl Intake {
 
     /// Starts the source of the settings, from a clean sheet.
     fn begin(&mut self) {
+        let source = Origin::start(&self.settings.source, &self.clock, &self.shutdown);
+        self.begin_with(source);
+    }
+
+    fn begin_with(&mut self, source: Option<Running>) {
         self.ledger.begin(super::kind(&self.settings.source));
-        self.source = Origin::start(&self.settings.source, &self.clock, &self.shutdown);
+        self.source = source;
         let restorable = self.source.is_some() && self.reader.current().is_none();
         self.restore_at = restorable.then(|| Instant::now() + PATIENCE);
         self.settle();
