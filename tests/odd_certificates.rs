@@ -2,10 +2,14 @@
 use mtls_identity::candidate::CandidateBundles;
 use mtls_identity::{Candidate, IdPattern, IdentitySnapshot, Prover, Refusal, UnixTime};
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -259,4 +263,49 @@ fn an_identity_ends_with_the_first_of_its_certificates() {
 fn a_root_is_not_presented_to_peers() {
     assert_eq!(prove("good-p256").unwrap().chain().len(), 2);
     assert_eq!(prove("good-root-in-chain").unwrap().chain().len(), 2);
+}
+
+/// Standard output, or `None` when there is no `openssl` here.
+fn openssl(arguments: &[&str], input: &str) -> Option<String> {
+    let mut openssl = Command::new("openssl");
+    let piped = openssl
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().ok()?;
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments:?}: {talk}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn every_kind_of_key_becomes_pkcs8_that_rustls_and_openssl_read() {
+    for Case { folder, .. } in cases().iter().filter(|case| case.refusal == "good") {
+        let identity = prove(folder).unwrap();
+        let pem = identity.private_key_pem();
+        assert!(
+            pem.starts_with("-----BEGIN PRIVATE KEY-----\n") && pem.ends_with("-----END PRIVATE KEY-----\n")
+        );
+        let der = identity.private_key_pkcs8();
+        // The first member after the outer header is the version: 0 is what every reader of PKCS#8 knows.
+        let header = if der[1] < 0x80 {
+            2
+        } else {
+            2 + usize::from(der[1] & 0x7f)
+        };
+        assert_eq!(der[header..header + 3], [0x02, 0x01, 0x00], "{folder}");
+        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+        assert_eq!(key.secret_der(), der);
+        default_provider().key_provider.load_private_key(key).unwrap();
+
+        let Some(of_key) = openssl(&["pkey", "-pubout"], &pem) else {
+            println!("skipped: no openssl here to read the keys with");
+            return;
+        };
+        let of_leaf = openssl(&["x509", "-noout", "-pubkey"], &identity.chain_pem());
+        assert_eq!(Some(of_key), of_leaf, "{folder}");
+    }
 }

@@ -3,6 +3,9 @@
 //! In: proven identities, from the one writer. Out: the current one, and a wake for each that differs. Never blocks a
 //! reader, never merges, never goes back.
 
+#[cfg(test)]
+mod tests;
+
 use crate::snapshot::IdentitySnapshot;
 use std::sync::Arc;
 use tokio::sync::watch;
