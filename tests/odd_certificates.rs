@@ -1,4 +1,11 @@
 //! Every folder of certs-testdata/ meets exactly the refusal that its README names, and nothing but that fault is in it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code: a panic is the report"
+)]
+
 use mtls_identity::candidate::CandidateBundles;
 use mtls_identity::{Candidate, IdPattern, IdentitySnapshot, Prover, Refusal, UnixTime};
 use rustls::crypto::aws_lc_rs::default_provider;

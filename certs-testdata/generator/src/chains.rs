@@ -40,10 +40,10 @@ fn intermediates(kit: &Kit) {
     };
     below("intermediate-not-ca", |params| params.is_ca = IsCa::ExplicitNoCa);
     below("intermediate-without-keycertsign", |params| {
-        params.key_usages = vec![KeyUsagePurpose::CrlSign]
+        params.key_usages = vec![KeyUsagePurpose::CrlSign];
     });
     below("uri-name-constraint", |params| {
-        params.custom_extensions = vec![uri_name_constraint()]
+        params.custom_extensions = vec![uri_name_constraint()];
     });
 
     let short = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

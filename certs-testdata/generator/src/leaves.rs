@@ -15,50 +15,50 @@ const FAULTS: &[(&str, Change)] = &[
     }),
     ("two-uri-sans", |leaf| leaf.uris.push(format!("{ID}-2"))),
     ("two-uri-sans-one-spiffe", |leaf| {
-        leaf.uris.push("https://payments.internal/".into())
+        leaf.uris.push("https://payments.internal/".into());
     }),
     ("not-spiffe-uri", |leaf| {
-        leaf.uris = vec!["https://payments.internal/ns/shop".into()]
+        leaf.uris = vec!["https://payments.internal/ns/shop".into()];
     }),
     ("scheme-in-capitals", |leaf| {
-        leaf.uris = vec![ID.replace("spiffe", "SPIFFE")]
+        leaf.uris = vec![ID.replace("spiffe", "SPIFFE")];
     }),
     ("trust-domain-in-capitals", |leaf| {
-        leaf.uris = vec![ID.replace("pool", "Pool")]
+        leaf.uris = vec![ID.replace("pool", "Pool")];
     }),
     ("port-in-id", |leaf| {
-        leaf.uris = vec![ID.replace(".goog/", ".goog:443/")]
+        leaf.uris = vec![ID.replace(".goog/", ".goog:443/")];
     }),
     ("query-in-id", |leaf| leaf.uris = vec![format!("{ID}?admin")]),
     ("spiffe-id-without-path", |leaf| {
-        leaf.uris = vec![format!("spiffe://{DOMAIN}")]
+        leaf.uris = vec![format!("spiffe://{DOMAIN}")];
     }),
     ("trailing-slash", |leaf| leaf.uris = vec![format!("{ID}/")]),
     ("percent-encoded-path", |leaf| {
-        leaf.uris = vec![ID.replace("shop", "sh%6Fp")]
+        leaf.uris = vec![ID.replace("shop", "sh%6Fp")];
     }),
     ("dots-segment", |leaf| leaf.uris = vec![ID.replace("shop", "..")]),
     ("leaf-is-ca", |leaf| {
-        leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+        leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }),
     ("leaf-with-keycertsign", |leaf| {
-        leaf.key_usages.push(KeyUsagePurpose::KeyCertSign)
+        leaf.key_usages.push(KeyUsagePurpose::KeyCertSign);
     }),
     ("leaf-with-crlsign", |leaf| {
-        leaf.key_usages.push(KeyUsagePurpose::CrlSign)
+        leaf.key_usages.push(KeyUsagePurpose::CrlSign);
     }),
     ("no-key-usage", |leaf| leaf.key_usages.clear()),
     ("no-digital-signature", |leaf| {
-        leaf.key_usages = vec![KeyUsagePurpose::KeyAgreement]
+        leaf.key_usages = vec![KeyUsagePurpose::KeyAgreement];
     }),
     ("eku-client-only", |leaf| {
-        leaf.ekus = vec![ExtendedKeyUsagePurpose::ClientAuth]
+        leaf.ekus = vec![ExtendedKeyUsagePurpose::ClientAuth];
     }),
     ("eku-server-only", |leaf| {
-        leaf.ekus = vec![ExtendedKeyUsagePurpose::ServerAuth]
+        leaf.ekus = vec![ExtendedKeyUsagePurpose::ServerAuth];
     }),
     ("eku-any-only", |leaf| {
-        leaf.ekus = vec![ExtendedKeyUsagePurpose::Any]
+        leaf.ekus = vec![ExtendedKeyUsagePurpose::Any];
     }),
 ];
 

@@ -63,12 +63,6 @@ pub(crate) enum ChainError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainFault(webpki::Error);
 
-impl ChainFault {
-    pub(crate) fn webpki(&self) -> &webpki::Error {
-        &self.0
-    }
-}
-
 impl std::fmt::Display for ChainFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use webpki::Error as E;

@@ -23,6 +23,7 @@ fn good_ids_parse_and_print_the_same() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_fault_has_its_name_and_place() {
     use SpiffeIdError as E;
     let cases: &[(&str, E)] = &[
