@@ -61,12 +61,6 @@ impl Redecide {
     ) -> Result<(), NoLonger> {
         match self.verify(peer, bundles, now) {
             Ok(()) => {}
-            Err(PeerRefusal::Expired { not_after, .. }) if self.close_expired => {
-                return Err(NoLonger::Valid {
-                    id: peer.id().clone(),
-                    not_after,
-                });
-            }
             Err(PeerRefusal::Expired { .. } | PeerRefusal::RootExpired { .. }) if !self.close_expired => {
                 // At the chain's own end all of it is still valid, so what fails now is a root that was taken away.
                 self.verify(peer, bundles, now.min(peer.not_after()))

@@ -41,3 +41,44 @@ async fn close_gently<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     // The connection is given up in any case, and the reason is already in the caller's hands: an error here adds nothing.
     drop(timeout_at(until, drain).await);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LINGER, LINGER_BYTES, close_gently};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_peer_is_heard_out_until_it_closes() {
+        let (mut peer, ours) = duplex(1024);
+        let closing = tokio::spawn(close_gently(ours));
+        assert_eq!(
+            peer.read(&mut [0; 8]).await.unwrap(),
+            0,
+            "our side was not closed first"
+        );
+        // More than the pipe holds: this only passes while somebody reads.
+        peer.write_all(&[b'x'; 8 * 1024]).await.unwrap();
+        assert!(!closing.is_finished());
+        let before = Instant::now();
+        drop(peer);
+        closing.await.unwrap();
+        assert_eq!(before.elapsed().as_millis(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_closes_is_left_after_a_moment() {
+        let (_peer, ours) = duplex(1024);
+        let before = Instant::now();
+        close_gently(ours).await;
+        assert_eq!(before.elapsed(), LINGER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_sends_without_end_is_cut_off() {
+        let (mut peer, ours) = duplex(1024);
+        let flood = vec![b'x'; 2 * LINGER_BYTES];
+        let (sent, ()) = tokio::join!(peer.write_all(&flood), close_gently(ours));
+        assert!(sent.is_err());
+    }
+}

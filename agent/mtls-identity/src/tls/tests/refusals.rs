@@ -195,6 +195,35 @@ fn an_extended_key_usage_must_allow_both_sides() {
     at_our_client(&ours, &none, BOTH).works();
 }
 
+/// The leaf's own usage always allows both sides; its issuer's may not, and then counts for the side that the peer is on.
+#[test]
+fn an_issuer_that_is_for_one_side_only_vouches_for_no_other() {
+    let mut here = World::new(HERE);
+    let long = Validity {
+        from: -3600,
+        to: 24 * 3600,
+    };
+    let ours = Side::new(&here, "/ours", &[&here]);
+    here.intermediate = here.root.intermediate_with(long, |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let peer = leaf(&here, |_| {});
+    at_our_server(&ours, &peer, BOTH).works();
+    assert_eq!(
+        at_our_client(&ours, &peer, BOTH).client_refused().0,
+        "bad_certificate"
+    );
+    here.intermediate = here.root.intermediate_with(long, |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    let peer = leaf(&here, |_| {});
+    at_our_client(&ours, &peer, BOTH).works();
+    assert_eq!(
+        at_our_server(&ours, &peer, BOTH).server_refused().0,
+        "bad_certificate"
+    );
+}
+
 #[test]
 fn validity_is_judged_by_the_clock_that_was_passed_in() {
     let here = World::new(HERE);

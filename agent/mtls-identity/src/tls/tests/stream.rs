@@ -10,6 +10,7 @@ use std::time::Duration;
 use testkit::pki::World;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 fn everybody_here() -> PeerPolicy {
     PeerPolicy::nobody().allow(TrustDomain::parse(HERE).unwrap())
@@ -26,6 +27,9 @@ fn acceptor(side: &Side, policy: PeerPolicy) -> Acceptor {
 fn connector(side: &Side, policy: PeerPolicy) -> Connector {
     Connector::new(side.reader.clone(), &side.options, policy).unwrap()
 }
+
+/// Nothing here takes so long unless it is stuck.
+const STUCK: Duration = Duration::from_secs(30);
 
 fn pipe() -> (DuplexStream, DuplexStream) {
     duplex(64 * 1024)
@@ -73,7 +77,9 @@ async fn a_verified_peer_that_the_policy_does_not_allow_is_refused_after_the_han
     let (accepted, connected) = tokio::join!(acceptor.accept(far), async {
         let (mut stream, _) = connector.connect(near).await?;
         let mut rest = vec![];
-        let read = stream.read_to_end(&mut rest).await;
+        let read = timeout(STUCK, stream.read_to_end(&mut rest))
+            .await
+            .expect("the refused client is not closed");
         assert!(matches!(read, Ok(0)), "the refused client got {rest:?}, {read:?}");
         Ok::<(), ConnectionError>(())
     });
