@@ -57,7 +57,7 @@ async fn watch(socket: &Path, json: bool) -> Result<(), Failure> {
     let mut shown = None;
     loop {
         let (key, text) = match fetch(socket).await {
-            Ok((answered, status)) => (key(&status, json), show(&answered, &status, json)),
+            Ok((answered, status)) => (key(&status, redraw), show(&answered, &status, json)),
             // Standard output is data; in JSON there is no word for this.
             Err(failure) if json => (Causes(&failure).to_string(), String::new()),
             Err(failure) => {
@@ -81,12 +81,13 @@ async fn watch(socket: &Path, json: bool) -> Result<(), Failure> {
     }
 }
 
-/// What makes a frame new: for JSON, anything but the time of asking; for people, what they read.
-fn key(status: &Status, json: bool) -> String {
-    if json {
-        let mut still = status.clone();
-        still.now = still.started_at;
-        return format!("{still:?}");
+/// What makes a frame new. On a screen that is drawn again: what people read, with the passing of time. In a stream: anything but
+/// the passing of time.
+fn key(status: &Status, redraw: bool) -> String {
+    if redraw {
+        return render::text(status, Paint(false));
     }
-    render::text(status, Paint(false))
+    let mut still = status.clone();
+    still.now = still.started_at;
+    format!("{still:?}")
 }

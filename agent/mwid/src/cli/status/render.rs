@@ -46,6 +46,7 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
     head(&mut page, status);
     match &status.identity {
         Some(one) => identity(&mut page, one),
+        None if status.source.kind == "none" => page.line("identity", "none wanted"),
         None => page.line("identity", "none yet"),
     }
     source(&mut page, &status.source);

@@ -132,13 +132,26 @@ fn colours_change_no_letter() {
 fn a_watched_frame_is_new_only_when_something_changed() {
     let (first, mut later) = (good(), good());
     later.now = at(0) + jiff::SignedDuration::from_millis(400);
-    assert_eq!(key(&first, false), key(&later, false));
+    assert_eq!(key(&first, true), key(&later, true));
     later.now = at(1);
-    assert_eq!(
+    assert_ne!(
         key(&first, true),
         key(&later, true),
-        "time alone is no change of the data"
+        "a screen shows the time that is left"
+    );
+    assert_eq!(
+        key(&first, false),
+        key(&later, false),
+        "time alone is no news for a stream"
     );
     later.source.refusals = 1;
-    assert_ne!(key(&first, true), key(&later, true));
+    assert_ne!(key(&first, false), key(&later, false));
+}
+
+#[test]
+fn a_vm_without_identity_by_choice_is_not_waiting_for_one() {
+    let mut status = good();
+    status.identity = None;
+    status.source.kind = "none".to_owned();
+    assert!(render::text(&status, Paint(false)).contains("identity    none wanted\n"));
 }
