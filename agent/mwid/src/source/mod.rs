@@ -131,13 +131,13 @@ impl Origin {
         };
         match settings {
             SourceSettings::None => return None,
-            SourceSettings::Auto => auto::start(auto::directories(), origin),
-            SourceSettings::GuestAgent { directory, poll } => guest_agent::start(directory, *poll, origin),
+            SourceSettings::Auto => auto::start(auto::directories(), &origin),
+            SourceSettings::GuestAgent { directory, poll } => guest_agent::start(directory, *poll, &origin),
             SourceSettings::DevCa {
                 trust_domain,
                 path,
                 lifetime,
-            } => dev_ca::start(trust_domain, path, *lifetime, origin),
+            } => dev_ca::start(trust_domain, path, *lifetime, &origin),
         }
         Some(Running { reports, stop })
     }

@@ -41,7 +41,7 @@ struct Tried {
     state: State,
 }
 
-pub(super) fn start(directories: Vec<PathBuf>, origin: Origin) {
+pub(super) fn start(directories: Vec<PathBuf>, origin: &Origin) {
     let mut inlets = Vec::new();
     let mut reports = Vec::new();
     for directory in directories {
@@ -50,14 +50,11 @@ pub(super) fn start(directories: Vec<PathBuf>, origin: Origin) {
             name: format!("{} {}", guest_agent::KIND, directory.display()),
             state: State::Silent,
         });
-        guest_agent::start(
-            &directory,
-            POLL,
-            Origin {
-                out,
-                ..origin.clone()
-            },
-        );
+        let origin = Origin {
+            out,
+            ..origin.clone()
+        };
+        guest_agent::start(&directory, POLL, &origin);
         reports.push(inlet);
     }
     let task = Task {

@@ -99,7 +99,7 @@ async fn an_identity_that_comes_later_is_found() {
         stop: shutdown.child(),
         tasks: shutdown.clone(),
     };
-    start(links, origin);
+    start(links, &origin);
     let mut troubles = 0;
     while troubles < 2 {
         match tokio::time::timeout(PATIENCE, reports.recv()).await.unwrap() {

@@ -19,7 +19,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// After an error; there is no cause that a longer wait would cure.
 const RETRY: Duration = Duration::from_secs(2);
 
-pub(super) fn start(trust_domain: &TrustDomain, path: &str, lifetime: Duration, origin: Origin) {
+pub(super) fn start(trust_domain: &TrustDomain, path: &str, lifetime: Duration, origin: &Origin) {
     let task = Task {
         trust_domain: trust_domain.clone(),
         id: format!("{}{path}", trust_domain.id()),

@@ -60,7 +60,7 @@ async fn rotates_at_half_life_below_the_same_root() {
         tasks: shutdown.clone(),
     };
     let start_time = tokio::time::Instant::now();
-    start(&domain(), "/a/b", Duration::from_secs(1000), origin);
+    start(&domain(), "/a/b", Duration::from_secs(1000), &origin);
     let prover = Prover::new(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let mut seen = Vec::new();
     for n in 0..3 {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 pub(super) const KIND: &str = "guest_agent";
 
-pub(super) fn start(directory: &Path, poll: Duration, origin: Origin) {
+pub(super) fn start(directory: &Path, poll: Duration, origin: &Origin) {
     let (stoppers, stopper) = oneshot::channel();
     let task = Task {
         directory: directory.to_owned(),
@@ -28,8 +28,9 @@ pub(super) fn start(directory: &Path, poll: Duration, origin: Origin) {
         let _full = origin.out.try_send(Report::Trouble(SourceError::Thread(e)));
         return;
     }
-    origin.tasks.clone().spawn(async move {
-        origin.stop.asked().await;
+    let stop = origin.stop.clone();
+    origin.tasks.spawn(async move {
+        stop.asked().await;
         if let Ok(stopper) = stopper.await {
             stopper.stop();
         }

@@ -6,10 +6,11 @@
 mod jump;
 mod ledger;
 mod moment;
+mod replace;
 mod restore;
 mod view;
 
-use super::{Command, Context, Delivery, Inlet, Origin, Report, Running, SourceError, dev_ca};
+use super::{Command, Context, Delivery, Inlet, Origin, Report, Running, SourceError};
 use crate::config::{IdentitySettings, SourceSettings};
 use crate::health::Part;
 use crate::shutdown::Shutdown;
@@ -17,7 +18,6 @@ use jump::ClockJumps;
 use ledger::Ledger;
 use mtls_identity::store::Published;
 use mtls_identity::{Candidate, Clock, IdentitySnapshot, Prover, Reader, UnixTime, Writer, store};
-use restore::Found;
 use rustls::crypto::CryptoProvider;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -209,7 +209,7 @@ impl Intake {
         let now = self.now();
         match self.prover().prove(&candidate, now) {
             Ok(identity) => {
-                self.put_in_force(identity, origin);
+                self.put_in_force(identity, &origin);
                 true
             }
             Err(refusal) => {
@@ -226,14 +226,14 @@ impl Intake {
         }
     }
 
-    fn put_in_force(&mut self, identity: IdentitySnapshot, origin: From) {
+    fn put_in_force(&mut self, identity: IdentitySnapshot, origin: &From) {
         let older = self
             .reader
             .current()
             .filter(|current| identity.not_before().as_secs() < current.not_before().as_secs());
         match self.writer.publish(identity) {
-            Published::New(identity) => self.ledger.in_force(&identity, &origin, older.as_deref()),
-            Published::Unchanged => self.ledger.unchanged(&origin),
+            Published::New(identity) => self.ledger.in_force(&identity, origin, older.as_deref()),
+            Published::Unchanged => self.ledger.unchanged(origin),
         }
         self.restore_at = None;
     }
@@ -243,82 +243,6 @@ impl Intake {
         let time_has_come = |waiting: &mut Waiting| waiting.at.as_secs() <= now.as_secs();
         if let Some(waiting) = self.waiting.take_if(time_has_come) {
             self.take(waiting.candidate, waiting.origin);
-        }
-    }
-
-    fn replace(&mut self, Command { settings, done }: Command) {
-        let dev_no_more = |current: &IdentitySnapshot| {
-            dev_ca::is_ours(current) && !matches!(settings.source, SourceSettings::DevCa { .. })
-        };
-        let not_expected = |current: &IdentitySnapshot| {
-            settings
-                .expect
-                .as_ref()
-                .is_some_and(|pattern| !pattern.matches(current.id()))
-        };
-        if let Some(current) = self.reader.current() {
-            let why = match settings.source {
-                SourceSettings::None => Some("identity.source is none now"),
-                _ if not_expected(&current) => Some("it does not match identity.expect any more"),
-                _ if dev_no_more(&current) => {
-                    Some("it is for development, and the source is not dev_ca any more")
-                }
-                _ => None,
-            };
-            if let Some(why) = why {
-                self.writer.clear();
-                self.ledger.cleared(&current, why);
-            }
-        }
-        self.waiting = None;
-        self.settings = settings;
-        self.begin();
-        // Nobody waits when the reload was given up meanwhile.
-        let _gone = done.send(());
-    }
-
-    /// The source has spoken without an identity in force: no reason to wait longer.
-    fn hurry_restore(&mut self) {
-        if self.restore_at.is_some() {
-            self.restore_at = Some(Instant::now());
-        }
-    }
-
-    async fn restore_if_due(&mut self) {
-        if self.restore_at.is_none_or(|at| Instant::now() < at) {
-            return;
-        }
-        self.restore_at = None;
-        for Found { directory, reading } in restore::look(self.restore_from.clone()).await {
-            match reading {
-                Ok(reading) => {
-                    if self.restore(reading.candidate, directory) {
-                        return;
-                    }
-                }
-                Err(error) => Ledger::not_restored(&directory, &error),
-            }
-        }
-    }
-
-    fn restore(&mut self, candidate: Candidate, directory: PathBuf) -> bool {
-        match self.prover().prove(&candidate, self.now()) {
-            // A development identity must not come back to life under a source that means it.
-            Ok(identity)
-                if dev_ca::is_ours(&identity)
-                    && !matches!(self.settings.source, SourceSettings::DevCa { .. }) =>
-            {
-                Ledger::not_restored_dev(&directory);
-                false
-            }
-            Ok(identity) => {
-                self.put_in_force(identity, From::Restored(directory));
-                true
-            }
-            Err(refusal) => {
-                Ledger::not_restored(&directory, &refusal);
-                false
-            }
         }
     }
 

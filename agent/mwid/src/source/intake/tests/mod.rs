@@ -1,5 +1,8 @@
 //! Intake's promises: only proven identities, the last good one as long as it lives, the truth about readiness within a second.
 //! A source and a clock in the test's hand; the clock runs with tokio's paused time.
+mod replace;
+mod restore;
+
 use super::*;
 use crate::config::SourceSettings;
 use crate::health::status::SourceStatus;
@@ -234,9 +237,7 @@ async fn broken_candidates_never_displace_a_good_one() {
             bent(|c, _| c.bundles = CandidateBundles::MapJson(b"{".to_vec())),
         ),
     ];
-    let mut refusals = 0;
-    for (reason, candidate) in broken {
-        refusals += 1;
+    for (refusals, (reason, candidate)) in (1..).zip(broken) {
         house.deliver(candidate).await;
         let status = house.status(|s| s.refusals == refusals).await;
         assert!(status.refused.is_some(), "{reason}");
@@ -379,93 +380,6 @@ async fn trouble_degrades_only_late_in_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_source_after_a_restart_restores_what_was_published() {
-    let world = World::new(DOMAIN);
-    let last = published(&candidate(&world, &LeafSpec::new(ID)));
-    let missing = last.path().join("missing");
-    let house = house(&settings(guest_agent()), &[&missing, last.path()]);
-    house.trouble().await;
-    house.generation(1).await;
-    assert!(
-        house.clock.start.elapsed() < PATIENCE,
-        "a source in trouble is not waited for"
-    );
-    let status = house.status(|s| s.restored_from.is_some()).await;
-    assert_eq!(status.restored_from.as_deref(), Some(last.path()));
-    let condition = house.condition(|c| matches!(c, Condition::Degraded(_))).await;
-    assert!(text(&condition).contains("restored from"), "{condition:?}");
-    assert!(house.board.is_ready());
-    house.deliver(house.good()).await;
-    house.generation(2).await;
-    house.status(|s| s.restored_from.is_none()).await;
-    house.condition(|c| *c == Condition::Ok).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_silent_source_is_waited_for_a_moment_before_restoring() {
-    let last = published(&candidate(&World::new(DOMAIN), &LeafSpec::new(ID)));
-    let house = house(&settings(guest_agent()), &[last.path()]);
-    house.generation(1).await;
-    assert!(house.clock.start.elapsed() >= PATIENCE);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_working_source_makes_restoring_needless() {
-    let last = published(&candidate(&World::new(DOMAIN), &LeafSpec::new(ID)));
-    let house = house(&settings(guest_agent()), &[last.path()]);
-    house.deliver(house.good()).await;
-    house.generation(1).await;
-    tokio::time::sleep(2 * PATIENCE).await;
-    assert_eq!(house.inlet.reader.generation(), 1);
-    assert!(house.inlet.status.borrow().restored_from.is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_restored_is_proven_anew() {
-    let spec = LeafSpec {
-        validity: Validity { from: -100, to: -10 },
-        ..LeafSpec::new(ID)
-    };
-    let expired = published(&candidate(&World::new(DOMAIN), &spec));
-    let house = house(&settings(guest_agent()), &[expired.path()]);
-    house.trouble().await;
-    tokio::time::sleep(2 * PATIENCE).await;
-    assert!(house.inlet.reader.current().is_none());
-    assert!(!house.board.is_ready());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_development_identity_is_not_restored_under_another_source() {
-    let (out, mut reports) = mpsc::channel(1);
-    let shutdown = Shutdown::default();
-    let origin = Origin {
-        out,
-        clock: Arc::new(rustls::time_provider::DefaultTimeProvider),
-        stop: shutdown.child(),
-        tasks: shutdown.clone(),
-    };
-    let domain = mtls_identity::TrustDomain::parse("dev.internal").unwrap();
-    dev_ca::start(&domain, "/ns/a/sa/b", Duration::from_secs(3600), origin);
-    let Some(Report::Delivery(delivery)) = reports.recv().await else {
-        panic!("a delivery");
-    };
-    let last = published(&delivery.candidate);
-    let house = house(&settings(guest_agent()), &[last.path()]);
-    house.trouble().await;
-    tokio::time::sleep(2 * PATIENCE).await;
-    assert!(house.inlet.reader.current().is_none());
-    // The same files are good under the source that they came from.
-    let dev = settings(SourceSettings::DevCa {
-        trust_domain: domain,
-        path: "/ns/a/sa/b".to_owned(),
-        lifetime: Duration::from_secs(3600),
-    });
-    let house = self::house(&dev, &[last.path()]);
-    house.trouble().await;
-    house.generation(1).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_source_that_ends_is_a_trouble_and_no_loop() {
     let mut house = house(&settings(guest_agent()), &[]);
     house.deliver(house.good()).await;
@@ -474,59 +388,6 @@ async fn a_source_that_ends_is_a_trouble_and_no_loop() {
     let status = house.status(|s| s.trouble.is_some()).await;
     assert!(status.trouble.unwrap().text.contains("has ended"));
     assert!(house.board.is_ready());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_narrower_expect_takes_the_identity_away() {
-    let house = house(&settings(guest_agent()), &[]);
-    house.deliver(house.good()).await;
-    house.generation(1).await;
-    let expecting = |pattern: &str| IdentitySettings {
-        expect: Some(IdPattern::parse(pattern).unwrap()),
-        ..settings(guest_agent())
-    };
-    house
-        .inlet
-        .replace(expecting("spiffe://pool.global.123.workload.id.goog/ns/shop/**"))
-        .await;
-    assert_eq!(house.inlet.reader.generation(), 1, "it still matches");
-    house
-        .inlet
-        .replace(expecting("spiffe://pool.global.123.workload.id.goog/ns/bank/**"))
-        .await;
-    assert!(house.inlet.reader.current().is_none());
-    assert!(!house.board.is_ready());
-    assert_eq!(house.metrics.generation.get(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn source_none_wants_no_identity() {
-    let house = house(&settings(guest_agent()), &[]);
-    house.deliver(house.good()).await;
-    house.generation(1).await;
-    house.inlet.replace(settings(SourceSettings::None)).await;
-    assert!(house.inlet.reader.current().is_none());
-    assert!(house.board.is_ready());
-    assert_eq!(house.inlet.status.borrow().kind, "none");
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_source_goes_on_from_the_identity_and_the_generation() {
-    let house = house(&settings(guest_agent()), &[]);
-    house.deliver(house.good()).await;
-    let before = house.generation(1).await;
-    let dev = settings(SourceSettings::DevCa {
-        trust_domain: mtls_identity::TrustDomain::parse("dev.internal").unwrap(),
-        path: "/a".to_owned(),
-        lifetime: Duration::from_secs(3600),
-    });
-    house.inlet.replace(dev).await;
-    let now = house.generation(2).await;
-    assert_ne!(before.id(), now.id());
-    assert!(house.status(|s| s.kind == "dev_ca").await.for_development);
-    // Back: a development identity is not served a moment longer.
-    house.inlet.replace(settings(guest_agent())).await;
-    assert!(house.inlet.reader.current().is_none());
 }
 
 #[tokio::test(start_paused = true)]

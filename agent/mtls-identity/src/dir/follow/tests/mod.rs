@@ -1,128 +1,15 @@
 //! Every way in which the guest agents, Kubernetes and people replace a directory ends with the newest good identity in force, and
 //! none displaces a good one by a bad one (the sharp edges of the agents, one test each).
+mod site;
+
 use super::*;
 use crate::bundle::{TrustBundle, TrustBundles};
 use crate::spiffe_id::TrustDomain;
-use rustls::time_provider::DefaultTimeProvider;
+use site::{DOMAIN, Followed, NEVER, PATIENCE, Site, as_written, followed, write};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::time::Instant;
 use testkit::guest_agent::{Agent, Secrets};
-use testkit::pki::{Leaf, LeafSpec, Validity, World};
-
-/// A poll that never comes: what is seen is seen by notification.
-const NEVER: Duration = Duration::from_secs(86_400);
-const PATIENCE: Duration = Duration::from_secs(10);
-const DOMAIN: &str = "pool.global.123.workload.id.goog";
-
-type Files = Vec<(&'static str, Vec<u8>)>;
-
-struct Site {
-    _dir: tempfile::TempDir,
-    root: PathBuf,
-    world: World,
-}
-
-impl Site {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        Self {
-            _dir: dir,
-            root,
-            world: World::new(DOMAIN),
-        }
-    }
-
-    fn leaf(&self) -> Leaf {
-        self.world.leaf("/ns/shop/sa/payments")
-    }
-
-    fn files(&self, leaf: &Leaf) -> Files {
-        vec![
-            ("certificates.pem", leaf.chain_pem.clone().into_bytes()),
-            ("private_key.pem", leaf.key_pem.clone().into_bytes()),
-            (
-                "ca_certificates.pem",
-                self.world.root.cert_pem.clone().into_bytes(),
-            ),
-        ]
-    }
-
-    fn new_files(&self) -> Files {
-        self.files(&self.leaf())
-    }
-}
-
-struct Followed {
-    reader: Reader,
-    follower: Follower,
-    status: watch::Receiver<FollowStatus>,
-}
-
-fn followed(path: &Path, poll: Duration) -> Followed {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let options = FollowOptions::new(Prover::new(provider), Arc::new(DefaultTimeProvider)).poll(poll);
-    let (reader, follower) = follow(path, options).unwrap();
-    let status = follower.status();
-    Followed {
-        reader,
-        follower,
-        status,
-    }
-}
-
-impl Followed {
-    /// Does something, and waits for the generation that it brings.
-    async fn brings(&mut self, generation: u64, what: &str, act: impl FnOnce()) {
-        let start = Instant::now();
-        act();
-        let acted = start.elapsed();
-        while self.reader.generation() < generation {
-            let next = tokio::time::timeout(PATIENCE, self.reader.changed()).await;
-            assert!(next.is_ok(), "{what}: {:?}", self.status.borrow());
-        }
-        assert_eq!(self.reader.generation(), generation, "{what}");
-        println!(
-            "{what}: {:?} after the {acted:?} that it took",
-            start.elapsed().saturating_sub(acted)
-        );
-    }
-
-    /// Does something, and waits for the trouble that it brings; the identity stays.
-    async fn troubles(&mut self, what: &str, expected: &str, act: impl FnOnce()) {
-        let before = self.reader.generation();
-        act();
-        let named = |status: &FollowStatus| match status.trouble() {
-            Some(FollowTrouble::Read(e)) => e.reason() == expected,
-            Some(FollowTrouble::Refused(e)) => e.reason() == expected,
-            None => false,
-        };
-        let found = tokio::time::timeout(PATIENCE, self.status.wait_for(named))
-            .await
-            .is_ok();
-        assert!(found, "{what}: {:?}", self.status.borrow());
-        assert_eq!(self.reader.generation(), before, "{what}");
-    }
-
-    /// Waits until the directory was read again.
-    async fn reads(&mut self) {
-        tokio::time::timeout(PATIENCE, self.status.changed())
-            .await
-            .unwrap()
-            .unwrap();
-    }
-}
-
-fn as_written(files: &Files) -> Vec<(&str, &[u8])> {
-    files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect()
-}
-
-fn write(directory: &Path, files: &Files) {
-    for (name, bytes) in files {
-        fs::write(directory.join(name), bytes).unwrap();
-    }
-}
+use testkit::pki::{LeafSpec, Validity, World};
 
 #[tokio::test]
 async fn a_good_directory_gives_an_identity_at_once() {
