@@ -73,6 +73,12 @@ pub(crate) enum PublishError {
         #[source]
         source: p12_keystore::error::Error,
     },
+    #[error(
+        "publish directory {path}: `store_password` has characters that are not ASCII, which Java refuses in PKCS#12 files; \
+         choose one of ASCII, or leave the file set pkcs12 out",
+        path = .path.display()
+    )]
+    PasswordNotAscii { path: PathBuf },
     #[error("publish directory {path}: a reaction under `then` can never work", path = .path.display())]
     Reaction {
         path: PathBuf,

@@ -13,6 +13,10 @@ mod metrics;
 mod react;
 mod resolve;
 mod task;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use error::PublishError;
 pub(crate) use metrics::Metrics;

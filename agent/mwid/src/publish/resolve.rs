@@ -8,7 +8,7 @@ use super::directory::{Access, Directory};
 use super::error::{PublishError, Who};
 use super::files::Wanted;
 use super::react::Action;
-use crate::config::PublishSettings;
+use crate::config::{FileSet, PublishSettings};
 use nix::unistd::{Group, User};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,6 +27,9 @@ pub(super) fn all(shared: &Shared, settings: Vec<PublishSettings>) -> Result<Vec
         let path = one.directory.clone();
         if !seen.insert(path.clone()) {
             return Err(PublishError::SameDirectoryTwice { path });
+        }
+        if one.files.contains(&FileSet::Pkcs12) && !one.store_password.0.is_ascii() {
+            return Err(PublishError::PasswordNotAscii { path });
         }
         let access = access(&one)?;
         let wanted = Wanted {

@@ -45,7 +45,7 @@ pub(super) enum Public {
 pub(in crate::publish) struct Claim(Mutex<Option<Held>>);
 
 #[derive(Debug)]
-pub(super) struct Held {
+pub(in crate::publish) struct Held {
     same: (u64, u64),
     /// The file lock lives as long as this.
     _fd: OwnedFd,
@@ -160,7 +160,7 @@ fn make_all<'a>(fs: &'a dyn FileSystem, path: &Path) -> Result<Folder<'a>, Publi
 
 impl Claim {
     /// Waits for other threads of this process.
-    pub(super) fn hold(&self) -> MutexGuard<'_, Option<Held>> {
+    pub(in crate::publish) fn hold(&self) -> MutexGuard<'_, Option<Held>> {
         // A thread that panicked left nothing half-done in memory: the state is on disk.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -132,7 +132,7 @@ fn repair(open: &OpenFile<'_>, stat: &Stat, entry: &Entry, access: Access) -> Re
 /// See [`super::Directory::mark_reacted`].
 pub(super) fn mark_reacted(folder: &Folder<'_>) -> Result<(), PublishError> {
     if missing_ok(folder.stat_of(Path::new(REACTED)))?.is_none() {
-        folder.create(Path::new(REACTED), 0o644)?;
+        folder.create(Path::new(REACTED), 0o600)?;
         folder.sync()?;
     }
     Ok(())

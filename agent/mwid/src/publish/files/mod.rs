@@ -5,6 +5,8 @@
 
 mod jks;
 mod pkcs12;
+#[cfg(test)]
+mod tests;
 
 use super::error::PublishError;
 use crate::config::{FileSet, StorePassword};

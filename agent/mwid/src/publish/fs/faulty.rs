@@ -21,6 +21,8 @@ pub(in crate::publish) enum Fault {
     Error(Errno),
     /// That call and all later ones of its kind fail: a disk that stays full or read-only.
     Always(Errno),
+    /// From that call on all of this name fail.
+    AlwaysCall(&'static str, Errno),
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +80,7 @@ impl Faulty {
         let errno = match fault {
             Fault::Stop if state.calls >= number => Errno::IO,
             Fault::Error(errno) if here => errno,
+            Fault::AlwaysCall(name, errno) if state.calls >= number && name == call => errno,
             Fault::Always(errno) if state.calls >= number && state.hit == Some(call) => errno,
             _ => return Now::Go,
         };

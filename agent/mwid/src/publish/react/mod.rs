@@ -17,6 +17,7 @@ pub(super) use action::{Action, ReactionError};
 
 use super::Shared;
 use super::directory::Directory;
+use super::error::PublishError;
 use super::ledger::{error_line, timestamp};
 use super::metrics::ByReaction;
 use crate::backoff::Backoff;
@@ -168,8 +169,11 @@ impl Reactor {
     /// So that a restart does not react again to what has been through.
     async fn remember(&self) {
         let directory = self.directory.clone();
-        let noted = tokio::task::spawn_blocking(move || directory.mark_reacted()).await;
-        if let Ok(Err(e)) = noted {
+        let path = directory.path().to_owned();
+        let noted = tokio::task::spawn_blocking(move || directory.mark_reacted())
+            .await
+            .unwrap_or_else(|source| Err(PublishError::Worker { path, source }));
+        if let Err(e) = noted {
             tracing::warn!(
                 "could not note that the reactions are through, so a restart repeats them: {}",
                 Causes(&e)

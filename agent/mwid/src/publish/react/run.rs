@@ -4,12 +4,15 @@
 //! Never uses a shell, never passes on mwid's environment or a key, never leaves a process of its group behind.
 
 use super::{ReactionError, Trigger};
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process_group, pidfd_open};
 use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
 use tokio::process::{Child, Command};
 
 /// What is logged of one line, and how many lines of each stream; the rest is read and dropped, so that the command is not
@@ -51,33 +54,30 @@ pub(super) async fn run(
             program: path.clone(),
             source,
         })?;
-    // Also when this future is dropped half-way.
-    let group = Group::of(&child);
-    let output = tokio::spawn(log_both(child.stdout.take(), child.stderr.take(), path.clone()));
-    let ended = tokio::time::timeout(limit, child.wait()).await;
-    // What the command left running in its group ends with it: its output pipes would never close.
-    drop(group);
-    let status = match ended {
-        Ok(status) => status,
-        Err(_) => {
-            drop(child.wait().await); // reaps what was just killed
-            drop(output.await);
-            return Err(ReactionError::Timeout { program: path, limit });
-        }
+    let told = |source: io::Error| ReactionError::Wait {
+        program: path.clone(),
+        source,
     };
+    // Declared after the child, so dropped before it: also when this future is dropped half-way.
+    let group = Group::of(&child);
+    let exit = group.exit().map_err(told)?;
+    let output = tokio::spawn(log_both(child.stdout.take(), child.stderr.take(), path.clone()));
+    let in_time = tokio::time::timeout(limit, exit.readable()).await.is_ok();
+    // What the command left running in its group ends with it. Before it is reaped: afterwards its number may be another's.
+    drop(group);
+    let status = child.wait().await.map_err(told)?;
     // A process that left the group may hold the pipes open; it is not waited for.
     drop(tokio::time::timeout(Duration::from_secs(1), output).await);
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(ReactionError::Failed {
+    if !in_time {
+        return Err(ReactionError::Timeout { program: path, limit });
+    }
+    if !status.success() {
+        return Err(ReactionError::Failed {
             program: path,
             status,
-        }),
-        Err(source) => Err(ReactionError::Wait {
-            program: path,
-            source,
-        }),
+        });
     }
+    Ok(())
 }
 
 /// The command's process group; killed as a whole when dropped.
@@ -89,6 +89,12 @@ impl Group {
         let pid = number.and_then(Pid::from_raw);
         restore_core_limit(pid);
         Self(pid)
+    }
+
+    /// Becomes readable when the command has ended, and does not reap it.
+    fn exit(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let pid = self.0.ok_or(io::ErrorKind::NotFound)?;
+        AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::NONBLOCK)?, Interest::READABLE)
     }
 }
 

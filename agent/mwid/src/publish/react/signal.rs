@@ -35,7 +35,7 @@ pub(super) fn send(file: &Path, signal: Signal) -> Result<(), ReactionError> {
     // From here on we hold this very process: a number that is used again cannot be hit.
     let process =
         rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|e| told(not_found_for_gone(e)))?;
-    let process_owner = std::fs::metadata(format!("/proc/{number}")).map_err(told)?.uid();
+    let process_owner = owner_of(number).map_err(told)?;
     let me = rustix::process::geteuid().as_raw();
     if ![0, me, process_owner].contains(&owner) {
         return Err(ReactionError::PidFileOwner {
@@ -54,6 +54,16 @@ fn not_found_for_gone(errno: rustix::io::Errno) -> io::Error {
         return io::ErrorKind::NotFound.into();
     }
     errno.into()
+}
+
+/// The effective user. Not the owner of the /proc entry: for a process that is not dumpable that is root.
+fn owner_of(pid: i32) -> io::Result<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let effective = line.and_then(|line| line.split_whitespace().nth(1));
+    effective
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The text and the owner of the very file that was read.

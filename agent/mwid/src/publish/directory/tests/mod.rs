@@ -8,58 +8,14 @@ use super::{Access, Claim, Directory, Moment};
 use crate::config::{FileSet, StorePassword};
 use crate::publish::files::Wanted;
 use crate::publish::fs::FileSystem;
-use mtls_identity::candidate::CandidateBundles;
-use mtls_identity::{Candidate, IdentitySnapshot, Prover, Reader, UnixTime, Writer, store};
+use crate::publish::testing::{Identities, TRUST_DOMAIN, fast_directory, wall};
+use mtls_identity::{IdentitySnapshot, UnixTime};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::pki::World;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
-
-const TRUST_DOMAIN: &str = "pool.global.123.workload.id.goog";
-
-/// Proves identities of one trust domain and counts their generations as the store does.
-struct Identities {
-    world: World,
-    prover: Prover,
-    writer: Writer,
-    reader: Reader,
-}
-
-impl Identities {
-    fn new() -> Self {
-        let (writer, reader) = store();
-        Self {
-            world: World::new(TRUST_DOMAIN),
-            prover: Prover::new(Arc::new(rustls::crypto::aws_lc_rs::default_provider())),
-            writer,
-            reader,
-        }
-    }
-
-    fn next(&mut self) -> Arc<IdentitySnapshot> {
-        let leaf = self.world.leaf("/ns/shop/sa/web");
-        let candidate = Candidate {
-            certificates_pem: leaf.chain_pem.into_bytes(),
-            private_key_pem: Zeroizing::new(leaf.key_pem.into_bytes()),
-            bundles: CandidateBundles::OwnPem(self.world.root.cert_pem.clone().into_bytes()),
-        };
-        let snapshot = self.prover.prove(&candidate, wall()).unwrap();
-        self.writer.publish(snapshot);
-        self.reader.current().unwrap()
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "file times are real, so the tests' clock must be"
-)]
-fn wall() -> UnixTime {
-    let now = std::time::SystemTime::now();
-    UnixTime::since_unix_epoch(now.duration_since(std::time::UNIX_EPOCH).unwrap())
-}
 
 fn now() -> Moment {
     Moment {
@@ -102,17 +58,6 @@ fn directory(path: &Path, access: Access, fs: Arc<dyn FileSystem>) -> Directory 
     let runtime_dir = path.parent().unwrap();
     let claim = Arc::new(Claim::default());
     Directory::new(path, runtime_dir, access, wanted(&PEM_SETS), claim, fs).unwrap()
-}
-
-/// A directory that no disk slows down, if the machine has one.
-fn fast_directory() -> tempfile::TempDir {
-    let shm = Path::new("/dev/shm");
-    if shm.is_dir()
-        && let Ok(dir) = tempfile::Builder::new().prefix("mwid-test-").tempdir_in(shm)
-    {
-        return dir;
-    }
-    tempfile::tempdir().unwrap()
 }
 
 fn generations(path: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,133 @@
+//! What the tests of publishing stand on: proven identities, real time, a quick directory.
+
+use crate::units::control::{UnitControl, UnitError};
+use futures_util::future::BoxFuture;
+use mtls_identity::candidate::CandidateBundles;
+use mtls_identity::{Candidate, IdentitySnapshot, Prover, Reader, UnixTime, Writer, store};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use testkit::pki::{LeafSpec, Validity, World};
+use zeroize::Zeroizing;
+
+pub(super) const TRUST_DOMAIN: &str = "pool.global.123.workload.id.goog";
+
+/// Proves identities of one trust domain and counts their generations as the store does.
+pub(super) struct Identities {
+    world: World,
+    prover: Prover,
+    writer: Writer,
+    pub(super) reader: Reader,
+}
+
+impl Identities {
+    pub(super) fn new() -> Self {
+        let (writer, reader) = store();
+        Self {
+            world: World::new(TRUST_DOMAIN),
+            prover: Prover::new(Arc::new(rustls::crypto::aws_lc_rs::default_provider())),
+            writer,
+            reader,
+        }
+    }
+
+    /// A good one for a day, in the store.
+    pub(super) fn next(&mut self) -> Arc<IdentitySnapshot> {
+        self.next_for(86_400)
+    }
+
+    /// A good one that ends in that many seconds.
+    pub(super) fn next_for(&mut self, seconds: i64) -> Arc<IdentitySnapshot> {
+        let mut spec = LeafSpec::new(&format!("spiffe://{TRUST_DOMAIN}/ns/shop/sa/web"));
+        spec.validity = Validity {
+            from: -60,
+            to: seconds,
+        };
+        let leaf = self.world.leaf_of(&spec);
+        let candidate = Candidate {
+            certificates_pem: leaf.chain_pem.into_bytes(),
+            private_key_pem: Zeroizing::new(leaf.key_pem.into_bytes()),
+            bundles: CandidateBundles::OwnPem(self.world.root.cert_pem.clone().into_bytes()),
+        };
+        let snapshot = self.prover.prove(&candidate, wall()).unwrap();
+        self.writer.publish(snapshot);
+        self.reader.current().unwrap()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "file times are real, so the tests' clock must be"
+)]
+pub(super) fn wall() -> UnixTime {
+    let now = std::time::SystemTime::now();
+    UnixTime::since_unix_epoch(now.duration_since(std::time::UNIX_EPOCH).unwrap())
+}
+
+/// A directory that no disk slows down, if the machine has one.
+pub(super) fn fast_directory() -> tempfile::TempDir {
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir()
+        && let Ok(dir) = tempfile::Builder::new().prefix("mwid-test-").tempdir_in(shm)
+    {
+        return dir;
+    }
+    tempfile::tempdir().unwrap()
+}
+
+/// A wall clock that a test moves.
+#[derive(Debug)]
+pub(super) struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(wall().as_secs())))
+    }
+
+    pub(super) fn advance(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl rustls::time_provider::TimeProvider for TestClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(
+            self.0.load(Ordering::SeqCst),
+        )))
+    }
+}
+
+/// A service manager that notes what it is asked, and fails as often as it is told to.
+#[derive(Debug, Default)]
+pub(super) struct TestUnits {
+    pub(super) asked: Mutex<Vec<String>>,
+    pub(super) failures_left: Mutex<HashMap<String, u32>>,
+}
+
+impl TestUnits {
+    fn ask(&self, what: String, unit: &str) -> Result<(), UnitError> {
+        self.asked.lock().unwrap().push(what);
+        let mut left = self.failures_left.lock().unwrap();
+        match left.get_mut(unit) {
+            Some(n) if *n > 0 => {
+                *n -= 1;
+                Err(UnitError::JobFailed {
+                    unit: unit.to_owned(),
+                    result: "failed".to_owned(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl UnitControl for TestUnits {
+    fn reload<'a>(&'a self, unit: &'a str) -> BoxFuture<'a, Result<(), UnitError>> {
+        Box::pin(async move { self.ask(format!("reload {unit}"), unit) })
+    }
+    fn signal<'a>(&'a self, unit: &'a str, signal: i32) -> BoxFuture<'a, Result<(), UnitError>> {
+        Box::pin(async move { self.ask(format!("signal {signal} {unit}"), unit) })
+    }
+}
