@@ -6,6 +6,7 @@ use pki_types::UnixTime;
 use std::fmt;
 use std::time::Duration;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
@@ -154,4 +155,22 @@ pub(crate) fn is_ca(certificate: &X509Certificate<'_>) -> Result<bool, Certifica
         None if present => Err(extension),
         None => Ok(false),
     }
+}
+
+/// Whether it names itself as its issuer. When a root changes its key, the old key signs the new one under the same name: such
+/// a certificate belongs to chains, and the key identifiers tell it from a root (RFC 5280 section 4.2.1.1).
+pub(crate) fn is_root(certificate: &X509Certificate<'_>) -> bool {
+    let (mut subject_key, mut issuer_key) = (None, None);
+    for extension in certificate.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => subject_key = Some(id),
+            ParsedExtension::AuthorityKeyIdentifier(id) => issuer_key = id.key_identifier.as_ref(),
+            _ => {}
+        }
+    }
+    let same_key = match (subject_key, issuer_key) {
+        (Some(subject), Some(issuer)) => subject == issuer,
+        _ => true,
+    };
+    same_key && certificate.subject().as_raw() == certificate.issuer().as_raw()
 }

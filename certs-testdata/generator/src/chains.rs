@@ -1,6 +1,8 @@
 //! Chains with one fault each: the other certificates, their order, their times, the file's form.
 use crate::kit::{ANY_TIME, DOMAIN, ID, Kit, bundle_map, long, pem, years};
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+};
 use testkit::pki::{Ca, LeafSpec};
 
 pub(crate) fn write(kit: &Kit) {
@@ -41,6 +43,12 @@ fn intermediates(kit: &Kit) {
     below("intermediate-not-ca", |params| params.is_ca = IsCa::ExplicitNoCa);
     below("intermediate-without-keycertsign", |params| {
         params.key_usages = vec![KeyUsagePurpose::CrlSign];
+    });
+    below("intermediate-for-clients-only", |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    below("intermediate-for-servers-only", |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     });
     below("uri-name-constraint", |params| {
         params.custom_extensions = vec![uri_name_constraint()];
@@ -88,6 +96,12 @@ fn times(kit: &Kit) {
         kit.with_chain(name, &format!("{}{}", leaf.pem(), odd.cert_pem));
     };
     below("expired-intermediate", 2026, 2027);
+    // Not on the way to the root, but handed to every peer.
+    let beside = kit.root.intermediate_with(ANY_TIME, years(2026, 2027));
+    kit.with_chain(
+        "expired-certificate-beside-the-path",
+        &format!("{}{}", kit.good_chain(), beside.cert_pem),
+    );
     below("not-yet-valid-intermediate", 2040, 2125);
 
     let root = |name: &str, from, to| {
@@ -101,7 +115,21 @@ fn times(kit: &Kit) {
         );
     };
     root("expired-root", 2026, 2027);
+    root_with_new_key(kit);
     root("not-yet-valid-root", 2040, 2125);
+}
+
+/// A root's new key, signed by the old one under the same name: it must not be taken for a root and dropped.
+fn root_with_new_key(kit: &Kit) {
+    let renewed = kit.root.intermediate_with(ANY_TIME, |params| {
+        long()(params);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "root");
+    });
+    let leaf = renewed.certify(&LeafSpec::new(ID), &kit.key, long());
+    kit.with_chain(
+        "good-root-with-new-key",
+        &format!("{}{}", leaf.pem(), renewed.cert_pem),
+    );
 }
 
 /// The shape of what Certificate Authority Service issues to Compute Engine: empty subject, critical SAN, an issuer's

@@ -217,12 +217,8 @@ fn may_sign(certificate: &X509Certificate<'_>, role: CertificateRole) -> Result<
 
 /// The positions of the certificates that peers get to see: all but roots, which peers must have already.
 fn presented(parsed: &[X509Certificate<'_>]) -> Vec<usize> {
-    let self_signed = |certificate: &X509Certificate<'_>| {
-        certificate.subject().as_raw() == certificate.issuer().as_raw()
-            && !certificate.subject().as_raw().is_empty()
-    };
     let kept = parsed.iter().enumerate();
-    kept.filter(|(position, certificate)| *position == 0 || !self_signed(certificate))
+    kept.filter(|(position, certificate)| *position == 0 || !certificate::is_root(certificate))
         .map(|(position, _)| position)
         .collect()
 }

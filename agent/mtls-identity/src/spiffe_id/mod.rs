@@ -27,7 +27,7 @@ const MAX_TRUST_DOMAIN: usize = 255;
 /// assert!(TrustDomain::parse("Example.org").is_err(), "lower case only");
 /// # Ok::<(), mtls_identity::spiffe_id::SpiffeIdError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrustDomain(Arc<str>);
 
 impl TrustDomain {
@@ -60,6 +60,13 @@ impl fmt::Display for TrustDomain {
     }
 }
 
+/// As text: lists of names stand in messages.
+impl fmt::Debug for TrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 impl FromStr for TrustDomain {
     type Err = SpiffeIdError;
 
@@ -83,7 +90,7 @@ impl FromStr for TrustDomain {
 /// assert!(wrong.to_string().contains("percent-encoding"));
 /// # Ok::<(), mtls_identity::spiffe_id::SpiffeIdError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpiffeId {
     uri: Arc<str>,
     trust_domain: TrustDomain,
@@ -127,6 +134,13 @@ impl SpiffeId {
 impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.uri)
+    }
+}
+
+/// As text: lists of IDs stand in messages.
+impl fmt::Debug for SpiffeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.uri, f)
     }
 }
 
