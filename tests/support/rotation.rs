@@ -146,8 +146,37 @@ pub(crate) async fn run(rotations: usize) -> Report {
         tasks.spawn(hold_open(connector(&reader), address, Arc::clone(&shared)));
     }
     let started = Instant::now();
-    let (mut proven, mut shown) = (vec![], vec![]);
     tokio::spawn(note_generations(reader.clone(), Arc::clone(&shared)));
+    let (mut proven, mut shown) = rotate(&mut platform, &shared, &follower, rotations).await;
+    let took = started.elapsed();
+    shared.stop.store(true, Ordering::Relaxed);
+    tokio::time::timeout(STUCK, async { while tasks.join_next().await.is_some() {} })
+        .await
+        .unwrap();
+    proven.sort();
+    shown.sort();
+    let failures = std::mem::take(&mut *shared.failures.lock().unwrap());
+    let handshakes = shared.handshakes.load(Ordering::Relaxed);
+    let held_exchanges = shared.held_exchanges.load(Ordering::Relaxed);
+    Report {
+        rotations,
+        handshakes,
+        held_exchanges,
+        failures,
+        proven,
+        shown,
+        took,
+    }
+}
+
+/// Rotates, each time after the one before was shown. Returns how soon the store had each, and how soon it was shown.
+async fn rotate(
+    platform: &mut Platform,
+    shared: &Shared,
+    follower: &Follower,
+    rotations: usize,
+) -> (Vec<Duration>, Vec<Duration>) {
+    let (mut proven, mut shown) = (vec![], vec![]);
     for rotation in 0..rotations {
         let agent = if rotation % 2 == 0 {
             Agent::Current
@@ -169,25 +198,7 @@ pub(crate) async fn run(rotations: usize) -> Report {
                 .map(|at| at - switched),
         );
     }
-    let took = started.elapsed();
-    shared.stop.store(true, Ordering::Relaxed);
-    tokio::time::timeout(STUCK, async { while tasks.join_next().await.is_some() {} })
-        .await
-        .unwrap();
-    proven.sort();
-    shown.sort();
-    let failures = std::mem::take(&mut *shared.failures.lock().unwrap());
-    let handshakes = shared.handshakes.load(Ordering::Relaxed);
-    let held_exchanges = shared.held_exchanges.load(Ordering::Relaxed);
-    Report {
-        rotations,
-        handshakes,
-        held_exchanges,
-        failures,
-        proven,
-        shown,
-        took,
-    }
+    (proven, shown)
 }
 
 /// The platform's side: certificates, and the agent that replaces them.
