@@ -316,3 +316,48 @@ fn every_kind_of_key_becomes_pkcs8_that_rustls_and_openssl_read() {
         assert_eq!(Some(of_key), of_leaf, "{folder}");
     }
 }
+
+/// A good candidate with one of its files changed.
+fn changed(file: usize, change: impl FnOnce(&mut Vec<u8>)) -> Result<IdentitySnapshot, Refusal> {
+    let mut files = ["chain.pem", "key.pem", "bundle.json"].map(|file| read(GOOD, file));
+    change(&mut files[file]);
+    let [chain, key, bundle] = files;
+    let candidate = Candidate {
+        certificates_pem: chain,
+        private_key_pem: key.into(),
+        bundles: CandidateBundles::MapJson(bundle),
+    };
+    prover(Some(EXPECTED)).prove(&candidate, year(2030))
+}
+
+#[test]
+fn a_file_that_ends_early_is_never_taken_for_whole() {
+    for (file, name) in ["chain.pem", "key.pem", "bundle.json"].into_iter().enumerate() {
+        let whole = read(GOOD, name).len();
+        for cut in 0..whole {
+            let proven = changed(file, |bytes| bytes.truncate(cut)).is_ok();
+            assert_eq!(
+                proven,
+                cut == whole - 1,
+                "{name} cut at {cut} of {whole}: only its last newline may lack"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_byte_changed_anywhere_makes_no_panic_and_no_other_identity() {
+    for (file, name) in ["chain.pem", "key.pem", "bundle.json"].into_iter().enumerate() {
+        let good = changed(file, |_| {}).unwrap();
+        for at in 0..read(GOOD, name).len() {
+            let odd = changed(file, |bytes| bytes[at] ^= 1 << (at % 7));
+            if let Ok(identity) = odd {
+                assert_eq!(
+                    (identity.id(), identity.chain()),
+                    (good.id(), good.chain()),
+                    "{name}, byte {at}"
+                );
+            }
+        }
+    }
+}
