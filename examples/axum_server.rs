@@ -48,7 +48,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let clock = Arc::new(DefaultTimeProvider);
     let prover = Prover::new(Arc::clone(&provider));
-    let (reader, _follower) = follow(&args.identity, FollowOptions::new(prover, clock.clone()))?;
+    let (reader, follower) = follow(&args.identity, FollowOptions::new(prover, clock.clone()))?;
+    if let Some(trouble) = follower.status().borrow().trouble() {
+        eprintln!("no identity yet: {}", with_causes(trouble));
+    }
     let policy = args
         .allow
         .into_iter()

@@ -66,7 +66,10 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     // The follower reads the directory now and after each change, as long as it is not dropped.
     let prover = Prover::new(Arc::clone(&provider));
-    let (reader, _follower) = follow(&args.identity, FollowOptions::new(prover, clock.clone()))?;
+    let (reader, follower) = follow(&args.identity, FollowOptions::new(prover, clock.clone()))?;
+    if let Some(trouble) = follower.status().borrow().trouble() {
+        eprintln!("no identity yet: {}", with_causes(trouble));
+    }
 
     let policy = args
         .expect
