@@ -2,7 +2,7 @@
 use super::doors::Doors;
 use super::lock::Lock;
 use super::{AppError, Load, Plan, announce, reload, signals};
-use crate::api::admin::{self, Latest, ReloadAnswer, ReloadRequest};
+use crate::api::admin::{self, ReloadAnswer, ReloadRequest};
 use crate::config::{Settings, SourceSettings};
 use crate::health::Board;
 use crate::http;
@@ -94,8 +94,8 @@ impl Daemon {
             started_at,
             clock: Arc::clone(&clock),
             identity: inlet.reader.clone(),
-            source: Latest::new(inlet.status.clone()),
-            publish: Latest::new(publishing.status.clone()),
+            source: inlet.status.clone(),
+            publish: publishing.status.clone(),
             errors: logging.recent.clone(),
             registry: Arc::new(registry),
             metrics: admin_metrics,

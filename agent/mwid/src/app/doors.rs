@@ -114,10 +114,7 @@ impl Doors {
                 Opened::InPlace(listener) => listener,
                 Opened::Hidden(prepared) => prepared.put_in_place().map_err(DoorError::Socket)?,
             };
-            let file = match &listener {
-                Listener::Unix(_, Some(place)) => Some(place.id()),
-                _ => None,
-            };
+            let file = listener.place();
             let serving = self.shutdown.child();
             admin::start(vec![listener], &self.inputs, &self.metrics, &serving);
             self.wait_for_at_the_end(&serving);

@@ -69,8 +69,8 @@ pub(super) fn status(inputs: &Inputs) -> Status {
             .map(|(name, condition)| (name.to_owned(), condition))
             .collect(),
         identity,
-        source: inputs.source.get(),
-        publish: inputs.publish.get(),
+        source: inputs.source.borrow().clone(),
+        publish: inputs.publish.borrow().clone(),
         last_errors: inputs.errors.lines(),
     }
 }

@@ -24,7 +24,7 @@ use mtls_identity::{Clock, Reader};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// What the answers are made of.
@@ -34,36 +34,13 @@ pub(crate) struct Inputs {
     pub(crate) started_at: Timestamp,
     pub(crate) clock: Clock,
     pub(crate) identity: Reader,
-    pub(crate) source: Latest<SourceStatus>,
-    pub(crate) publish: Latest<Vec<PublishStatus>>,
+    pub(crate) source: watch::Receiver<SourceStatus>,
+    pub(crate) publish: watch::Receiver<Vec<PublishStatus>>,
     pub(crate) errors: Recent,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
     /// A queue of one is enough: while a reload runs, another is refused.
     pub(crate) reload: mpsc::Sender<ReloadRequest>,
-}
-
-/// The newest value of a part that a reload may replace.
-#[derive(Clone, Debug)]
-pub(crate) struct Latest<T>(Arc<RwLock<watch::Receiver<T>>>);
-
-impl<T: Clone> Latest<T> {
-    pub(crate) fn new(from: watch::Receiver<T>) -> Self {
-        Self(Arc::new(RwLock::new(from)))
-    }
-
-    /// From now on the values come from here.
-    pub(crate) fn replace(&self, from: watch::Receiver<T>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = from;
-    }
-
-    pub(crate) fn get(&self) -> T {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .borrow()
-            .clone()
-    }
 }
 
 /// What this room measures.

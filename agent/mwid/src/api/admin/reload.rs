@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 /// A wish for a reload, on its way to the wiring.
 #[derive(Debug)]
 pub(crate) struct ReloadRequest {
-    pub(crate) by: Caller,
     /// Where to tell what came of it. Nobody may be listening any more.
     pub(crate) reply: oneshot::Sender<ReloadAnswer>,
 }
@@ -44,7 +43,7 @@ pub(super) async fn reload(inputs: &Inputs, caller: Caller, headers: &HeaderMap)
     );
     let (reply, answer) = oneshot::channel();
     let json = answers::wants_json(headers);
-    match inputs.reload.try_send(ReloadRequest { by: caller, reply }) {
+    match inputs.reload.try_send(ReloadRequest { reply }) {
         Ok(()) => {}
         Err(TrySendError::Full(_)) => return refusal(&ReloadRefusal::Busy, json),
         Err(TrySendError::Closed(_)) => {

@@ -78,13 +78,6 @@ pub(crate) enum ClientError {
     },
 }
 
-impl ClientError {
-    /// Whether a daemon that is just starting looks like this.
-    pub(crate) fn is_absence(&self) -> bool {
-        matches!(self, Self::NoSocket { .. } | Self::Refused { .. })
-    }
-}
-
 /// Asks once.
 pub(crate) async fn ask(ask: Ask<'_>) -> Result<Answered, ClientError> {
     match tokio::time::timeout(ask.timeout, exchange(ask)).await {

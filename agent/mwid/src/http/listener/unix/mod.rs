@@ -103,6 +103,7 @@ pub(crate) fn prepare(wanted: Wanted<'_>, ours: Option<FileId>) -> Result<Prepar
 }
 
 /// Makes a socket and puts it at its path at once.
+#[cfg(test)]
 pub(crate) fn bind(wanted: Wanted<'_>) -> Result<Listener, ListenError> {
     prepare(wanted, None)?.put_in_place()
 }
