@@ -71,7 +71,7 @@ pub(crate) enum PublishError {
     Store {
         file: &'static str,
         #[source]
-        source: p12_keystore::error::Error,
+        source: Box<p12_keystore::error::Error>,
     },
     #[error(
         "publish directory {path}: `store_password` has characters that are not ASCII, which Java refuses in PKCS#12 files; \
@@ -83,7 +83,7 @@ pub(crate) enum PublishError {
     Reaction {
         path: PathBuf,
         #[source]
-        source: ReactionError,
+        source: Box<ReactionError>,
     },
     #[error("the system's source of random numbers failed")]
     Random,

@@ -51,7 +51,7 @@ pub(super) fn all(shared: &Shared, settings: Vec<PublishSettings>) -> Result<Vec
             .map(|reaction| {
                 Action::new(reaction).map_err(|source| PublishError::Reaction {
                     path: path.clone(),
-                    source,
+                    source: Box::new(source),
                 })
             })
             .collect::<Result<_, _>>()?;

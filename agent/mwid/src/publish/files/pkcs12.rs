@@ -20,7 +20,12 @@ pub(super) fn files(
     password: &StorePassword,
     out: &mut Vec<File>,
 ) -> Result<(), PublishError> {
-    let told = |file| move |source| PublishError::Store { file, source };
+    let told = |file| {
+        move |e| PublishError::Store {
+            file,
+            source: Box::new(e),
+        }
+    };
     let bytes = identity_store(identity, password).map_err(told("identity.p12"))?;
     out.push(secret("identity.p12", bytes));
     let bytes = trust_store(identity, password).map_err(told("truststore.p12"))?;

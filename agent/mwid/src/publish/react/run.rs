@@ -4,15 +4,13 @@
 //! Never uses a shell, never passes on mwid's environment or a key, never leaves a process of its group behind.
 
 use super::{ReactionError, Trigger};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 /// What is logged of one line, and how many lines of each stream; the rest is read and dropped, so that the command is not
@@ -60,17 +58,17 @@ pub(super) async fn run(
     };
     // Declared after the child, so dropped before it: also when this future is dropped half-way.
     let group = Group::of(&child);
-    let exit = group.exit().map_err(told)?;
     let output = tokio::spawn(log_both(child.stdout.take(), child.stderr.take(), path.clone()));
-    let in_time = tokio::time::timeout(limit, exit.readable()).await.is_ok();
+    let ended = tokio::time::timeout(limit, group.ended()).await;
     // What the command left running in its group ends with it. Before it is reaped: afterwards its number may be another's.
     drop(group);
     let status = child.wait().await.map_err(told)?;
     // A process that left the group may hold the pipes open; it is not waited for.
     drop(tokio::time::timeout(Duration::from_secs(1), output).await);
-    if !in_time {
+    let Ok(waited) = ended else {
         return Err(ReactionError::Timeout { program: path, limit });
-    }
+    };
+    waited.map_err(told)?;
     if !status.success() {
         return Err(ReactionError::Failed {
             program: path,
@@ -91,10 +89,16 @@ impl Group {
         Self(pid)
     }
 
-    /// Becomes readable when the command has ended, and does not reap it.
-    fn exit(&self) -> io::Result<AsyncFd<OwnedFd>> {
+    /// Returns when the command has ended, and does not reap it. The thread that waits ends at the latest when the group is
+    /// killed.
+    async fn ended(&self) -> io::Result<()> {
         let pid = self.0.ok_or(io::ErrorKind::NotFound)?;
-        AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::NONBLOCK)?, Interest::READABLE)
+        let wait = move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), options))
+        };
+        tokio::task::spawn_blocking(wait).await??;
+        Ok(())
     }
 }
 

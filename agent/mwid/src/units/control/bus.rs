@@ -58,10 +58,7 @@ impl SystemBus {
             Some(address) => Builder::address(address.as_str()),
             None => Builder::system(),
         };
-        let bus = builder
-            .build()
-            .await
-            .map_err(|source| UnitError::Bus { source })?;
+        let bus = builder.build().await.map_err(bus_error)?;
         Ok(Session { bus })
     }
 
@@ -80,7 +77,7 @@ impl SystemBus {
             .map_err(|e| refusal(unit, "reload", e))?;
         let job: OwnedObjectPath = body(&reply)?;
         while let Some(message) = ended.next().await {
-            let message = message.map_err(|source| UnitError::Bus { source })?;
+            let message = message.map_err(bus_error)?;
             let (_, path, _, result): (u32, OwnedObjectPath, String, String) = body(&message)?;
             if path != job {
                 continue;
@@ -93,9 +90,7 @@ impl SystemBus {
                 }),
             };
         }
-        Err(UnitError::Bus {
-            source: zbus::Error::InvalidReply, // the bus has closed the connection
-        })
+        Err(bus_error(zbus::Error::InvalidReply)) // the bus has closed the connection
     }
 
     async fn signal_unit(&self, unit: &str, signal: i32) -> Result<(), UnitError> {
@@ -194,7 +189,6 @@ impl Session {
 
     /// The ends of jobs, from now on: listening begins before the job, so that a quick one is not missed.
     async fn job_ends(&self, found: &Unit) -> Result<MessageStream, UnitError> {
-        let told = |source| UnitError::Bus { source };
         let mut rule = MatchRule::builder()
             .msg_type(Type::Signal)
             .interface(MANAGER)
@@ -202,12 +196,18 @@ impl Session {
         if let Some(manager) = &found.manager {
             rule = rule.sender(manager.as_str());
         }
-        let rule = rule.build().map_err(told)?;
+        let rule = rule.build().map_err(bus_error)?;
         let stream = MessageStream::for_match_rule(rule, &self.bus, None)
             .await
-            .map_err(told)?;
-        self.manager("Subscribe", &()).await.map_err(told)?;
+            .map_err(bus_error)?;
+        self.manager("Subscribe", &()).await.map_err(bus_error)?;
         Ok(stream)
+    }
+}
+
+fn bus_error(error: zbus::Error) -> UnitError {
+    UnitError::Bus {
+        source: Box::new(error),
     }
 }
 
@@ -215,10 +215,7 @@ fn body<T>(message: &Message) -> Result<T, UnitError>
 where
     T: serde::de::DeserializeOwned + zbus::Type,
 {
-    message
-        .body()
-        .deserialize()
-        .map_err(|source| UnitError::Bus { source })
+    message.body().deserialize().map_err(bus_error)
 }
 
 /// systemd's and polkit's answers, in our words.
@@ -230,11 +227,11 @@ fn refusal(unit: &str, action: &'static str, error: zbus::Error) -> UnitError {
             fdo::Error::AccessDenied(_) | fdo::Error::InteractiveAuthorizationRequired(_) => {
                 UnitError::Denied { unit, action }
             }
-            fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => UnitError::Bus { source: error },
+            fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => bus_error(error),
             _ => UnitError::Call {
                 unit,
                 action,
-                source: error,
+                source: Box::new(error),
             },
         },
         zbus::Error::MethodError(name, _, _) => match name.as_str() {
@@ -246,9 +243,9 @@ fn refusal(unit: &str, action: &'static str, error: zbus::Error) -> UnitError {
             _ => UnitError::Call {
                 unit,
                 action,
-                source: error,
+                source: Box::new(error),
             },
         },
-        _ => UnitError::Bus { source: error },
+        _ => bus_error(error),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum UnitError {
     #[error("{unit} cannot be reloaded: it has no ExecReload=; use `signal` or `run`")]
     CannotReload { unit: String },
     #[error(
-        "mwid may not {action} {unit}; install a polkit rule that lets user mwid do that (see mwid-reload.rules.example)"
+        "mwid may not {action} {unit}; install a polkit rule that lets user mwid do that (see 50-mwid-reload.rules)"
     )]
     Denied { unit: String, action: &'static str },
     #[error("the reload of {unit} ended with `{result}`; see `journalctl -u {unit}`")]
@@ -48,13 +48,13 @@ pub(crate) enum UnitError {
     #[error("cannot reach systemd over the system bus; is /run/dbus/system_bus_socket there?")]
     Bus {
         #[source]
-        source: zbus::Error,
+        source: Box<zbus::Error>,
     },
     #[error("systemd refused to {action} {unit}")]
     Call {
         unit: String,
         action: &'static str,
         #[source]
-        source: zbus::Error,
+        source: Box<zbus::Error>,
     },
 }
