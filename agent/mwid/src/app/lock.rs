@@ -1,6 +1,6 @@
 //! One daemon a runtime directory.
 //!
-//! In: the runtime directory. Out: a lock held as long as the value lives. Never waits, never deletes the lock file (a deleted lock
+//! In: the runtime directory. Out: a lock held as long as the value lives. Never waits for another daemon, never deletes the lock file (a deleted lock
 //! file lets two daemons each lock their own).
 
 use nix::fcntl::{Flock, FlockArg};
@@ -8,6 +8,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Much longer than `mwid check` holds the lock.
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// The held lock.
 #[derive(Debug)]
@@ -62,11 +66,28 @@ pub(crate) fn take(runtime_dir: &Path) -> Result<Lock, LockError> {
             path: path.clone(),
             source,
         })?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(Lock { _held: held }),
-        Err((_, nix::Error::EWOULDBLOCK)) => Err(LockError::Held { path }),
-        Err((_, source)) => Err(LockError::Lock { path, source }),
+    lock(file, &path)
+}
+
+/// `mwid check` holds the lock for an instant to see whether a daemon does; that must not keep one from starting.
+fn lock(mut file: File, path: &Path) -> Result<Lock, LockError> {
+    for last in [false, false, false, true] {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => return Ok(Lock { _held: held }),
+            Err((file, nix::Error::EWOULDBLOCK)) if !last => file,
+            Err((_, nix::Error::EWOULDBLOCK)) => break,
+            Err((_, source)) => {
+                return Err(LockError::Lock {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        };
+        std::thread::sleep(BETWEEN_TRIES);
     }
+    Err(LockError::Held {
+        path: path.to_owned(),
+    })
 }
 
 #[cfg(test)]
