@@ -1,5 +1,12 @@
 //! Scenarios: the real binary, as its operator and its users meet it. Each test's name is the sentence that it holds.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: a panic is their report"
+)]
+
 mod daemon;
 mod identity;
 mod operator;
