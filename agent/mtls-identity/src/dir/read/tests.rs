@@ -314,7 +314,9 @@ fn replaced_without_end_the_read_ends_with_a_whole_set_or_a_passing_fault() {
                     whole += 1;
                 }
                 Err(e) => {
-                    assert!(e.is_transient(), "{e}");
+                    // Each directory is whole when the link shows it, so a file that is missing would be a mixture.
+                    let between = ["directory_missing", "changed_while_reading"];
+                    assert!(e.is_transient() && between.contains(&e.reason()), "{e}");
                     passing += 1;
                 }
             }

@@ -148,6 +148,80 @@ fn a_parent_that_is_removed_or_renamed_and_comes_back() {
 }
 
 #[test]
+fn a_directory_replaced_by_one_of_its_name_and_number() {
+    let site = site();
+    let directory = site.root.join("contents");
+    fs::create_dir(&directory).unwrap();
+    let mut watch = watch(&directory);
+    // File systems give the number of a deleted directory to the next one; the watch has gone with the first.
+    for _ in 0..10 {
+        hinted(&mut watch, "removed and made again", || {
+            fs::remove_dir_all(&directory).unwrap();
+            fs::create_dir(&directory).unwrap();
+        });
+        hinted(&mut watch, "a file in the new one", || {
+            fs::write(directory.join("a"), "x").unwrap();
+        });
+    }
+}
+
+#[test]
+fn directories_that_appear_while_the_watches_are_set() {
+    for round in 0..40 {
+        let site = site();
+        let directory = site.root.join("a/b/c/d");
+        let mut watch = watch(&directory);
+        let deep = directory.clone();
+        let maker = std::thread::spawn(move || {
+            for ancestor in deep.ancestors().take(4).collect::<Vec<_>>().iter().rev() {
+                fs::create_dir(ancestor).unwrap();
+                // Lets the watch run between two directories, each time a little later.
+                (0..round * 50).for_each(|n| _ = std::hint::black_box(n));
+            }
+        });
+        while watch.wait(Some(Duration::from_millis(20))) == Hint::Changed || !maker.is_finished() {}
+        maker.join().unwrap();
+        while watch.wait(Some(Duration::from_millis(1))) == Hint::Changed {}
+        fs::write(directory.join("a"), "x").unwrap();
+        assert_eq!(watch.wait(LONG), Hint::Changed, "round {round}");
+    }
+}
+
+#[test]
+fn a_mount_over_the_directory_is_watched_from_the_next_poll_on() {
+    let site = site();
+    let mounted = site.root.join("mounted");
+    fs::create_dir(&mounted).unwrap();
+    let mut watch = Watch::new(&mounted, Duration::from_millis(20));
+    watch.wait(None);
+    let mount = |args: &[&str]| {
+        let tool = std::process::Command::new(args[0])
+            .args(&args[1..])
+            .arg(&mounted)
+            .output();
+        tool.is_ok_and(|o| o.status.success())
+    };
+    if !mount(&["mount", "-t", "tmpfs", "none"]) {
+        println!("skipped: this user may not mount");
+        return;
+    }
+    let take_polls = |watch: &mut Watch| {
+        while watch.wait(LONG) != Hint::Poll {}
+        watch.next_poll = after(NEVER);
+    };
+    take_polls(&mut watch);
+    hinted(&mut watch, "in the mount", || {
+        fs::write(mounted.join("a"), "x").unwrap()
+    });
+    assert!(mount(&["umount"]));
+    watch.next_poll = after(Duration::ZERO);
+    take_polls(&mut watch);
+    hinted(&mut watch, "below it again", || {
+        fs::write(mounted.join("a"), "x").unwrap()
+    });
+}
+
+#[test]
 fn files_rewritten_in_place() {
     let site = site();
     let file = site.root.join("certificates.pem");
