@@ -92,19 +92,27 @@ pub fn read(path: impl AsRef<Path>) -> Result<Candidate, ReadError> {
 /// As [`read`].
 pub fn read_set(path: impl AsRef<Path>) -> Result<Reading, ReadError> {
     let path = path.as_ref();
+    let mut last = None;
     for _ in 0..TRIES {
-        let mut handle = Handle::open(path)?;
-        let read = read_handle(&mut handle);
-        if handle.is_unchanged() {
-            return read;
+        match Handle::open(path) {
+            Ok(mut handle) => {
+                let read = read_handle(&mut handle);
+                if handle.is_unchanged() {
+                    return read;
+                }
+                // Whatever was read, or was missing, may be a mixture: look again.
+                last = None;
+            }
+            // Or the link was switched, and its old target deleted, while the kernel followed it.
+            Err(e @ ReadError::DanglingLink { .. }) => last = Some(e),
+            Err(e) => return Err(e),
         }
-        // Whatever was read, or was missing, may be a mixture: look again.
         std::thread::yield_now();
     }
-    Err(ReadError::ChangedWhileReading {
+    Err(last.unwrap_or_else(|| ReadError::ChangedWhileReading {
         path: path.to_owned(),
         tries: TRIES,
-    })
+    }))
 }
 
 fn read_handle(handle: &mut Handle) -> Result<Reading, ReadError> {
