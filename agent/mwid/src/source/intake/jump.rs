@@ -74,3 +74,18 @@ fn arm(timer: &TimerFd) -> nix::Result<()> {
         TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ClockJumps;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_clock_that_nobody_sets_wakes_nobody() {
+        let mut jumps = ClockJumps::new();
+        assert!(jumps.0.is_some(), "the kernel has such timers since 3.0");
+        let woken = tokio::time::timeout(Duration::from_millis(50), jumps.next()).await;
+        assert!(woken.is_err());
+        assert!(jumps.0.is_some(), "still armed");
+    }
+}
