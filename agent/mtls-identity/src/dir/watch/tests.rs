@@ -211,13 +211,13 @@ fn a_mount_over_the_directory_is_watched_from_the_next_poll_on() {
     };
     take_polls(&mut watch);
     hinted(&mut watch, "in the mount", || {
-        fs::write(mounted.join("a"), "x").unwrap()
+        fs::write(mounted.join("a"), "x").unwrap();
     });
     assert!(mount(&["umount"]));
     watch.next_poll = after(Duration::ZERO);
     take_polls(&mut watch);
     hinted(&mut watch, "below it again", || {
-        fs::write(mounted.join("a"), "x").unwrap()
+        fs::write(mounted.join("a"), "x").unwrap();
     });
 }
 
