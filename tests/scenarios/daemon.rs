@@ -97,14 +97,17 @@ impl Place {
     }
 
     pub(crate) fn start_with(&self, args: &[&str]) -> Daemon {
+        self.start_as(mwid().args(args))
+    }
+
+    pub(crate) fn start_as(&self, command: &mut Command) -> Daemon {
         let log = self.path("daemon.log");
         let out = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let child = mwid()
-            .args(args)
+        let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)
@@ -141,6 +144,10 @@ pub(crate) fn mwid() -> Command {
     ] {
         command.env_remove(name);
     }
+    // A test asks no metadata server but its own: port 9 of this machine is nobody's.
+    command
+        .env("GCE_METADATA_HOST", "127.0.0.1:9")
+        .env_remove("GCE_METADATA_IP");
     command
 }
 

@@ -12,6 +12,7 @@ mod shutdown;
 mod config;
 mod telemetry;
 // floor 2: platform
+mod metadata;
 mod units;
 // floor 3: inlets
 mod caller;

@@ -1,4 +1,4 @@
-//! What tests need to stand on: certificates shaped like CA Service's, and the guest agents' ways to replace files.
+//! What tests need to stand on: certificates shaped like CA Service's, the guest agents' ways to replace files, and a strict metadata server.
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -6,4 +6,5 @@
 )]
 
 pub mod guest_agent;
+pub mod metadata;
 pub mod pki;

@@ -62,6 +62,7 @@ impl Daemon {
                 provider: Arc::clone(&provider),
                 board: &board,
                 metrics: source::Metrics::register(&mut registry),
+                server: super::platform::server(),
                 starting_after: publish::last_generation(&published(&settings)),
                 restore_from: published(&settings),
                 shutdown: shutdown.clone(),

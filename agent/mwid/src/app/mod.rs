@@ -9,11 +9,13 @@ mod doors;
 mod error;
 mod harden;
 mod lock;
+mod platform;
 mod reload;
 mod signals;
 
 pub(crate) use error::{AppError, ErrorKind};
 pub(crate) use harden::close_process;
+pub(crate) use platform::server as metadata_server;
 
 use crate::config::{ConfigError, LogFormat, LogLevel, LogSettings, Settings};
 use crate::dev::workloads::{Seen, Tally};

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 /// Google's guest agents write here.
 pub(crate) const GUEST_AGENT_DIRECTORY: &str = "/run/secrets/workload-spiffe-credentials";
 pub(super) const GUEST_AGENT_POLL: Duration = Duration::from_secs(30);
+pub(super) const METADATA_POLL: Duration = Duration::from_secs(60);
 pub(super) const DEV_CA_PATH: &str = "/ns/dev/sa/vm";
 pub(super) const DEV_CA_LIFETIME: Duration = Duration::from_secs(3600);
 pub(super) const KEY_MODE: u32 = 0o640;

@@ -16,6 +16,7 @@ pub(crate) use error::ConfigError;
 
 use defaults::Defaults;
 use mtls_identity::{IdPattern, TrustDomain};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,6 +79,11 @@ pub(crate) enum SourceSettings {
     None,
     GuestAgent {
         directory: PathBuf,
+        poll: Duration,
+    },
+    /// The metadata server over HTTP; without an address the platform's.
+    Metadata {
+        address: Option<SocketAddr>,
         poll: Duration,
     },
     DevCa {
@@ -154,7 +160,7 @@ pub(crate) struct SocketSettings {
 /// `HOST:PORT`, `unix:PATH` or `systemd:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
-    Tcp(std::net::SocketAddr),
+    Tcp(SocketAddr),
     Unix(PathBuf),
     Systemd(String),
 }

@@ -1,18 +1,19 @@
 //! Why a source has no candidate. In: what went wrong. Out: words with context, and a short name for metrics.
 //! Never holds key bytes.
+use crate::metadata::MetadataError;
 use mtls_identity::dir::{ConfigStatus, ReadError};
-use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     #[error("the guest agent's directory gives no identity")]
     Read(#[source] ReadError),
-    #[error("the platform reports trouble with the identity in {}, so the next rotation may fail: {status}; see the VM's workload identity configuration", directory.display())]
-    ConfigStatus {
-        directory: PathBuf,
-        status: ConfigStatus,
-    },
-    #[error("no source has an identity yet, all are watched; tried {}", tried.join("; "))]
+    #[error(
+        "the platform reports trouble with the identity in {from}, so the next rotation may fail: {status}; see the VM's workload identity configuration"
+    )]
+    ConfigStatus { from: String, status: ConfigStatus },
+    #[error("the metadata server gives no identity")]
+    Metadata(#[source] MetadataError),
+    #[error("no source has an identity now, all are looked at again; tried {}", tried.join("; "))]
     NothingFound { tried: Vec<String> },
     #[error("the development CA could not issue a certificate")]
     DevCa(#[source] rcgen::Error),
@@ -27,6 +28,7 @@ impl SourceError {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Read(e) => e.reason(),
+            Self::Metadata(e) => e.reason(),
             Self::ConfigStatus { .. } => "config_status",
             Self::NothingFound { .. } => "nothing_found",
             Self::DevCa(_) => "dev_ca",

@@ -9,7 +9,9 @@ mod dev_ca;
 mod error;
 mod guest_agent;
 mod intake;
+mod metadata;
 mod metrics;
+mod poll;
 
 pub(crate) use error::SourceError;
 pub(crate) use metrics::Metrics;
@@ -17,6 +19,7 @@ pub(crate) use metrics::Metrics;
 use crate::config::{IdentitySettings, SourceSettings};
 use crate::health::Board;
 use crate::health::status::SourceStatus;
+use crate::metadata::Server;
 use crate::shutdown::Shutdown;
 use mtls_identity::{Candidate, Clock, Reader, UnixTime};
 use rustls::crypto::CryptoProvider;
@@ -31,6 +34,8 @@ pub(crate) struct Context<'a> {
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) board: &'a Board,
     pub(crate) metrics: Metrics,
+    /// The platform's metadata server, for sources whose settings do not name another.
+    pub(crate) server: Server,
     /// Directories that hold what was last published, the best first.
     pub(crate) restore_from: Vec<PathBuf>,
     /// The generation that the process before this one reached, 0 if unknown: generations only grow.
@@ -86,7 +91,7 @@ enum Report {
 /// A candidate, and where it was found.
 struct Delivery {
     candidate: Candidate,
-    /// `guest_agent`, `dev_ca`.
+    /// `guest_agent`, `metadata`, `dev_ca`.
     kind: &'static str,
     /// A directory, an address.
     from: String,
@@ -112,6 +117,7 @@ impl Drop for Running {
 struct Origin {
     out: mpsc::Sender<Report>,
     clock: Clock,
+    server: Server,
     /// Stops with this source.
     stop: Shutdown,
     /// Waits for this source's tasks.
@@ -120,12 +126,18 @@ struct Origin {
 
 impl Origin {
     /// Starts the source of the settings; `none` has none.
-    fn start(settings: &SourceSettings, clock: &Clock, shutdown: &Shutdown) -> Option<Running> {
+    fn start(
+        settings: &SourceSettings,
+        clock: &Clock,
+        server: Server,
+        shutdown: &Shutdown,
+    ) -> Option<Running> {
         let (out, reports) = mpsc::channel(MOST_REPORTS);
         let stop = shutdown.child();
         let origin = Self {
             out,
             clock: clock.clone(),
+            server,
             stop: stop.clone(),
             tasks: shutdown.clone(),
         };
@@ -133,6 +145,9 @@ impl Origin {
             SourceSettings::None => return None,
             SourceSettings::Auto => auto::start(auto::directories(), &origin),
             SourceSettings::GuestAgent { directory, poll } => guest_agent::start(directory, *poll, &origin),
+            SourceSettings::Metadata { address, poll } => {
+                metadata::start(address.unwrap_or(server.http), poll::Pace::every(*poll), &origin);
+            }
             SourceSettings::DevCa {
                 trust_domain,
                 path,
@@ -153,6 +168,7 @@ fn kind(settings: &SourceSettings) -> &'static str {
         SourceSettings::None => "none",
         SourceSettings::Auto => auto::KIND,
         SourceSettings::GuestAgent { .. } => guest_agent::KIND,
+        SourceSettings::Metadata { .. } => metadata::KIND,
         SourceSettings::DevCa { .. } => dev_ca::KIND,
     }
 }

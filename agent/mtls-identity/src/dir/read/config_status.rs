@@ -15,7 +15,8 @@ pub struct ConfigStatus {
 }
 
 impl ConfigStatus {
-    pub(super) fn parse(bytes: &[u8]) -> Self {
+    /// From the file, or from the metadata server's own answer. What is no JSON object is a problem of its own.
+    pub fn parse(bytes: &[u8]) -> Self {
         let members = match serde_json::from_slice::<serde_json::Value>(bytes) {
             Ok(serde_json::Value::Object(members)) => members,
             Ok(_) => return Self::of("it is not a JSON object"),

@@ -2,11 +2,10 @@
 use super::{Finding, Scene};
 use crate::report::Causes;
 use mtls_identity::{Candidate, Prover, Refusal, UnixTime};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub(super) fn judge(scene: &Scene<'_>, directory: &Path, candidate: &Candidate) -> Vec<Finding> {
+pub(super) fn judge(scene: &Scene<'_>, from: &str, candidate: &Candidate) -> Vec<Finding> {
     let Ok(since) = scene.now.duration_since(SystemTime::UNIX_EPOCH) else {
         return Vec::new(); // the clock's own finding says it
     };
@@ -14,7 +13,7 @@ pub(super) fn judge(scene: &Scene<'_>, directory: &Path, candidate: &Candidate) 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let prover = Prover::new(provider).expecting(scene.settings.identity.expect.clone());
     match prover.prove(candidate, now) {
-        Err(refusal) => vec![refused(directory, &refusal)],
+        Err(refusal) => vec![refused(from, &refusal)],
         Ok(snapshot) => {
             let id = snapshot.id().as_str();
             lifetime(id, snapshot.not_before(), snapshot.not_after(), now)
@@ -24,12 +23,8 @@ pub(super) fn judge(scene: &Scene<'_>, directory: &Path, candidate: &Candidate) 
     }
 }
 
-fn refused(directory: &Path, refusal: &Refusal) -> Finding {
-    let what = format!(
-        "what {} holds is no identity: {}",
-        directory.display(),
-        Causes(refusal)
-    );
+fn refused(from: &str, refusal: &Refusal) -> Finding {
+    let what = format!("what {from} holds is no identity: {}", Causes(refusal));
     let (id, fix) = match refusal {
         Refusal::UnexpectedId { .. } => (
             "unexpected_id",

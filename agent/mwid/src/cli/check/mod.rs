@@ -1,4 +1,5 @@
-//! `mwid check`: the configuration in, findings out, on all that it names. Only looks: changes nothing, asks no daemon, no network.
+//! `mwid check`: the configuration in, findings out, on all that it names. Only looks: changes nothing, asks no daemon, and
+//! nobody on the network but the metadata server, when the identity is to come from it.
 //!
 //! Exit code 1 when there is an error among the findings. Each subject is a file; what it finds is true for the user who runs it.
 
@@ -13,11 +14,14 @@ mod publish;
 mod reactions;
 mod runtime_dir;
 mod second_daemon;
+mod server;
 mod settings;
 mod source;
 
 use super::{Exit, Failure, args, output};
+use crate::app;
 use crate::config::{self, Settings};
+use crate::metadata::Server;
 use finding::{Finding, Severity, counted, json, words};
 use looker::Looker;
 use std::path::Path;
@@ -28,6 +32,8 @@ struct Scene<'a> {
     settings: &'a Settings,
     now: SystemTime,
     looker: &'a Looker,
+    /// The platform's metadata server.
+    server: Server,
     /// Whether a daemon of this runtime directory runs, so that what it holds is no trouble.
     daemon_runs: bool,
 }
@@ -36,7 +42,7 @@ pub(super) fn run(args: &args::CheckArgs) -> Result<(), Failure> {
     #[expect(clippy::disallowed_methods, reason = "the clock of this command is made here")]
     let now = SystemTime::now();
     let findings = match load(args.config.as_deref()) {
-        Ok(settings) => probe(&settings, now, &Looker::me()),
+        Ok(settings) => probe(&settings, now, &Looker::me(), app::metadata_server()),
         Err(error) => settings::refused(&error),
     };
     let text = if args.json {
@@ -64,12 +70,13 @@ fn load(config: Option<&Path>) -> Result<Settings, config::ConfigError> {
 }
 
 /// Everything, the worst first.
-fn probe(settings: &Settings, now: SystemTime, looker: &Looker) -> Vec<Finding> {
+fn probe(settings: &Settings, now: SystemTime, looker: &Looker, server: Server) -> Vec<Finding> {
     let daemon = second_daemon::look(&settings.runtime_dir);
     let scene = Scene {
         settings,
         now,
         looker,
+        server,
         daemon_runs: daemon.runs,
     };
     let mut findings = daemon.findings;

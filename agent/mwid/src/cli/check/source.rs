@@ -1,8 +1,8 @@
 //! The source: is it there, and what does it deliver?
-use super::{Finding, Scene, identity, key_file};
+use super::{Finding, Scene, Severity, identity, key_file, server};
 use crate::config::{GUEST_AGENT_DIRECTORY, Settings, SourceSettings};
 use crate::report::Causes;
-use mtls_identity::dir::{ReadError, Reading, read_set};
+use mtls_identity::dir::{ConfigStatus, ReadError, read_set};
 use std::path::Path;
 
 /// The directory that the identity comes from, if it does.
@@ -10,38 +10,70 @@ pub(super) fn directory(settings: &Settings) -> Option<&Path> {
     match &settings.identity.source {
         SourceSettings::GuestAgent { directory, .. } => Some(directory),
         SourceSettings::Auto => Some(Path::new(GUEST_AGENT_DIRECTORY)),
-        SourceSettings::None | SourceSettings::DevCa { .. } => None,
+        SourceSettings::None | SourceSettings::Metadata { .. } | SourceSettings::DevCa { .. } => None,
     }
 }
 
 pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
-    let Some(directory) = directory(scene.settings) else {
-        return Vec::new();
-    };
-    let mut findings = key_file::probe(directory);
-    match read_set(directory) {
-        Ok(reading) => {
-            findings.extend(not_issued(&reading));
-            findings.extend(identity::judge(scene, directory, &reading.candidate));
+    let mut findings = directory(scene.settings).map_or_else(Vec::new, key_file::probe);
+    findings.extend(match &scene.settings.identity.source {
+        SourceSettings::None | SourceSettings::DevCa { .. } => Vec::new(),
+        SourceSettings::GuestAgent { directory, .. } => {
+            in_directory(scene, directory).unwrap_or_else(|error| vec![unreadable(&error)])
         }
-        Err(error) => findings.push(unreadable(&error)),
-    }
+        SourceSettings::Auto => in_directory(scene, Path::new(GUEST_AGENT_DIRECTORY))
+            .unwrap_or_else(|error| at_servers(scene, &error)),
+        SourceSettings::Metadata { address, .. } => {
+            server::http(scene, *address).unwrap_or_else(|error| vec![server::refused(&error)])
+        }
+    });
     findings
 }
 
-fn not_issued(reading: &Reading) -> Option<Finding> {
-    let status = reading
+fn in_directory(scene: &Scene<'_>, directory: &Path) -> Result<Vec<Finding>, ReadError> {
+    let reading = read_set(directory)?;
+    let from = reading.directory.display().to_string();
+    let mut findings: Vec<Finding> = reading
         .config_status
         .as_ref()
-        .filter(|status| !status.is_healthy())?;
+        .and_then(|status| trouble_beside(&from, status))
+        .into_iter()
+        .collect();
+    findings.extend(identity::judge(
+        scene,
+        &directory.display().to_string(),
+        &reading.candidate,
+    ));
+    Ok(findings)
+}
+
+/// As `auto` goes on when the directory gives nothing.
+fn at_servers(scene: &Scene<'_>, directory: &ReadError) -> Vec<Finding> {
+    let mut nothing = unreadable(directory);
+    match server::http(scene, None) {
+        Ok(mut findings) => {
+            // No directory is no fault where a server has the identity; one that cannot be read should be looked at.
+            if !matches!(directory, ReadError::DirectoryMissing { .. }) {
+                nothing.severity = Severity::Warning;
+                findings.insert(0, nothing);
+            }
+            findings
+        }
+        Err(error) => {
+            nothing.what = format!("{}; and {}", nothing.what, Causes(&error));
+            vec![nothing]
+        }
+    }
+}
+
+pub(super) fn trouble_beside(from: &str, status: &ConfigStatus) -> Option<Finding> {
+    if status.is_healthy() {
+        return None;
+    }
     Some(
         Finding::warning(
             "platform_reports_trouble",
-            format!(
-                "the platform reports trouble beside the identity in {}: {}",
-                reading.directory.display(),
-                status.problems().join("; ")
-            ),
+            format!("the platform reports trouble beside the identity in {from}: {status}"),
         )
         .why("the identity is good now, but the next rotation may not come")
         .fix("correct the workload certificate configuration of this VM or its pool"),

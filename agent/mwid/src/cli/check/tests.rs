@@ -12,6 +12,16 @@ const HOUR: Duration = Duration::from_secs(3600);
 struct Place {
     dir: tempfile::TempDir,
     settings: Settings,
+    server: Server,
+}
+
+/// A place where nobody listens.
+fn nobody() -> Server {
+    let address = testkit::metadata::Server::start().address();
+    Server {
+        http: address,
+        grpc: address,
+    }
 }
 
 fn now() -> SystemTime {
@@ -36,7 +46,11 @@ fn place(leaf: &testkit::pki::Leaf, root_pem: &str) -> Place {
         directory: source,
         poll: Duration::from_secs(30),
     };
-    Place { dir, settings }
+    Place {
+        dir,
+        settings,
+        server: nobody(),
+    }
 }
 
 fn good() -> Place {
@@ -54,7 +68,7 @@ impl Place {
             uid: nix::unistd::Uid::from_raw(1),
             ..Looker::me()
         };
-        probe(&self.settings, now, &looker)
+        probe(&self.settings, now, &looker, self.server)
     }
 
     fn ids(&self, now: SystemTime) -> Vec<&'static str> {
@@ -180,6 +194,7 @@ fn what_is_allowed_but_dangerous_is_found() {
         settings: &settings,
         now: now(),
         looker: &Looker::me(),
+        server: place.server,
         daemon_runs: false,
     });
     let ids: Vec<_> = found.iter().map(|f| (f.id, f.severity)).collect();
@@ -193,4 +208,44 @@ fn what_is_allowed_but_dangerous_is_found() {
             warning("unsafe_listen")
         ]
     );
+}
+
+#[test]
+fn each_trouble_of_a_metadata_server_is_a_finding_of_its_own() {
+    use testkit::metadata::{Answer, Identity, Server as Fake};
+    let mut place = good();
+    place.settings.identity.source = SourceSettings::Metadata {
+        address: None,
+        poll: Duration::from_secs(60),
+    };
+    assert_eq!(place.ids(now()), ["source_unreachable"]);
+
+    let fake = Fake::start();
+    place.server.http = fake.address();
+    let world = World::new(TD);
+    let mut identity = Identity::of(&world, &world.leaf("/ns/a/sa/b"), "/ns/a/sa/b");
+    for (answer, id) in [
+        (Answer::status(404, "no such page"), "source_feature_off"),
+        (Answer::status(412, ""), "source_not_issued"),
+        (Answer::status(503, ""), "source_busy"),
+        (Answer::json("{}").flavor(None), "source_not_metadata"),
+        (Answer::json("{\"workloadCredentials\": 1}"), "source_broken"),
+    ] {
+        fake.refuse(&answer);
+        assert_eq!(place.ids(now()), [id], "{answer:?}");
+    }
+    fake.feature_off();
+    assert_eq!(place.ids(now()), ["source_feature_off"]);
+    fake.deliver(&identity);
+    assert_eq!(place.ids(now()), [""; 0]);
+    identity.config_status = "{\"status\": \"DENIED\"}".to_owned();
+    fake.deliver(&identity);
+    assert_eq!(place.ids(now()), ["platform_reports_trouble"]);
+    identity.anchors[0].1 = World::new(TD).root.cert_pem;
+    identity.config_status = "{}".to_owned();
+    fake.deliver(&identity);
+    assert_eq!(place.ids(now()), ["chain_to_no_root"]);
+    identity.credentials[0].key_pem.clear();
+    fake.deliver(&identity);
+    assert_eq!(place.ids(now()), ["source_key_withheld"]);
 }

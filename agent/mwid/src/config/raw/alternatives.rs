@@ -1,6 +1,6 @@
 //! Keys that are written in more than one way. By hand rather than serde's `untagged`, which forgets where an error was.
 use super::scalar::Address;
-use super::{DevCa, GuestAgent};
+use super::{DevCa, GuestAgent, Metadata};
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -11,6 +11,7 @@ use std::fmt;
 pub(in crate::config) enum Source {
     Word(String),
     GuestAgent(GuestAgent),
+    Metadata(Metadata),
     DevCa(DevCa),
 }
 
@@ -18,6 +19,7 @@ pub(in crate::config) enum Source {
 #[serde(field_identifier, rename_all = "snake_case")]
 enum SourceKey {
     GuestAgent,
+    Metadata,
     DevCa,
 }
 
@@ -43,6 +45,7 @@ impl<'de> Visitor<'de> for SourceWords {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Source, A::Error> {
         let source = match map.next_key()? {
             Some(SourceKey::GuestAgent) => Source::GuestAgent(map.next_value()?),
+            Some(SourceKey::Metadata) => Source::Metadata(map.next_value()?),
             Some(SourceKey::DevCa) => Source::DevCa(map.next_value()?),
             None => return Err(de::Error::invalid_value(Unexpected::Other("an empty map"), &self)),
         };

@@ -34,6 +34,14 @@ pub(super) struct GuestAgent {
     pub(super) poll: Option<TimeText>,
 }
 
+/// `metadata` and `metadata_grpc`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metadata {
+    pub(super) address: Option<Text>,
+    pub(super) poll: Option<TimeText>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DevCa {

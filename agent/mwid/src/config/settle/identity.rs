@@ -1,13 +1,15 @@
 //! `identity`: where the identity comes from, and which one is expected.
 use super::place::At;
-use super::values::quoted;
+use super::values::{quoted, server_address};
 use crate::config::defaults::{
-    DEV_CA_LIFETIME, DEV_CA_PATH, Defaults, GUEST_AGENT_DIRECTORY, GUEST_AGENT_POLL, dev_trust_domain,
+    DEV_CA_LIFETIME, DEV_CA_PATH, Defaults, GUEST_AGENT_DIRECTORY, GUEST_AGENT_POLL, METADATA_POLL,
+    dev_trust_domain,
 };
 use crate::config::error::Wrong;
 use crate::config::{IdentitySettings, SourceSettings, later, raw};
 use mtls_identity::IdPattern;
 use mtls_identity::spiffe_id::{SpiffeId, TrustDomain};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ fn source(at: &At, raw: raw::Source) -> Option<SourceSettings> {
             "none" => SourceSettings::None,
             // Each by its bare name: as it is without keys of its own.
             "guest_agent" => guest_agent(at, raw::GuestAgent::default()),
+            "metadata" => metadata(at, raw::Metadata::default()),
             "dev_ca" => dev_ca(at, raw::DevCa::default()),
             other => {
                 at.refuse(unknown_source(other));
@@ -41,12 +44,13 @@ fn source(at: &At, raw: raw::Source) -> Option<SourceSettings> {
             }
         },
         raw::Source::GuestAgent(raw) => guest_agent(&at.key("guest_agent"), raw),
+        raw::Source::Metadata(raw) => metadata(&at.key("metadata"), raw),
         raw::Source::DevCa(raw) => dev_ca(&at.key("dev_ca"), raw),
     })
 }
 
 fn unknown_source(word: &str) -> Wrong {
-    let wrong = Wrong::new(&quoted(word), "auto, none, guest_agent or dev_ca");
+    let wrong = Wrong::new(&quoted(word), "auto, none, guest_agent, metadata or dev_ca");
     match later::serves(&format!("identity.source.{word}")) {
         Some(what) => wrong.fix(format!("this version does not serve {what} yet")),
         None => wrong,
@@ -58,6 +62,18 @@ fn guest_agent(at: &At, raw: raw::GuestAgent) -> SourceSettings {
         directory: at.path(raw.directory, "directory", PathBuf::from(GUEST_AGENT_DIRECTORY)),
         poll: at.time(raw.poll, "poll", SHORTEST_POLL..=LONGEST_POLL, GUEST_AGENT_POLL),
     }
+}
+
+fn metadata(at: &At, raw: raw::Metadata) -> SourceSettings {
+    let (address, poll) = server(at, raw);
+    SourceSettings::Metadata { address, poll }
+}
+
+fn server(at: &At, raw: raw::Metadata) -> (Option<SocketAddr>, Duration) {
+    (
+        at.maybe("address", raw.address.map(|text| server_address(&text.0))),
+        at.time(raw.poll, "poll", SHORTEST_POLL..=LONGEST_POLL, METADATA_POLL),
+    )
 }
 
 fn dev_ca(at: &At, raw: raw::DevCa) -> SourceSettings {

@@ -45,6 +45,39 @@ fn an_empty_file_means_the_defaults() {
     );
 }
 
+#[test]
+fn a_metadata_server_is_the_platforms_unless_it_is_named() {
+    for (text, address, poll) in [
+        ("metadata", None, 60),
+        ("{ metadata: {} }", None, 60),
+        ("{ metadata: { poll: 5s } }", None, 5),
+        (
+            "{ metadata: { address: \"169.254.169.254:80\" } }",
+            Some("169.254.169.254:80"),
+            60,
+        ),
+        (
+            "{ metadata: { address: \"[fd20:ce::254]:80\" } }",
+            Some("[fd20:ce::254]:80"),
+            60,
+        ),
+        (
+            "{ metadata: { address: \"127.0.0.1:1\" } }",
+            Some("127.0.0.1:1"),
+            60,
+        ),
+    ] {
+        assert_eq!(
+            right(&format!("identity: {{ source: {text} }}")).identity.source,
+            SourceSettings::Metadata {
+                address: address.map(|a| a.parse().unwrap()),
+                poll: Duration::from_secs(poll)
+            },
+            "{text}"
+        );
+    }
+}
+
 const EVERY_KEY: &str = "identity:
   source: { guest_agent: { directory: /srv/in, poll: 1m } }
   expect: spiffe://example.org/ns/*/sa/**

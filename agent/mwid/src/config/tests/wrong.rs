@@ -10,7 +10,7 @@ fn unknown_keys_are_refused_with_their_line() {
     );
     let nested = format!("3:3: log.levle: found an unknown key; wanted `level` or `format`; {SPELLING}");
     let source = format!(
-        "2:13: identity.source.guest_agnt: found an unknown key; wanted `guest_agent` or `dev_ca`; {SPELLING}"
+        "2:13: identity.source.guest_agnt: found an unknown key; wanted one of `guest_agent`, `metadata`, `dev_ca`; {SPELLING}"
     );
     let reaction = format!(
         "3:14: publish[0].then[0].restart: found an unknown key; wanted one of `reload`, `signal`, `of`, `run`, `timeout`; {SPELLING}"
@@ -63,13 +63,54 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
             )],
         ),
         (
-            "identity: { source: metadata }",
+            "identity: { source: workload_api }",
             &[
-                "1:21: identity.source: found \"metadata\"; wanted auto, none, guest_agent or dev_ca; \
-               this version does not serve identities from the metadata server yet",
+                "1:21: identity.source: found \"workload_api\"; wanted auto, none, guest_agent, metadata or dev_ca; \
+               this version does not serve identities from a Workload API yet",
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_metadata_server_that_is_none_or_too_far_is_refused() {
+    let wanted = "wanted the metadata server's address: IP:PORT, loopback or link-local, such as \"169.254.169.254:80\"";
+    for (address, fix) in [
+        (
+            "metadata.google.internal:80",
+            "no name is looked up; write its IP address and port",
+        ),
+        ("169.254.169.254", "write the port too"),
+        ("fd20:ce::254", "write the port too"),
+        (
+            "unix:x.sock",
+            "no name is looked up; write its IP address and port",
+        ),
+        (
+            "10.0.0.1:80",
+            "the private key would travel over the network in plain text",
+        ),
+        (
+            "0.0.0.0:80",
+            "the private key would travel over the network in plain text",
+        ),
+        (
+            "[fd20:ce::253]:80",
+            "the private key would travel over the network in plain text",
+        ),
+        ("127.0.0.1:0", "nobody listens at port 0"),
+    ] {
+        refused(&[(
+            &format!("identity: {{ source: {{ metadata: {{ address: \"{address}\" }} }} }}"),
+            &[&format!(
+                "1:44: identity.source.metadata.address: found \"{address}\"; {wanted}; {fix}"
+            )],
+        )]);
+    }
+    refused(&[(
+        "identity: { source: { metadata: { poll: 1ms } } }",
+        &["1:41: identity.source.metadata.poll: found \"1ms\"; wanted a time from 100ms to 1h"],
+    )]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One small request to a local server.
 //!
-//! In: a Unix socket and a request. Out: the whole answer, bounded in time and size. Never follows anything, never retries.
+//! In: a Unix socket, or any open stream, and a request. Out: the whole answer, bounded in time and size. Never follows anything, never retries.
 #[cfg(test)]
 mod tests;
 
@@ -9,14 +9,14 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, HOST};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 /// What to ask.
@@ -91,10 +91,6 @@ pub(crate) async fn ask(ask: Ask<'_>) -> Result<Answered, ClientError> {
 
 async fn exchange(ask: Ask<'_>) -> Result<Answered, ClientError> {
     let socket = || ask.socket.to_owned();
-    let http = |source| ClientError::Http {
-        path: socket(),
-        source,
-    };
     let stream = UnixStream::connect(ask.socket)
         .await
         .map_err(|e| not_connected(ask.socket, e))?;
@@ -109,23 +105,53 @@ async fn exchange(ask: Ask<'_>) -> Result<Answered, ClientError> {
             path: ask.path.to_owned(),
             source,
         })?;
+    talk(stream, request, ask.limit)
+        .await
+        .map_err(|error| match error {
+            TalkError::Http(source) => ClientError::Http {
+                path: socket(),
+                source,
+            },
+            TalkError::Body(source) => ClientError::Body {
+                path: socket(),
+                source,
+            },
+        })
+        .map(|answer| Answered {
+            status: answer.status(),
+            body: answer.into_body(),
+        })
+}
+
+/// Why a request over an open stream has no answer.
+#[derive(Debug)]
+pub(crate) enum TalkError {
+    Http(hyper::Error),
+    Body(BodyError),
+}
+
+/// One request and its whole answer over an open stream, which is closed after it. The caller bounds the time.
+pub(crate) async fn talk<S>(
+    stream: S,
+    request: Request<Empty<Bytes>>,
+    limit: usize,
+) -> Result<Response<Bytes>, TalkError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(16 * 1024)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(http)?;
+        .map_err(TalkError::Http)?;
     let mut talk = pin!(async {
-        let (head, body) = sender.send_request(request).await.map_err(http)?.into_parts();
-        let body = body::read(body, ask.limit)
+        let (head, body) = sender
+            .send_request(request)
             .await
-            .map_err(|source| ClientError::Body {
-                path: socket(),
-                source,
-            })?;
-        Ok(Answered {
-            status: head.status,
-            body,
-        })
+            .map_err(TalkError::Http)?
+            .into_parts();
+        let body = body::read(body, limit).await.map_err(TalkError::Body)?;
+        Ok(Response::from_parts(head, body))
     });
     // The connection only drives the talk; how it fails, the talk is told.
     let mut connection = pin!(connection);
@@ -134,10 +160,7 @@ async fn exchange(ask: Ask<'_>) -> Result<Answered, ClientError> {
         if !ended {
             ended = connection.as_mut().poll(cx).is_ready();
         }
-        match talk.as_mut().poll(cx) {
-            Poll::Ready(answered) => Poll::Ready(answered),
-            Poll::Pending => Poll::Pending,
-        }
+        talk.as_mut().poll(cx)
     })
     .await
 }

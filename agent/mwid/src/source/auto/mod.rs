@@ -1,12 +1,15 @@
 //! Source `auto`: whichever source this machine has.
 //!
 //! In: the inlets of the platform, in order of preference. Out: the reports of the first that has an identity, and what was tried.
-//! Never fails the start and never gives up: all inlets are watched for ever, none is asked in a loop.
-use super::{Origin, Report, SourceError, guest_agent};
+//! Never fails the start and never gives up: directories are watched for ever, and a server is asked only while nothing before it
+//! has an identity, ever more seldom.
+use super::poll::Pace;
+use super::{Origin, Report, SourceError, guest_agent, metadata};
 use crate::report::Causes;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(super) const KIND: &str = "auto";
 
@@ -17,6 +20,12 @@ const DIRECTORIES: [&str; 2] = [
 ];
 
 const POLL: Duration = Duration::from_secs(30);
+
+/// How often a server that has an identity is asked.
+const SERVER_POLL: Duration = Duration::from_secs(60);
+
+/// How seldom a server is asked that has none, or is not there, in the end.
+const SERVER_RETRY: Duration = Duration::from_secs(300);
 
 /// The directories to watch; the second only where `/var/run` is not `/run`.
 pub(super) fn directories() -> Vec<PathBuf> {
@@ -31,6 +40,8 @@ pub(super) fn directories() -> Vec<PathBuf> {
 
 /// What is known of one inlet.
 enum State {
+    /// Nobody asks it.
+    Parked,
     Silent,
     Good,
     Trouble(String),
@@ -39,28 +50,66 @@ enum State {
 struct Tried {
     name: String,
     state: State,
+    /// Of an inlet that is asked only when those before it have nothing.
+    want: Option<watch::Sender<bool>>,
+}
+
+/// All inlets of this machine in order of preference, and their reports.
+struct Inlets<'a> {
+    origin: &'a Origin,
+    tried: Vec<Tried>,
+    reports: Vec<mpsc::Receiver<Report>>,
+}
+
+impl Inlets<'_> {
+    fn add(&mut self, name: String, want: Option<watch::Sender<bool>>, start: impl FnOnce(&Origin)) {
+        let (out, inlet) = mpsc::channel(super::MOST_REPORTS);
+        let state = match want {
+            Some(_) => State::Parked,
+            None => State::Silent,
+        };
+        self.tried.push(Tried { name, state, want });
+        self.reports.push(inlet);
+        start(&Origin {
+            out,
+            ..self.origin.clone()
+        });
+    }
+
+    fn directory(&mut self, directory: &Path) {
+        let name = format!("{} {}", guest_agent::KIND, directory.display());
+        self.add(name, None, |origin| guest_agent::start(directory, POLL, origin));
+    }
+
+    fn server(
+        &mut self,
+        kind: &'static str,
+        server: SocketAddr,
+        start: impl FnOnce(SocketAddr, Pace, &Origin),
+    ) {
+        let (want, wanted) = watch::channel(false);
+        let pace = Pace::while_wanted(SERVER_POLL, SERVER_RETRY, wanted);
+        self.add(format!("{kind} {server}"), Some(want), |origin| {
+            start(server, pace, origin);
+        });
+    }
 }
 
 pub(super) fn start(directories: Vec<PathBuf>, origin: &Origin) {
-    let mut inlets = Vec::new();
-    let mut reports = Vec::new();
+    let mut inlets = Inlets {
+        origin,
+        tried: Vec::new(),
+        reports: Vec::new(),
+    };
     for directory in directories {
-        let (out, inlet) = mpsc::channel(super::MOST_REPORTS);
-        inlets.push(Tried {
-            name: format!("{} {}", guest_agent::KIND, directory.display()),
-            state: State::Silent,
-        });
-        let origin = Origin {
-            out,
-            ..origin.clone()
-        };
-        guest_agent::start(&directory, POLL, &origin);
-        reports.push(inlet);
+        inlets.directory(&directory);
     }
+    inlets.server(metadata::KIND, origin.server.http, metadata::start);
+    let Inlets { tried, reports, .. } = inlets;
     let task = Task {
-        inlets,
+        inlets: tried,
         out: origin.out.clone(),
-        ever_good: false,
+        chosen: None,
     };
     let stop = origin.stop.clone();
     origin.tasks.spawn(async move {
@@ -74,7 +123,8 @@ pub(super) fn start(directories: Vec<PathBuf>, origin: &Origin) {
 struct Task {
     inlets: Vec<Tried>,
     out: mpsc::Sender<Report>,
-    ever_good: bool,
+    /// Whose identity was handed on last.
+    chosen: Option<usize>,
 }
 
 impl Task {
@@ -99,19 +149,45 @@ impl Task {
             return vec![];
         };
         inlet.state = state;
+        self.ask_whom_it_takes();
         let preferred = self.inlets.iter().position(|i| matches!(i.state, State::Good));
         let mut out = vec![Report::Tried(self.tried())];
-        match (report, preferred) {
-            (report @ Report::Delivery(_), Some(first)) if first == index => {
-                self.ever_good = true;
+        match preferred {
+            Some(first) if first == index => {
+                self.choose(index);
                 out.push(report);
             }
-            // Another inlet has an identity; this one's trouble is told in `tried`.
-            (_, Some(_)) => {}
-            (report, None) if self.ever_good => out.push(report),
-            (_, None) => out.push(Report::Trouble(SourceError::NothingFound { tried: self.tried() })),
+            // Another inlet has an identity, or is being asked; this one's trouble is told in `tried`.
+            Some(_) => {}
+            None if self.inlets.iter().any(|i| !matches!(i.state, State::Trouble(_))) => {}
+            None => out.push(Report::Trouble(SourceError::NothingFound { tried: self.tried() })),
         }
         out
+    }
+
+    /// A server is asked while all inlets before it have trouble.
+    fn ask_whom_it_takes(&mut self) {
+        let mut nothing_so_far = true;
+        for inlet in &mut self.inlets {
+            if let Some(want) = &inlet.want
+                && want.send_if_modified(|wanted| std::mem::replace(wanted, nothing_so_far) != nothing_so_far)
+            {
+                inlet.state = if nothing_so_far {
+                    State::Silent
+                } else {
+                    State::Parked
+                };
+            }
+            nothing_so_far &= matches!(inlet.state, State::Trouble(_));
+        }
+    }
+
+    fn choose(&mut self, index: usize) {
+        if self.chosen.replace(index) != Some(index)
+            && let Some(inlet) = self.inlets.get(index)
+        {
+            tracing::info!(inlet = inlet.name, "auto has found an identity");
+        }
     }
 
     fn tried(&self) -> Vec<String> {
@@ -119,6 +195,7 @@ impl Task {
             .iter()
             .map(|inlet| {
                 let state = match &inlet.state {
+                    State::Parked => "not asked, one before it answers",
                     State::Silent => "no answer yet",
                     State::Good => "has an identity",
                     State::Trouble(why) => why,

@@ -56,6 +56,7 @@ async fn rotates_at_half_life_below_the_same_root() {
     let origin = Origin {
         out,
         clock: Arc::new(DefaultTimeProvider),
+        server: crate::metadata::Server::default(),
         stop: shutdown.child(),
         tasks: shutdown.clone(),
     };

@@ -95,7 +95,7 @@ impl Task {
             .config_status
             .filter(|status| !status.is_healthy())
             .map(|status| SourceError::ConfigStatus {
-                directory: self.directory.clone(),
+                from: self.directory.display().to_string(),
                 status,
             });
         Delivery {

@@ -13,6 +13,7 @@ mod view;
 use super::{Command, Context, Delivery, Inlet, Origin, Report, Running, SourceError};
 use crate::config::{IdentitySettings, SourceSettings};
 use crate::health::Part;
+use crate::metadata::Server;
 use crate::shutdown::Shutdown;
 use jump::ClockJumps;
 use ledger::Ledger;
@@ -44,6 +45,7 @@ pub(super) fn start(settings: &IdentitySettings, context: Context<'_>) -> Inlet 
 struct Intake {
     settings: IdentitySettings,
     clock: Clock,
+    server: Server,
     provider: Arc<CryptoProvider>,
     part: Part,
     restore_from: Vec<PathBuf>,
@@ -96,6 +98,7 @@ impl Intake {
         let intake = Self {
             settings: settings.clone(),
             clock: context.clock,
+            server: context.server,
             provider: context.provider,
             part: context.board.part(PART),
             restore_from: context.restore_from,
@@ -117,7 +120,7 @@ impl Intake {
 
     /// Starts the source of the settings, from a clean sheet.
     fn begin(&mut self) {
-        let source = Origin::start(&self.settings.source, &self.clock, &self.shutdown);
+        let source = Origin::start(&self.settings.source, &self.clock, self.server, &self.shutdown);
         self.begin_with(source);
     }
 

@@ -2,7 +2,7 @@
 use super::{plain_components, quoted};
 use crate::config::Address;
 use crate::config::error::Wrong;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What `sockaddr_un` holds, without the final NUL (unix(7)).
@@ -46,6 +46,34 @@ pub(in super::super) fn address(text: &str, runtime_dir: &Path) -> Result<Addres
             _ => wrong,
         }
     })
+}
+
+/// The IPv6 address of Compute Engine's metadata server; the other one, 169.254.169.254, is link-local.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
+
+/// `IP:PORT` of a server that hands out a private key in plain text: nothing that is further away than the hypervisor.
+pub(in super::super) fn server_address(text: &str) -> Result<SocketAddr, Wrong> {
+    let wanted =
+        "the metadata server's address: IP:PORT, loopback or link-local, such as \"169.254.169.254:80\"";
+    let wrong = || Wrong::new(&quoted(text), wanted);
+    let address: SocketAddr = text.parse().map_err(|_| {
+        if text.parse::<IpAddr>().is_ok() {
+            wrong().fix("write the port too")
+        } else {
+            wrong().fix("no name is looked up; write its IP address and port")
+        }
+    })?;
+    let near = match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip == METADATA_V6,
+    };
+    if !near {
+        return Err(wrong().fix("the private key would travel over the network in plain text"));
+    }
+    if address.port() == 0 {
+        return Err(wrong().fix("nobody listens at port 0"));
+    }
+    Ok(address)
 }
 
 /// As systemd.socket(5) has it for `FileDescriptorName=`.

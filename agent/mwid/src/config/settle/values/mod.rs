@@ -3,7 +3,7 @@
 mod address;
 mod unit;
 
-pub(super) use address::{address, socket_path};
+pub(super) use address::{address, server_address, socket_path};
 pub(super) use unit::{signal, signal_target, unit};
 
 use crate::config::error::Wrong;

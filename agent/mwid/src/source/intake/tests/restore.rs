@@ -65,6 +65,7 @@ async fn a_development_identity_is_not_restored_under_another_source() {
     let origin = Origin {
         out,
         clock: Arc::new(rustls::time_provider::DefaultTimeProvider),
+        server: Server::default(),
         stop: shutdown.child(),
         tasks: shutdown.clone(),
     };

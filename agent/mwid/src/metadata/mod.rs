@@ -1,0 +1,160 @@
+//! Client of Compute Engine's metadata server.
+//!
+//! In: an address and a path. Out: status, headers and body, bounded in time and size; and, in [`certificates`], the VM's
+//! identity as the server hands it out. Never follows a redirect or a proxy, never looks up a name, never retries, and never
+//! believes an answer without the header `Metadata-Flavor: Google`.
+//! Follows Google's page "View and query VM metadata" (Compute Engine).
+
+mod address;
+pub(crate) mod certificates;
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use address::{Environment, Server};
+pub(crate) use error::MetadataError;
+
+use crate::http::client::{TalkError, talk};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
+use hyper::{Request, StatusCode};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use zeroize::{Zeroize, Zeroizing};
+
+const FLAVOR: &str = "metadata-flavor";
+const GOOGLE: &str = "Google";
+const ROOT: &str = "/computeMetadata/v1/";
+
+/// The server is in the hypervisor: it answers a connect within a millisecond, or there is none.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// For everything together.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The largest body that is read. Identities are some kilobytes; the whole tree of a VM some hundred.
+const LARGEST_BODY: usize = 1024 * 1024;
+
+/// Asks one server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    server: SocketAddr,
+}
+
+/// What was answered, whatever the status.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// May hold a key or a token: wiped.
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// Neither headers nor body: those may hold what is nobody's business.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(crate) fn new(server: SocketAddr) -> Self {
+        Self { server }
+    }
+
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.server
+    }
+
+    /// GET of a path below `computeMetadata/v1/`, with its query. Any status is an answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, MetadataError> {
+        match timeout(ANSWER_WITHIN, self.exchange(path)).await {
+            Ok(done) => done,
+            Err(_) => Err(MetadataError::TimedOut {
+                server: self.server,
+                path: path.to_owned(),
+                after: ANSWER_WITHIN,
+            }),
+        }
+    }
+
+    /// The body of a path, if it is there; every status but 200 is an error.
+    pub(crate) async fn read(&self, path: &str) -> Result<Zeroizing<Vec<u8>>, MetadataError> {
+        let answer = self.get(path).await?;
+        if answer.status == StatusCode::OK {
+            return Ok(answer.body);
+        }
+        Err(MetadataError::of_status(self.server, path, &answer))
+    }
+
+    async fn exchange(&self, path: &str) -> Result<Answer, MetadataError> {
+        let server = self.server;
+        let request = self.request(path)?;
+        let stream = match timeout(CONNECT_WITHIN, TcpStream::connect(server)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(source)) => return Err(MetadataError::Connect { server, source }),
+            Err(_) => {
+                return Err(MetadataError::NoConnection {
+                    server,
+                    after: CONNECT_WITHIN,
+                });
+            }
+        };
+        let (head, body) = talk(stream, request, LARGEST_BODY)
+            .await
+            .map_err(|error| match error {
+                TalkError::Http(source) => MetadataError::Http {
+                    server,
+                    path: path.to_owned(),
+                    source,
+                },
+                TalkError::Body(source) => MetadataError::Body {
+                    server,
+                    path: path.to_owned(),
+                    source,
+                },
+            })?
+            .into_parts();
+        let body = wiped(body);
+        if head
+            .headers
+            .get(FLAVOR)
+            .is_none_or(|flavor| flavor.as_bytes() != GOOGLE.as_bytes())
+        {
+            return Err(MetadataError::NotMetadata {
+                server,
+                status: head.status.as_u16(),
+            });
+        }
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
+    }
+
+    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, MetadataError> {
+        Request::get(format!("{ROOT}{path}"))
+            .header(HOST, self.server.to_string())
+            .header(FLAVOR, HeaderValue::from_static(GOOGLE))
+            .header(CONNECTION, HeaderValue::from_static("close"))
+            .body(Empty::new())
+            .map_err(|source| MetadataError::Path {
+                path: path.to_owned(),
+                source,
+            })
+    }
+}
+
+/// A copy that is wiped when it is dropped; the original is wiped now, where nobody shares it.
+fn wiped(bytes: Bytes) -> Zeroizing<Vec<u8>> {
+    let copy = Zeroizing::new(bytes.to_vec());
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.zeroize();
+    }
+    copy
+}
