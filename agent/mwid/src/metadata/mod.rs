@@ -52,6 +52,14 @@ pub(crate) struct Answer {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
+impl Answer {
+    fn is_from_a_metadata_server(&self) -> bool {
+        self.headers
+            .get(FLAVOR)
+            .is_some_and(|flavor| flavor.as_bytes() == GOOGLE.as_bytes())
+    }
+}
+
 /// Neither headers nor body: those may hold what is nobody's business.
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -119,22 +127,19 @@ impl Client {
                 },
             })?
             .into_parts();
-        let body = wiped(body);
-        if head
-            .headers
-            .get(FLAVOR)
-            .is_none_or(|flavor| flavor.as_bytes() != GOOGLE.as_bytes())
-        {
-            return Err(MetadataError::NotMetadata {
-                server,
-                status: head.status.as_u16(),
-            });
-        }
-        Ok(Answer {
+        let answer = Answer {
             status: head.status,
             headers: head.headers,
-            body,
-        })
+            body: wiped(body),
+        };
+        if answer.is_from_a_metadata_server() {
+            Ok(answer)
+        } else {
+            Err(MetadataError::NotMetadata {
+                server,
+                status: answer.status.as_u16(),
+            })
+        }
     }
 
     fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, MetadataError> {
