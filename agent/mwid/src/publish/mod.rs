@@ -137,13 +137,6 @@ impl Publishing {
         self.run(ready.0);
     }
 
-    /// Both phases.
-    pub(crate) async fn replace(&mut self, settings: Vec<PublishSettings>) -> Result<(), PublishError> {
-        let ready = self.prepare(settings).await?;
-        self.apply(ready);
-        Ok(())
-    }
-
     fn run(&mut self, prepared: Vec<Prepared>) {
         for gone in self.shared.ledger.reset(&prepared) {
             tracing::warn!(

@@ -70,6 +70,15 @@ impl House {
     }
 }
 
+impl Publishing {
+    /// Both phases of a reload.
+    async fn replace(&mut self, settings: Vec<PublishSettings>) -> Result<(), PublishError> {
+        let ready = self.prepare(settings).await?;
+        self.apply(ready);
+        Ok(())
+    }
+}
+
 async fn until(publishing: &Publishing, what: impl Fn(&[PublishStatus]) -> bool) {
     let mut status = publishing.status.clone();
     let seen = tokio::time::timeout(Duration::from_secs(3600), status.wait_for(|list| what(list))).await;

@@ -217,7 +217,10 @@ impl Directory {
         // The link is made where a crash's leftovers are swept; its target is right once it is in the parent.
         let link = write::link_name()?;
         hidden.make_link(&self.place.hidden.join(new), &link)?;
-        let renamed = hidden.rename(&link, parent, &self.place.name);
+        // The new directory's own entry is on disk before anything points at it.
+        let renamed = hidden
+            .sync()
+            .and_then(|()| hidden.rename(&link, parent, &self.place.name));
         if renamed.is_err() {
             // Best effort: what stays is swept at the next publish, and the rename's error is what matters.
             drop(hidden.remove_file(&link));

@@ -181,3 +181,27 @@ fn a_disk_that_fails_is_named_with_path_and_fix() {
     assert!(text.contains("free space or inodes"), "{text}");
     assert!(text.ends_with("No space left on device (os error 28)"), "{text}");
 }
+
+#[test]
+fn everything_is_synced_before_the_switch_and_the_switch_after_it() {
+    let identities = three();
+    let round = Round::with_old(&identities);
+    round.spoiled().publish(round.newest(), later(3600)).unwrap();
+    let calls = round.faulty.calls();
+    let writes: Vec<usize> = (0..calls.len()).filter(|n| calls[*n] == "write").collect();
+    assert_eq!(
+        writes.len(),
+        expected(round.newest()).len() + 1,
+        "each file and the manifest"
+    );
+    for n in &writes {
+        assert_eq!(calls[n + 1], "sync", "after the write at call {n}");
+    }
+    let rename = calls.iter().position(|call| *call == "rename").unwrap();
+    let after_last_write = &calls[writes.last().unwrap() + 2..rename];
+    assert_eq!(
+        after_last_write,
+        ["set_mode", "sync", "touch", "make_link", "sync"]
+    );
+    assert_eq!(calls[rename + 1..], ["sync", "sync"]);
+}
