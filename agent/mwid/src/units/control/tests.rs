@@ -155,67 +155,46 @@ async fn a_reload_is_over_when_its_own_job_is_done() {
     result.unwrap();
 }
 
-#[tokio::test]
-async fn each_way_to_fail_is_told_apart() {
-    let cases: [(Behaviour, &str); 8] = [
+/// Who is bent how, and what the error must say.
+fn ways_to_fail() -> Vec<(Behaviour, &'static str)> {
+    let refused = |name| Behaviour {
+        refuse: Some(name),
+        ..GOOD
+    };
+    let loaded = |load| Behaviour { load, ..GOOD };
+    let active = |active| Behaviour { active, ..GOOD };
+    let no_reload = Behaviour {
+        can_reload: false,
+        ..GOOD
+    };
+    let failed_job = Behaviour {
+        result: "failed",
+        ..GOOD
+    };
+    vec![
         (
-            Behaviour {
-                load: "not-found",
-                ..GOOD
-            },
+            loaded("not-found"),
             "systemd does not know the unit nginx.service",
         ),
+        (loaded("masked"), "load state `masked`"),
+        (active("inactive"), "not running"),
+        (active("failed"), "has failed"),
+        (no_reload, "no ExecReload="),
+        (failed_job, "ended with `failed`"),
         (
-            Behaviour {
-                load: "masked",
-                ..GOOD
-            },
-            "load state `masked`",
-        ),
-        (
-            Behaviour {
-                active: "inactive",
-                ..GOOD
-            },
-            "not running",
-        ),
-        (
-            Behaviour {
-                active: "failed",
-                ..GOOD
-            },
-            "has failed",
-        ),
-        (
-            Behaviour {
-                can_reload: false,
-                ..GOOD
-            },
-            "no ExecReload=",
-        ),
-        (
-            Behaviour {
-                result: "failed",
-                ..GOOD
-            },
-            "ended with `failed`",
-        ),
-        (
-            Behaviour {
-                refuse: Some("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"),
-                ..GOOD
-            },
+            refused("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"),
             "install a polkit rule",
         ),
         (
-            Behaviour {
-                refuse: Some("org.freedesktop.systemd1.TransactionIsDestructive"),
-                ..GOOD
-            },
+            refused("org.freedesktop.systemd1.TransactionIsDestructive"),
             "systemd refused to reload nginx.service: org.freedesktop.systemd1.TransactionIsDestructive: no",
         ),
-    ];
-    for (behaviour, words) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn each_way_to_fail_is_told_apart() {
+    for (behaviour, words) in ways_to_fail() {
         let Some(result) = reload(behaviour).await else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::io::Read as _;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 const HELPER: &str = "units::listen::tests::helper";
@@ -16,7 +16,7 @@ fn sockets_are_taken_once_and_by_name() {
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap(); // inherited
         socket
     });
-    let [a, b] = sockets.each_ref().map(|socket| socket.as_raw_fd());
+    let [a, b] = sockets.each_ref().map(AsRawFd::as_raw_fd);
     // The shell keeps its number over exec, so LISTEN_PID can name it; descriptors 3 and 4 are systemd's first ones.
     let script = format!("exec 3<&{a} 4<&{b}; export LISTEN_PID=$$; exec \"$0\" {HELPER} --exact");
     let run = std::process::Command::new("sh")

@@ -49,6 +49,8 @@ impl Known {
     }
 }
 
+type Read = fn(&Path, &Known);
+
 fn one_file_reader(path: &Path, known: &Known) {
     let bundle = std::fs::read(path.join("credential-bundle.private-key.x509.pem")).unwrap();
     assert!(known.credential.contains_key(&bundle), "torn credential bundle");
@@ -90,7 +92,7 @@ fn readers_never_see_a_torn_generation_over_20_000_publishes() {
     let start = now();
     publisher.publish(&identities[0], start).unwrap();
     let stop = AtomicBool::new(false);
-    let readers: [(&str, fn(&Path, &Known)); 3] = [
+    let readers: [(&str, Read); 3] = [
         ("one file", one_file_reader),
         ("openat", openat_reader),
         ("by name", by_name_reader),
