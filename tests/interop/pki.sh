@@ -52,10 +52,12 @@ swap() {
     legacy) # ca_certificates.pem and config_status; one atomic rename
         echo '{"partnerMetadataConfigsErrors": {}}' > "$contents/config_status"
         cp "$from/certificates.pem" "$from/private_key.pem" "$from/ca_certificates.pem" "$contents/"
+        chmod 644 "$contents"/*     # the key too: so do the agents
         ln -s "$contents" "$parent/link.tmp"
         mv -T "$parent/link.tmp" "$parent/workload-spiffe-credentials" ;;
     current) # trust_bundles.json; the public link is removed before the rename
         cp "$from/private_key.pem" "$from/certificates.pem" "$from/trust_bundles.json" "$contents/"
+        chmod 644 "$contents"/*
         ln -s "$contents" "$parent/link.tmp"
         rm -f "$parent/workload-spiffe-credentials"
         mv -T "$parent/link.tmp" "$parent/workload-spiffe-credentials" ;;

@@ -37,10 +37,14 @@ systemctl daemon-reload
 systemctl start dbus.service app.service broken.service
 domain=pool.global.123.workload.id.goog
 pki_make /work/pki $domain
-for n in 1 2 3 4; do pki_leaf /work/pki spiffe://$domain/ns/shop/sa/payments /work/leaf$n >/dev/null; done
+for n in 1 2; do
+    pki_leaf /work/pki spiffe://$domain/ns/shop/sa/payments /work/leaf$n >/dev/null
+    bundle_map $domain /work/pki/root.pem > /work/leaf$n/trust_bundles.json
+done
 swap /run/secrets /work/leaf1 legacy
 
-reloads() { wc -l < /run/app.reloads 2>/dev/null || echo 0; }
+touch /run/app.reloads
+reloads() { wc -l < /run/app.reloads; }
 reloaded() { [ "$(reloads)" -ge "$1" ]; }
 status_has() { mwid status --json 2>/dev/null | grep -q "$1"; }
 
@@ -67,7 +71,7 @@ if command -v pkaction >/dev/null && [ -f systemd/50-mwid-reload.rules ]; then
     until_true 20 status_has 'polkit' || fail "a reload without permission is not explained"
     ok "a reload that polkit refuses is explained in the status"
     mkdir -p /etc/polkit-1/rules.d
-    sed 's/nginx.service/app.service/' systemd/50-mwid-reload.rules > /etc/polkit-1/rules.d/50-mwid-reload.rules
+    sed 's|"nginx.service", "haproxy.service"|"app.service", "broken.service"|' systemd/50-mwid-reload.rules > /etc/polkit-1/rules.d/50-mwid-reload.rules
     chmod 644 /etc/polkit-1/rules.d/50-mwid-reload.rules
     systemctl restart polkit.service
     until_true 60 reloaded 1 || fail "with the polkit rule the retry did not reload app.service"
@@ -93,6 +97,7 @@ mwid wait --timeout 5s || fail "a bad file changed something"
 sed -i 's/^publsh:/publish:/; s/app.service/broken.service/' /etc/mwid/mwid.yaml
 systemctl reload mwid.service
 until_true 20 status_has 'broken.service' || fail "a good file by systemctl reload changed nothing"
+swap /run/secrets /work/leaf1 current
 until_true 30 status_has '"failures": *[1-9]' || fail "a failed reload job is not shown"
 ok "systemctl reload: a bad file changes nothing, a good one is in force; a failing reload job is seen as failed"
 

@@ -17,7 +17,7 @@ systemd-analyze security --offline=yes --no-pager --threshold=$threshold "$scrat
 echo "ok  2  exposure is at most $threshold (times ten)"
 
 if [ "$(id -u)" != 0 ]; then echo "skipped: booting a systemd needs root"; exit 0; fi
-cargo build -q -p mwid --bin mwid
+cargo build -q -p mwid --bin mwid 2>&1
 payload=$scratch/payload
 mkdir -p "$payload/systemd"
 cp "${CARGO_TARGET_DIR:-target}/debug/mwid" "$payload/mwid"
