@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 const STARTS: usize = 31;
 const RSS_ANON_KIB: u64 = 12 * 1024;
+/// The config's.
+const POLL: Duration = Duration::from_secs(30);
 
 fn main() {
     start_to_ready();
@@ -44,7 +46,7 @@ fn main() {
 
 /// A place with an identity already delivered, and the poll at its default of 30 s.
 fn ready_place() -> Place {
-    let mut place = Place::new();
+    let mut place = Place::in_memory();
     place.config("");
     place.deliver_good();
     place
@@ -105,7 +107,7 @@ fn memory(daemon: &Daemon) {
     );
 }
 
-/// Attaches strace for a while and shows what ran. The poll is one thread that wakes once in 30 s.
+/// Attaches strace for a while and shows what ran: the watcher's poll, and what it wakes.
 fn idle(daemon: &Daemon, how_long: Duration) {
     if Command::new("strace").arg("-V").output().is_err() || !nix::unistd::geteuid().is_root() {
         println!("idle system calls: left out, this needs strace and root");
@@ -128,31 +130,44 @@ fn idle(daemon: &Daemon, how_long: Duration) {
     .unwrap();
     strace.wait().unwrap();
     let text = fs::read_to_string(out.path()).unwrap();
+    let began: f64 = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|at| at.parse().ok())
+        .unwrap_or(0.0);
     let calls = started_calls(&text);
-    let mut by_thread: BTreeMap<&str, Vec<(f64, &str)>> = BTreeMap::new();
+    let mut by_thread: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+    let mut bursts: Vec<Vec<f64>> = vec![];
     for (thread, at, name) in calls {
-        by_thread.entry(thread).or_default().push((at, name));
+        *by_thread.entry(thread).or_default().entry(name).or_default() += 1;
+        match bursts.last_mut() {
+            Some(burst) if burst.last().is_some_and(|last| at - last < 1.0) => burst.push(at),
+            _ => bursts.push(vec![at]),
+        }
     }
-    println!("idle for {} s under strace:", how_long.as_secs());
-    for (thread, calls) in &by_thread {
-        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-        calls
-            .iter()
-            .for_each(|(_, name)| *counts.entry(name).or_default() += 1);
+    println!(
+        "idle for {} s under strace, poll every {} s:",
+        how_long.as_secs(),
+        POLL.as_secs()
+    );
+    for (thread, counts) in &by_thread {
         println!("  thread {thread}: {counts:?}");
     }
+    for burst in &bursts {
+        println!("  at {:.3} s: {} system calls", burst[0] - began, burst.len());
+    }
+    // Everything that ran, ran in a poll: as many bursts as polls fit in, and a poll apart.
     assert!(
-        by_thread.len() <= 1,
-        "more threads than the poll's woke up:\n{text}"
+        bursts.len() as u64 <= how_long.as_secs() / POLL.as_secs() + 1,
+        "{} bursts:\n{text}",
+        bursts.len()
     );
-    let polls = how_long.as_secs() / 30 + 1;
-    for calls in by_thread.values() {
-        let wakeups = 1 + calls.windows(2).filter(|w| w[1].0 - w[0].0 > 1.0).count() as u64;
-        println!(
-            "  {wakeups} wake-ups, {} system calls; the poll is every 30 s",
-            calls.len()
+    for pair in bursts.windows(2) {
+        let apart = pair[1][0] - pair[0][0];
+        assert!(
+            (apart - POLL.as_secs_f64()).abs() < 2.0,
+            "two bursts {apart:.3} s apart are not two polls:\n{text}"
         );
-        assert!(wakeups <= polls, "{wakeups} wake-ups, {polls} polls:\n{text}");
     }
 }
 

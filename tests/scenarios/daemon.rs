@@ -40,7 +40,24 @@ pub(crate) struct Answer {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("mwid-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// In memory, as /run is on a VM; elsewhere where there is no such place.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Self::below(memory)
+        } else {
+            Self::new()
+        }
+    }
+
+    fn below(parent: &Path) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("mwid-")
+            .tempdir_in(parent)
+            .unwrap();
         fs::create_dir(dir.path().join("secrets")).unwrap();
         let secrets = Secrets::new(&dir.path().join("secrets"));
         Self {
@@ -233,8 +250,8 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
