@@ -46,7 +46,7 @@ fn main() {
 
 /// A place with an identity already delivered, and the poll at its default of 30 s.
 fn ready_place() -> Place {
-    let mut place = Place::in_memory();
+    let mut place = Place::new();
     place.config("");
     place.deliver_good();
     place

@@ -39,21 +39,14 @@ pub(crate) struct Answer {
 }
 
 impl Place {
+    /// In memory, as /run is on a VM; on disk where there is no such place.
     pub(crate) fn new() -> Self {
-        Self::below(&std::env::temp_dir())
-    }
-
-    /// In memory, as /run is on a VM; elsewhere where there is no such place.
-    pub(crate) fn in_memory() -> Self {
-        let memory = Path::new("/dev/shm");
-        if memory.is_dir() {
-            Self::below(memory)
+        let memory = PathBuf::from("/dev/shm");
+        let parent = if memory.is_dir() {
+            memory
         } else {
-            Self::new()
-        }
-    }
-
-    fn below(parent: &Path) -> Self {
+            std::env::temp_dir()
+        };
         let dir = tempfile::Builder::new()
             .prefix("mwid-")
             .tempdir_in(parent)

@@ -15,6 +15,7 @@ use crate::units::control::SystemBus;
 use crate::units::listen::Passed;
 use crate::units::notify;
 use mtls_identity::Clock;
+use prometheus_client::registry::Registry;
 use rustls::crypto::CryptoProvider;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,13 +30,60 @@ pub(super) struct Daemon {
     pub(super) publishing: Publishing,
     pub(super) doors: Doors,
     pub(super) logging: Logging,
+    base: Base,
+    hangups: Signal,
+    wishes: mpsc::Receiver<ReloadRequest>,
+    _lock: Lock,
+}
+
+/// What every room stands on.
+struct Base {
     board: Board,
     clock: Clock,
     provider: Arc<CryptoProvider>,
-    hangups: Signal,
-    wishes: mpsc::Receiver<ReloadRequest>,
     shutdown: Shutdown,
-    _lock: Lock,
+}
+
+impl Base {
+    fn inlet(&self, settings: &Settings, registry: &mut Registry) -> Inlet {
+        let published: Vec<PathBuf> = settings.publish.iter().map(|p| p.directory.clone()).collect();
+        source::start(
+            &settings.identity,
+            source::Context {
+                clock: Arc::clone(&self.clock),
+                provider: Arc::clone(&self.provider),
+                board: &self.board,
+                metrics: source::Metrics::register(registry),
+                server: super::platform::server(),
+                starting_after: publish::last_generation(&published),
+                restore_from: published,
+                shutdown: self.shutdown.clone(),
+            },
+        )
+    }
+
+    async fn publishing(
+        &self,
+        settings: &Settings,
+        inlet: &Inlet,
+        registry: &mut Registry,
+    ) -> Result<Publishing, AppError> {
+        let metrics = publish::Metrics::new();
+        metrics.register(registry);
+        let context = publish::Context {
+            reader: inlet.reader.clone(),
+            clock: Arc::clone(&self.clock),
+            board: &self.board,
+            metrics,
+            runtime_dir: settings.runtime_dir.clone(),
+            units: Arc::new(SystemBus::new()),
+            shutdown: self.shutdown.clone(),
+            expects_identity: settings.identity.source != SourceSettings::None,
+        };
+        publish::start(settings.publish.clone(), context)
+            .await
+            .map_err(AppError::Publish)
+    }
 }
 
 impl Daemon {
@@ -50,50 +98,25 @@ impl Daemon {
     ) -> Result<Self, AppError> {
         let Plan { settings, load } = plan;
         let hangups = signals::reloads().map_err(AppError::Signals)?;
-        let board = Board::new();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let base = Base {
+            board: Board::new(),
+            clock,
+            provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            shutdown: shutdown.clone(),
+        };
         let started_at = logging::wall_clock()();
         let mut registry = metrics::registry(env!("CARGO_PKG_VERSION"), started_at);
-
-        let inlet = source::start(
-            &settings.identity,
-            source::Context {
-                clock: Arc::clone(&clock),
-                provider: Arc::clone(&provider),
-                board: &board,
-                metrics: source::Metrics::register(&mut registry),
-                server: super::platform::server(),
-                starting_after: publish::last_generation(&published(&settings)),
-                restore_from: published(&settings),
-                shutdown: shutdown.clone(),
-            },
-        );
-        let publish_metrics = publish::Metrics::new();
-        publish_metrics.register(&mut registry);
-        let publishing = publish::start(
-            settings.publish.clone(),
-            publish::Context {
-                reader: inlet.reader.clone(),
-                clock: Arc::clone(&clock),
-                board: &board,
-                metrics: publish_metrics,
-                runtime_dir: settings.runtime_dir.clone(),
-                units: Arc::new(SystemBus::new()),
-                shutdown: shutdown.clone(),
-                expects_identity: settings.identity.source != SourceSettings::None,
-            },
-        )
-        .await
-        .map_err(AppError::Publish)?;
+        let inlet = base.inlet(&settings, &mut registry);
+        let publishing = base.publishing(&settings, &inlet, &mut registry).await?;
         let (wish, wishes) = mpsc::channel(1);
         let http_metrics = http::Metrics::default();
         http_metrics.register(&mut registry);
         let admin_metrics = admin::Metrics::default();
         admin_metrics.register(&mut registry);
         let inputs = admin::Inputs {
-            board: board.clone(),
+            board: base.board.clone(),
             started_at,
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&base.clock),
             identity: inlet.reader.clone(),
             source: inlet.status.clone(),
             publish: publishing.status.clone(),
@@ -106,7 +129,7 @@ impl Daemon {
         let change = doors.prepare(&settings.admin).map_err(AppError::Door)?;
         doors.apply(change).map_err(AppError::Door)?;
         doors.warn_of_unused();
-        announce::start(&board, &inlet.reader, shutdown);
+        announce::start(&base.board, &inlet.reader, shutdown);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             runtime_dir = %settings.runtime_dir.display(),
@@ -119,12 +142,9 @@ impl Daemon {
             publishing,
             doors,
             logging,
-            board,
-            clock,
-            provider,
+            base,
             hangups,
             wishes,
-            shutdown: shutdown.clone(),
             _lock: lock,
         })
     }
@@ -133,7 +153,7 @@ impl Daemon {
     pub(super) async fn run(mut self) {
         loop {
             tokio::select! {
-                () = self.shutdown.asked() => break,
+                () = self.base.shutdown.asked() => break,
                 _ = self.hangups.recv() => {
                     tracing::info!(signal = "SIGHUP", "reload asked for");
                     // The log has said what came of it.
@@ -157,24 +177,19 @@ impl Daemon {
             Ok(changes) => tracing::info!(changed = changes.join(", "), "reloaded"),
             Err(why) => tracing::error!("not reloaded, everything stays as it was: {why}"),
         }
-        notify::ready(&announce::line(&self.board, &self.inlet.reader));
+        notify::ready(&announce::line(&self.base.board, &self.inlet.reader));
         answer
     }
 
     pub(super) fn board(&self) -> &Board {
-        &self.board
+        &self.base.board
     }
 
     pub(super) fn clock(&self) -> Clock {
-        Arc::clone(&self.clock)
+        Arc::clone(&self.base.clock)
     }
 
     pub(super) fn provider(&self) -> Arc<CryptoProvider> {
-        Arc::clone(&self.provider)
+        Arc::clone(&self.base.provider)
     }
-}
-
-/// Where the last identity may be found again after a restart.
-fn published(settings: &Settings) -> Vec<PathBuf> {
-    settings.publish.iter().map(|p| p.directory.clone()).collect()
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Each certificate lives this long; it is replaced at half its life.
 const LIFETIME: Duration = Duration::from_secs(6);
 
-pub(super) fn run(args: args::DemoArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &args::DemoArgs) -> Result<(), Failure> {
     app::close_process().map_err(|e| Failure::new(Exit::System, "the demo does not start").because(e))?;
     let place = Temporary::new(&std::env::temp_dir())
         .map_err(|e| Failure::new(Exit::System, "there is no place for the embedded platform").because(e))?;
@@ -26,7 +26,7 @@ pub(super) fn run(args: args::DemoArgs) -> Result<(), Failure> {
         LIFETIME.as_secs()
     ));
     let tally = app::demo(app::Plan::fixed(settings), args.time, |seen| {
-        output::talk(&line(&seen))
+        output::talk(&line(&seen));
     })
     .map_err(super::run::failure)?;
     output::data(&summary(&tally, args.time))?;

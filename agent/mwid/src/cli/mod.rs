@@ -44,7 +44,7 @@ fn dispatch(command: args::Command) -> Result<(), Failure> {
     use args::Command as C;
     match command {
         C::Run(args) => run::run(args),
-        C::Demo(args) => demo::run(args),
+        C::Demo(args) => demo::run(&args),
         C::Check(args) => check::run(&args),
         C::Status(args) => status::run(&args),
         C::Identity(args) => identity::run(&args),

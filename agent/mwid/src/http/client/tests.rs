@@ -69,7 +69,7 @@ async fn an_absent_a_dead_and_a_forbidden_daemon_are_told_apart() {
         std::fs::remove_file(&socket).unwrap();
         UnixListener::bind(&socket).unwrap()
     };
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o0)).unwrap();
     if nix::unistd::geteuid().is_root() {
         println!("skipped: root is never denied by a mode");
         return;

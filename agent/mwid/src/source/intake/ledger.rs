@@ -168,6 +168,10 @@ impl Ledger {
             return;
         }
         match condition {
+            // At the start that is the order of things; a source in trouble changes the condition, and that is a warning.
+            Condition::NotReady(why) if self.condition.is_none() => {
+                tracing::info!("identity is not ready yet: {why}")
+            }
             Condition::Ok => tracing::info!("identity is ready"),
             Condition::Degraded(why) => tracing::warn!("identity is ready, but {why}"),
             Condition::NotReady(why) => tracing::warn!("identity is not ready: {why}"),
