@@ -2,7 +2,6 @@
 
 use super::*;
 use std::io::Read as _;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 const HELPER: &str = "units::listen::tests::helper";
@@ -11,17 +10,17 @@ const HELPER: &str = "units::listen::tests::helper";
 fn sockets_are_taken_once_and_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let paths = [dir.path().join("a"), dir.path().join("b")];
-    let sockets = paths.each_ref().map(|path| {
-        let socket = UnixListener::bind(path).unwrap();
-        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap(); // inherited
-        socket
-    });
-    let [a, b] = sockets.each_ref().map(AsRawFd::as_raw_fd);
+    let [a, b] = paths
+        .each_ref()
+        .map(|path| OwnedFd::from(UnixListener::bind(path).unwrap()));
     // The shell keeps its number over exec, so LISTEN_PID can name it; descriptors 3 and 4 are systemd's first ones.
-    let script = format!("exec 3<&{a} 4<&{b}; export LISTEN_PID=$$; exec \"$0\" {HELPER} --exact");
+    let script =
+        format!("exec 3<&0 4<&2 </dev/null 2>/dev/null; export LISTEN_PID=$$; exec \"$0\" {HELPER} --exact");
     let run = std::process::Command::new("sh")
         .args(["-c", &script])
         .arg(std::env::current_exe().unwrap())
+        .stdin(a)
+        .stderr(b)
         .env("LISTEN_FDS", "2")
         .env("LISTEN_FDNAMES", "workload:admin")
         .env("MWID_TEST_CONNECT", &paths[1])
