@@ -2,10 +2,11 @@
 
 use crate::daemon::{DOMAIN, Daemon, PATH, Place, mwid};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use testkit::guest_agent::Agent;
 use testkit::metadata::{Answer, Identity, Server};
+use testkit::metadata_grpc::{Said, Service};
 use testkit::pki::Leaf;
 
 fn config(place: &Place, server: SocketAddr) {
@@ -112,6 +113,41 @@ fn a_server_that_is_busy_or_takes_the_identity_away_takes_nothing_from_a_good_on
 }
 
 #[test]
+fn over_grpc_from_nothing_to_ready_and_through_a_rotation_and_a_refusal() {
+    let place = Place::new();
+    let service = Service::start(Said::Refusal(9, "no%20identity"));
+    place.config_text(&format!(
+        "identity:\n  source: {{ metadata_grpc: {{ address: \"{}\", poll: 100ms }} }}\nruntime_dir: {}\n",
+        service.address(),
+        place.path("run").display()
+    ));
+    let checked = || String::from_utf8(place.mwid(&["check", "--json"]).stdout).unwrap();
+    assert!(checked().contains("source_feature_off"));
+    let mut daemon = place.start();
+    wait_for_reason(&mut daemon, "FAILED_PRECONDITION");
+    let leaf = place.world.leaf(PATH);
+    service.say(Said::identity(&place.world, &leaf));
+    daemon.wait_generation(1);
+    assert!(published_is(&place, &leaf));
+    service.say(Said::Refusal(14, "maintenance"));
+    daemon.wait_for("the refusal", |d| {
+        d.status().is_some_and(|s| {
+            s["source"]["trouble"]["text"]
+                .as_str()
+                .is_some_and(|t| t.contains("UNAVAILABLE"))
+        })
+    });
+    assert!(daemon.is_ready() && published_is(&place, &leaf));
+    let leaf = place.world.leaf(PATH);
+    service.say(Said::identity(&place.world, &leaf));
+    daemon.wait_generation(2);
+    assert!(published_is(&place, &leaf));
+    assert_eq!(daemon.status().unwrap()["source"]["kind"], "metadata_grpc");
+    assert!(!checked().contains("source_"), "{}", checked());
+    daemon.stop();
+}
+
+#[test]
 fn check_says_what_the_server_lacks() {
     let place = Place::new();
     let server = Server::start();
@@ -126,6 +162,12 @@ fn check_says_what_the_server_lacks() {
     deliver(&place, &server);
     let out = place.mwid(&["check"]);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+}
+
+/// An address of this machine that no other process's test takes: the gRPC service has its fixed port there.
+fn own_address() -> IpAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 128 | high, middle, low])
 }
 
 /// mwid on a machine whose /run is `run` of the place: a mount of its own, which wants root or user namespaces.
@@ -159,9 +201,10 @@ fn mwid_with_own_run(place: &Place, server: SocketAddr) -> Option<Command> {
 }
 
 #[test]
-fn auto_takes_the_server_when_there_is_no_directory_and_the_directory_when_it_appears() {
+fn auto_takes_whichever_there_is_and_the_better_one_when_it_appears() {
     let mut place = Place::new();
-    let server = Server::start();
+    let server = Server::start_at((own_address(), 0).into());
+    let grpc = SocketAddr::new(own_address(), 8083);
     let secrets = place.path("machine/secrets");
     fs::create_dir_all(place.path("machine")).unwrap();
     place.config_text(&format!("runtime_dir: {}\n", place.path("run").display()));
@@ -173,12 +216,18 @@ fn auto_takes_the_server_when_there_is_no_directory_and_the_directory_when_it_ap
     let why = daemon.get("/readyz").unwrap().body;
     assert!(
         why.contains("guest_agent /run/secrets/workload-spiffe-credentials")
-            && why.contains(&format!("metadata {}", server.address())),
+            && why.contains(&format!("metadata_grpc {grpc}: "))
+            && why.contains(&format!("metadata {}: ", server.address())),
         "{why}"
     );
     let leaf = deliver(&place, &server);
     daemon.wait_for("the server's identity", |_| published_is(&place, &leaf));
     assert_eq!(daemon.status().unwrap()["source"]["kind"], "metadata");
+
+    let leaf = place.world.leaf(PATH);
+    let service = Service::start_at(grpc, Said::identity(&place.world, &leaf));
+    daemon.wait_for("the service's identity", |_| published_is(&place, &leaf));
+    assert_eq!(daemon.status().unwrap()["source"]["kind"], "metadata_grpc");
 
     fs::create_dir(&secrets).unwrap();
     place.secrets = testkit::guest_agent::Secrets::new(&secrets);
@@ -187,6 +236,12 @@ fn auto_takes_the_server_when_there_is_no_directory_and_the_directory_when_it_ap
     daemon.wait_for("the directory's identity", |_| published_is(&place, &leaf));
     let status = daemon.status().unwrap();
     assert_eq!(status["source"]["kind"], "guest_agent");
+    // Whoever is not needed is not asked any more.
+    drop(service);
+    let asked = server.asked().len();
+    place.deliver_good();
+    daemon.wait_generation(4);
+    assert_eq!(server.asked().len(), asked);
     let log = daemon.stop();
     let told = log.matches("no source has an identity now").count();
     assert!((1..=3).contains(&told), "{told} times:\n{log}");

@@ -6,6 +6,7 @@
 mod backoff;
 mod health;
 mod http;
+mod proto;
 mod report;
 mod shutdown;
 // floor 1: settings

@@ -7,4 +7,5 @@
 
 pub mod guest_agent;
 pub mod metadata;
+pub mod metadata_grpc;
 pub mod pki;

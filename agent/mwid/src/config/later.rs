@@ -9,7 +9,6 @@ pub(super) fn serves(key: &str) -> Option<&'static str> {
         "api.workload" => "the SPIFFE Workload API",
         "api.metadata" => "the metadata-compatible API",
         "api.credential" => "systemd credentials",
-        "identity.source.metadata_grpc" => "identities from the metadata server",
         "identity.source.workload_api" => "identities from a Workload API",
         _ => return None,
     })

@@ -86,6 +86,11 @@ pub(crate) enum SourceSettings {
         address: Option<SocketAddr>,
         poll: Duration,
     },
+    /// The same over gRPC.
+    MetadataGrpc {
+        address: Option<SocketAddr>,
+        poll: Duration,
+    },
     DevCa {
         trust_domain: TrustDomain,
         path: String,

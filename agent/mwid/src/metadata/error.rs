@@ -2,6 +2,7 @@
 //! Never holds a body: it may hold a key.
 use super::Answer;
 use super::certificates::CertificatesError;
+use super::grpc::CallError;
 use crate::http::body::BodyError;
 use std::io;
 use std::net::SocketAddr;
@@ -89,6 +90,19 @@ pub(crate) enum MetadataError {
         path: String,
         status: u16,
     },
+    #[error(
+        "the gRPC service of the metadata server at {server} has no identity for this VM (FAILED_PRECONDITION: {message:?}); \
+         create the VM with a managed workload identity and its certificates"
+    )]
+    GrpcOff { server: SocketAddr, message: String },
+    #[error(
+        "the gRPC service of the metadata server at {server} gave no answer that is usable; it is asked again"
+    )]
+    Call {
+        server: SocketAddr,
+        #[source]
+        source: CallError,
+    },
     #[error("no runtime to ask the metadata server with; the limit of open files may be reached")]
     Runtime(#[source] io::Error),
     #[error("what the metadata server at {server} has for this VM is not usable")]
@@ -122,12 +136,37 @@ impl MetadataError {
         }
     }
 
+    /// Whether asking again at once is pointless: only somebody who changes the VM's configuration ends it.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::NotMetadata { .. }
+            | Self::FeatureOff { .. }
+            | Self::NotFound { .. }
+            | Self::NeverConfigured { .. }
+            | Self::Forbidden { .. }
+            | Self::Path { .. }
+            | Self::GrpcOff { .. } => true,
+            Self::Certificates { source, .. } => !matches!(source, CertificatesError::NoCredentials),
+            Self::Call { source, .. } => source.is_lasting(),
+            Self::Connect { .. }
+            | Self::NoConnection { .. }
+            | Self::TimedOut { .. }
+            | Self::Http { .. }
+            | Self::Body { .. }
+            | Self::Busy { .. }
+            | Self::Status { .. }
+            | Self::Runtime(_) => false,
+        }
+    }
+
     /// A short name out of a small fixed set.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Connect { .. } | Self::NoConnection { .. } => "unreachable",
             Self::TimedOut { .. } => "timed_out",
             Self::Path { .. } => "path",
+            Self::GrpcOff { .. } => "feature_off",
+            Self::Call { source, .. } => source.reason(),
             Self::Runtime(_) => "runtime",
             Self::Http { .. } | Self::Body { .. } => "broken_answer",
             Self::NotMetadata { .. } => "not_metadata",

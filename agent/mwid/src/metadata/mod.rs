@@ -1,13 +1,14 @@
 //! Client of Compute Engine's metadata server.
 //!
 //! In: an address and a path. Out: status, headers and body, bounded in time and size; and, in [`certificates`], the VM's
-//! identity as the server hands it out. Never follows a redirect or a proxy, never looks up a name, never retries, and never
+//! identity as the server hands it out; the same over gRPC in [`grpc`]. Never follows a redirect or a proxy, never looks up a name, never retries, and never
 //! believes an answer without the header `Metadata-Flavor: Google`.
 //! Follows Google's page "View and query VM metadata" (Compute Engine).
 
 mod address;
 pub(crate) mod certificates;
 mod error;
+pub(crate) mod grpc;
 #[cfg(test)]
 mod tests;
 
@@ -102,16 +103,7 @@ impl Client {
     async fn exchange(&self, path: &str) -> Result<Answer, MetadataError> {
         let server = self.server;
         let request = self.request(path)?;
-        let stream = match timeout(CONNECT_WITHIN, TcpStream::connect(server)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(source)) => return Err(MetadataError::Connect { server, source }),
-            Err(_) => {
-                return Err(MetadataError::NoConnection {
-                    server,
-                    after: CONNECT_WITHIN,
-                });
-            }
-        };
+        let stream = connect(server).await?;
         let (head, body) = talk(stream, request, LARGEST_BODY)
             .await
             .map_err(|error| match error {
@@ -152,6 +144,17 @@ impl Client {
                 path: path.to_owned(),
                 source,
             })
+    }
+}
+
+async fn connect(server: SocketAddr) -> Result<TcpStream, MetadataError> {
+    match timeout(CONNECT_WITHIN, TcpStream::connect(server)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(source)) => Err(MetadataError::Connect { server, source }),
+        Err(_) => Err(MetadataError::NoConnection {
+            server,
+            after: CONNECT_WITHIN,
+        }),
     }
 }
 

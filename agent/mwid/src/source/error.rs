@@ -24,6 +24,11 @@ pub(crate) enum SourceError {
 }
 
 impl SourceError {
+    /// Whether asking again soon is pointless.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Metadata(error) if error.is_lasting())
+    }
+
     /// A short name out of a small fixed set.
     pub(super) fn reason(&self) -> &'static str {
         match self {

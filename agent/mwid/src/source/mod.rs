@@ -10,6 +10,7 @@ mod error;
 mod guest_agent;
 mod intake;
 mod metadata;
+mod metadata_grpc;
 mod metrics;
 mod poll;
 
@@ -91,7 +92,7 @@ enum Report {
 /// A candidate, and where it was found.
 struct Delivery {
     candidate: Candidate,
-    /// `guest_agent`, `metadata`, `dev_ca`.
+    /// `guest_agent`, `metadata`, `metadata_grpc`, `dev_ca`.
     kind: &'static str,
     /// A directory, an address.
     from: String,
@@ -148,6 +149,9 @@ impl Origin {
             SourceSettings::Metadata { address, poll } => {
                 metadata::start(address.unwrap_or(server.http), poll::Pace::every(*poll), &origin);
             }
+            SourceSettings::MetadataGrpc { address, poll } => {
+                metadata_grpc::start(address.unwrap_or(server.grpc), poll::Pace::every(*poll), &origin);
+            }
             SourceSettings::DevCa {
                 trust_domain,
                 path,
@@ -169,6 +173,7 @@ fn kind(settings: &SourceSettings) -> &'static str {
         SourceSettings::Auto => auto::KIND,
         SourceSettings::GuestAgent { .. } => guest_agent::KIND,
         SourceSettings::Metadata { .. } => metadata::KIND,
+        SourceSettings::MetadataGrpc { .. } => metadata_grpc::KIND,
         SourceSettings::DevCa { .. } => dev_ca::KIND,
     }
 }

@@ -71,11 +71,13 @@ async fn ask_on(question: &mut impl Question, pace: &Pace, out: &mpsc::Sender<Re
     let mut backoff = Backoff::new(FIRST_RETRY.min(pace.retry), pace.retry);
     loop {
         let report = question.ask().await;
-        let wait = if matches!(report, Report::Delivery(_)) {
-            backoff.reset();
-            pace.poll
-        } else {
-            backoff.next()
+        let wait = match &report {
+            Report::Trouble(error) if error.is_lasting() => backoff.next().max(pace.poll),
+            Report::Trouble(_) => backoff.next(),
+            Report::Delivery(_) | Report::Tried(_) => {
+                backoff.reset();
+                pace.poll
+            }
         };
         if out.send(report).await.is_err() {
             return;

@@ -1,7 +1,7 @@
 //! What the metadata server has for this VM, asked once.
 use super::{Finding, Scene, identity, source};
 use crate::metadata::certificates::{self, Reading};
-use crate::metadata::{Client, MetadataError};
+use crate::metadata::{Client, MetadataError, grpc};
 use crate::report::Causes;
 use std::net::SocketAddr;
 
@@ -10,6 +10,13 @@ pub(super) fn http(scene: &Scene<'_>, address: Option<SocketAddr>) -> Result<Vec
     let client = Client::new(address.unwrap_or(scene.server.http));
     let reading = wait_for(certificates::read(&client))?;
     Ok(delivered(scene, client.server(), &reading))
+}
+
+/// Over gRPC; without an address the platform's.
+pub(super) fn grpc(scene: &Scene<'_>, address: Option<SocketAddr>) -> Result<Vec<Finding>, MetadataError> {
+    let server = address.unwrap_or(scene.server.grpc);
+    let reading = wait_for(grpc::read(server))?;
+    Ok(delivered(scene, server, &reading))
 }
 
 /// Only this subject asks anybody, so it has a runtime of its own.

@@ -10,7 +10,10 @@ pub(super) fn directory(settings: &Settings) -> Option<&Path> {
     match &settings.identity.source {
         SourceSettings::GuestAgent { directory, .. } => Some(directory),
         SourceSettings::Auto => Some(Path::new(GUEST_AGENT_DIRECTORY)),
-        SourceSettings::None | SourceSettings::Metadata { .. } | SourceSettings::DevCa { .. } => None,
+        SourceSettings::None
+        | SourceSettings::Metadata { .. }
+        | SourceSettings::MetadataGrpc { .. }
+        | SourceSettings::DevCa { .. } => None,
     }
 }
 
@@ -25,6 +28,9 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
             .unwrap_or_else(|error| at_servers(scene, &error)),
         SourceSettings::Metadata { address, .. } => {
             server::http(scene, *address).unwrap_or_else(|error| vec![server::refused(&error)])
+        }
+        SourceSettings::MetadataGrpc { address, .. } => {
+            server::grpc(scene, *address).unwrap_or_else(|error| vec![server::refused(&error)])
         }
     });
     findings
@@ -50,7 +56,8 @@ fn in_directory(scene: &Scene<'_>, directory: &Path) -> Result<Vec<Finding>, Rea
 /// As `auto` goes on when the directory gives nothing.
 fn at_servers(scene: &Scene<'_>, directory: &ReadError) -> Vec<Finding> {
     let mut nothing = unreadable(directory);
-    match server::http(scene, None) {
+    let by_grpc = server::grpc(scene, None);
+    match by_grpc.or_else(|error| server::http(scene, None).map_err(|other| [error, other])) {
         Ok(mut findings) => {
             // No directory is no fault where a server has the identity; one that cannot be read should be looked at.
             if !matches!(directory, ReadError::DirectoryMissing { .. }) {
@@ -59,8 +66,8 @@ fn at_servers(scene: &Scene<'_>, directory: &ReadError) -> Vec<Finding> {
             }
             findings
         }
-        Err(error) => {
-            nothing.what = format!("{}; and {}", nothing.what, Causes(&error));
+        Err([grpc, http]) => {
+            nothing.what = format!("{}; and {}; and {}", nothing.what, Causes(&grpc), Causes(&http));
             vec![nothing]
         }
     }

@@ -12,6 +12,7 @@ pub(in crate::config) enum Source {
     Word(String),
     GuestAgent(GuestAgent),
     Metadata(Metadata),
+    MetadataGrpc(Metadata),
     DevCa(DevCa),
 }
 
@@ -20,6 +21,7 @@ pub(in crate::config) enum Source {
 enum SourceKey {
     GuestAgent,
     Metadata,
+    MetadataGrpc,
     DevCa,
 }
 
@@ -46,6 +48,7 @@ impl<'de> Visitor<'de> for SourceWords {
         let source = match map.next_key()? {
             Some(SourceKey::GuestAgent) => Source::GuestAgent(map.next_value()?),
             Some(SourceKey::Metadata) => Source::Metadata(map.next_value()?),
+            Some(SourceKey::MetadataGrpc) => Source::MetadataGrpc(map.next_value()?),
             Some(SourceKey::DevCa) => Source::DevCa(map.next_value()?),
             None => return Err(de::Error::invalid_value(Unexpected::Other("an empty map"), &self)),
         };

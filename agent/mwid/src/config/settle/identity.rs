@@ -37,6 +37,7 @@ fn source(at: &At, raw: raw::Source) -> Option<SourceSettings> {
             // Each by its bare name: as it is without keys of its own.
             "guest_agent" => guest_agent(at, raw::GuestAgent::default()),
             "metadata" => metadata(at, raw::Metadata::default()),
+            "metadata_grpc" => metadata_grpc(at, raw::Metadata::default()),
             "dev_ca" => dev_ca(at, raw::DevCa::default()),
             other => {
                 at.refuse(unknown_source(other));
@@ -45,12 +46,16 @@ fn source(at: &At, raw: raw::Source) -> Option<SourceSettings> {
         },
         raw::Source::GuestAgent(raw) => guest_agent(&at.key("guest_agent"), raw),
         raw::Source::Metadata(raw) => metadata(&at.key("metadata"), raw),
+        raw::Source::MetadataGrpc(raw) => metadata_grpc(&at.key("metadata_grpc"), raw),
         raw::Source::DevCa(raw) => dev_ca(&at.key("dev_ca"), raw),
     })
 }
 
 fn unknown_source(word: &str) -> Wrong {
-    let wrong = Wrong::new(&quoted(word), "auto, none, guest_agent, metadata or dev_ca");
+    let wrong = Wrong::new(
+        &quoted(word),
+        "auto, none, guest_agent, metadata_grpc, metadata or dev_ca",
+    );
     match later::serves(&format!("identity.source.{word}")) {
         Some(what) => wrong.fix(format!("this version does not serve {what} yet")),
         None => wrong,
@@ -67,6 +72,11 @@ fn guest_agent(at: &At, raw: raw::GuestAgent) -> SourceSettings {
 fn metadata(at: &At, raw: raw::Metadata) -> SourceSettings {
     let (address, poll) = server(at, raw);
     SourceSettings::Metadata { address, poll }
+}
+
+fn metadata_grpc(at: &At, raw: raw::Metadata) -> SourceSettings {
+    let (address, poll) = server(at, raw);
+    SourceSettings::MetadataGrpc { address, poll }
 }
 
 fn server(at: &At, raw: raw::Metadata) -> (Option<SocketAddr>, Duration) {

@@ -78,6 +78,26 @@ fn a_metadata_server_is_the_platforms_unless_it_is_named() {
     }
 }
 
+#[test]
+fn the_grpc_service_has_its_own_name() {
+    for (text, address) in [
+        ("metadata_grpc", None),
+        (
+            "{ metadata_grpc: { address: \"169.254.169.254:8083\" } }",
+            Some("169.254.169.254:8083"),
+        ),
+    ] {
+        assert_eq!(
+            right(&format!("identity: {{ source: {text} }}")).identity.source,
+            SourceSettings::MetadataGrpc {
+                address: address.map(|a| a.parse().unwrap()),
+                poll: Duration::from_secs(60)
+            },
+            "{text}"
+        );
+    }
+}
+
 const EVERY_KEY: &str = "identity:
   source: { guest_agent: { directory: /srv/in, poll: 1m } }
   expect: spiffe://example.org/ns/*/sa/**

@@ -10,7 +10,7 @@ fn unknown_keys_are_refused_with_their_line() {
     );
     let nested = format!("3:3: log.levle: found an unknown key; wanted `level` or `format`; {SPELLING}");
     let source = format!(
-        "2:13: identity.source.guest_agnt: found an unknown key; wanted one of `guest_agent`, `metadata`, `dev_ca`; {SPELLING}"
+        "2:13: identity.source.guest_agnt: found an unknown key; wanted one of `guest_agent`, `metadata`, `metadata_grpc`, `dev_ca`; {SPELLING}"
     );
     let reaction = format!(
         "3:14: publish[0].then[0].restart: found an unknown key; wanted one of `reload`, `signal`, `of`, `run`, `timeout`; {SPELLING}"
@@ -57,15 +57,15 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
             &[&format!("1:8: api.credential: {later} systemd credentials yet")],
         ),
         (
-            "identity: { source: { metadata_grpc: {} } }",
+            "identity: { source: { workload_api: {} } }",
             &[&format!(
-                "1:23: identity.source.metadata_grpc: {later} identities from the metadata server yet"
+                "1:23: identity.source.workload_api: {later} identities from a Workload API yet"
             )],
         ),
         (
             "identity: { source: workload_api }",
             &[
-                "1:21: identity.source: found \"workload_api\"; wanted auto, none, guest_agent, metadata or dev_ca; \
+                "1:21: identity.source: found \"workload_api\"; wanted auto, none, guest_agent, metadata_grpc, metadata or dev_ca; \
                this version does not serve identities from a Workload API yet",
             ],
         ),
@@ -74,7 +74,7 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
 
 #[test]
 fn a_metadata_server_that_is_none_or_too_far_is_refused() {
-    let wanted = "wanted the metadata server's address: IP:PORT, loopback or link-local, such as \"169.254.169.254:80\"";
+    let wanted = "wanted the metadata server's address: IP:PORT, loopback or link-local (169.254.169.254)";
     for (address, fix) in [
         (
             "metadata.google.internal:80",
@@ -107,6 +107,13 @@ fn a_metadata_server_that_is_none_or_too_far_is_refused() {
             )],
         )]);
     }
+    refused(&[(
+        "identity: { source: { metadata_grpc: { address: \"1.1.1.1:8083\" } } }",
+        &[&format!(
+            "1:49: identity.source.metadata_grpc.address: found \"1.1.1.1:8083\"; {wanted}; \
+             the private key would travel over the network in plain text"
+        )],
+    )]);
     refused(&[(
         "identity: { source: { metadata: { poll: 1ms } } }",
         &["1:41: identity.source.metadata.poll: found \"1ms\"; wanted a time from 100ms to 1h"],

@@ -4,7 +4,7 @@
 //! Never fails the start and never gives up: directories are watched for ever, and a server is asked only while nothing before it
 //! has an identity, ever more seldom.
 use super::poll::Pace;
-use super::{Origin, Report, SourceError, guest_agent, metadata};
+use super::{Origin, Report, SourceError, guest_agent, metadata, metadata_grpc};
 use crate::report::Causes;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -104,6 +104,7 @@ pub(super) fn start(directories: Vec<PathBuf>, origin: &Origin) {
     for directory in directories {
         inlets.directory(&directory);
     }
+    inlets.server(metadata_grpc::KIND, origin.server.grpc, metadata_grpc::start);
     inlets.server(metadata::KIND, origin.server.http, metadata::start);
     let Inlets { tried, reports, .. } = inlets;
     let task = Task {

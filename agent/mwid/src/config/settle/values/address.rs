@@ -53,8 +53,7 @@ const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 
 /// `IP:PORT` of a server that hands out a private key in plain text: nothing that is further away than the hypervisor.
 pub(in super::super) fn server_address(text: &str) -> Result<SocketAddr, Wrong> {
-    let wanted =
-        "the metadata server's address: IP:PORT, loopback or link-local, such as \"169.254.169.254:80\"";
+    let wanted = "the metadata server's address: IP:PORT, loopback or link-local (169.254.169.254)";
     let wrong = || Wrong::new(&quoted(text), wanted);
     let address: SocketAddr = text.parse().map_err(|_| {
         if text.parse::<IpAddr>().is_ok() {
