@@ -1,6 +1,7 @@
 //! The words of `/status`: what each room tells about itself. Plain values, no secrets, one place for the daemon and `mwid status`.
 use super::Condition;
 use jiff::Timestamp;
+use mtls_identity::UnixTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -83,4 +84,12 @@ pub(crate) struct ReactionStatus {
 pub(crate) struct ErrorLine {
     pub(crate) at: Timestamp,
     pub(crate) text: String,
+}
+
+/// The library's time as status and logs show it; a time beyond the year 9999 is shown as its end.
+pub(crate) fn timestamp(at: UnixTime) -> Timestamp {
+    i64::try_from(at.as_secs())
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .unwrap_or(Timestamp::MAX)
 }

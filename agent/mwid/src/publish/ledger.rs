@@ -3,9 +3,9 @@
 //! In: what the tasks report. Out: one list of statuses, one condition for the part `publish`. Never decides what to do.
 
 use super::resolve::Prepared;
+use crate::health::status::timestamp;
 use crate::health::status::{ErrorLine, PublishStatus, ReactionStatus};
 use crate::health::{Condition, Part};
-use jiff::Timestamp;
 use mtls_identity::UnixTime;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -151,12 +151,6 @@ fn status_of(one: &Prepared, known: Option<&PublishStatus>) -> PublishStatus {
             })
             .collect(),
     }
-}
-
-/// The clock's time in the words of `/status`.
-pub(super) fn timestamp(at: UnixTime) -> Timestamp {
-    let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
 
 /// Something that went wrong, now.

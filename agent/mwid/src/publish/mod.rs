@@ -10,6 +10,7 @@ mod files;
 mod fs;
 mod ledger;
 mod metrics;
+mod random;
 mod react;
 mod resolve;
 mod task;

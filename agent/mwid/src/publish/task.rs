@@ -5,13 +5,14 @@
 
 use super::directory::{Directory, Done, Moment};
 use super::error::PublishError;
-use super::ledger::{error_line, timestamp};
+use super::ledger::error_line;
 use super::metrics::ByDirectory;
 use super::react::{Reactor, Trigger};
 use super::resolve::Prepared;
 use super::{Shared, react};
 use crate::backoff::Backoff;
 use crate::health::Condition;
+use crate::health::status::timestamp;
 use crate::report::Causes;
 use crate::shutdown::Shutdown;
 use mtls_identity::{IdentitySnapshot, Reader, UnixTime};

@@ -2,13 +2,13 @@
 use super::Inputs;
 use super::identity::IdentityDetail;
 use super::ready::{Readiness, is_over};
+use crate::health::status::timestamp;
 use crate::health::status::{IdentityStatus, Status};
 use crate::http::reply::{self, Reply};
 use crate::telemetry::metrics::{self, Dialect};
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, HeaderMap};
 use jiff::Timestamp;
-use mtls_identity::UnixTime;
 
 pub(super) fn readyz(inputs: &Inputs, headers: &HeaderMap) -> Reply {
     let readiness = Readiness::now(inputs);
@@ -93,12 +93,4 @@ fn accept(headers: &HeaderMap) -> &str {
         .get(ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
-}
-
-/// Years that no calendar has are the last moment of ours.
-pub(super) fn timestamp(time: UnixTime) -> Timestamp {
-    i64::try_from(time.as_secs())
-        .ok()
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .unwrap_or(Timestamp::MAX)
 }

@@ -1,5 +1,5 @@
 //! The identity in words, for `mwid identity`. In: a proven identity. Out: what its certificates say. Never the key.
-use super::answers::timestamp;
+use crate::health::status::timestamp;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use mtls_identity::IdentitySnapshot;

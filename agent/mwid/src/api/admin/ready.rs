@@ -31,7 +31,7 @@ impl Readiness {
         {
             reasons.push(format!(
                 "identity: expired at {}",
-                super::answers::timestamp(identity.not_after())
+                crate::health::status::timestamp(identity.not_after())
             ));
         }
         Self {

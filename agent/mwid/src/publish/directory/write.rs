@@ -8,7 +8,7 @@ use super::manifest::{self, Manifest};
 use super::{Access, sweep};
 use crate::publish::error::PublishError;
 use crate::publish::files::File;
-use aws_lc_rs::rand;
+use crate::publish::random;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub(super) fn write(
     fingerprint: &[u8; 32],
     access: Access,
 ) -> Result<OsString, PublishError> {
-    let name = OsString::from(format!("{generation:08}-{}", random()?));
+    let name = OsString::from(format!("{generation:08}-{}", random_name()?));
     let written = fill(hidden, Path::new(&name), files, fingerprint, access);
     if written.is_err() {
         discard(hidden, &name);
@@ -79,11 +79,9 @@ pub(super) fn set_access(open: &OpenFile<'_>, access: Access) -> Result<(), Publ
 
 /// A name for a link that is about to be moved into place.
 pub(super) fn link_name() -> Result<PathBuf, PublishError> {
-    Ok(PathBuf::from(format!("{}{}", sweep::LINK_PREFIX, random()?)))
+    Ok(PathBuf::from(format!("{}{}", sweep::LINK_PREFIX, random_name()?)))
 }
 
-fn random() -> Result<String, PublishError> {
-    let mut bytes = [0; 8];
-    rand::fill(&mut bytes).map_err(|_| PublishError::Random)?;
-    Ok(manifest::hex(&bytes))
+fn random_name() -> Result<String, PublishError> {
+    Ok(manifest::hex(&random::bytes::<8>()?))
 }

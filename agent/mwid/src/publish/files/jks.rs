@@ -9,8 +9,8 @@ use super::pkcs12::{ALIAS, roots};
 use super::{File, secret};
 use crate::config::StorePassword;
 use crate::publish::error::PublishError;
+use crate::publish::random;
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY as SHA1};
-use aws_lc_rs::rand;
 use mtls_identity::{IdentitySnapshot, UnixTime};
 use zeroize::Zeroizing;
 
@@ -31,8 +31,7 @@ pub(super) fn files(
     out: &mut Vec<File>,
 ) -> Result<(), PublishError> {
     let password = utf16(&password.0);
-    let mut salt = [0; HASH];
-    rand::fill(&mut salt).map_err(|_| PublishError::Random)?;
+    let salt = random::bytes::<HASH>()?;
     let key = protect(identity.private_key_pkcs8(), &password, salt);
 
     let mut store = Store::new(1);

@@ -1,8 +1,9 @@
 //! What intake tells the world. In: what happened. Out: log lines (a repeated one once), metrics, the source's status.
 //! Never decides, never holds key bytes.
 use super::From;
-use super::moment::{instant, timestamp};
+use super::moment::instant;
 use crate::health::Condition;
+use crate::health::status::timestamp;
 use crate::health::status::{ErrorLine, SourceStatus};
 use crate::report::Causes;
 use crate::source::{Metrics, SourceError, dev_ca};

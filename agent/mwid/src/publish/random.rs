@@ -1,0 +1,17 @@
+//! Random bytes for names and salts. In: how many. Out: that many, from the kernel. Never makes a key.
+//!
+//! Not from the crypto provider: its generator gathers jitter for a tenth of a second before its first byte, and the first publish of a
+//! daemon is what makes it ready.
+
+use super::PublishError;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// `N` random bytes, at most 256: so many getrandom(2) gives whole or not at all.
+pub(super) fn bytes<const N: usize>() -> Result<[u8; N], PublishError> {
+    const { assert!(N <= 256) };
+    let mut bytes = [0; N];
+    match getrandom(&mut bytes, GetRandomFlags::empty()) {
+        Ok(given) if given == N => Ok(bytes),
+        Ok(_) | Err(_) => Err(PublishError::Random),
+    }
+}
