@@ -37,7 +37,7 @@ pub(crate) struct IdentityStatus {
 /// The source of candidates, and intake's dealings with it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct SourceStatus {
-    /// `guest_agent`, `dev_ca`, `none`, or, with `auto` before anything was found, `auto`.
+    /// `guest_agent`, `metadata`, `metadata_grpc`, `dev_ca`, `none`, or, with `auto` before anything was found, `auto`.
     pub(crate) kind: String,
     /// Where it reads: a directory, an address.
     pub(crate) from: Option<String>,

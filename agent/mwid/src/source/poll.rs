@@ -90,6 +90,7 @@ async fn ask_on(question: &mut impl Question, pace: &Pace, out: &mpsc::Sender<Re
 mod tests {
     use super::super::SourceError;
     use super::*;
+    use crate::metadata::MetadataError;
     use tokio::time::Instant;
 
     /// Answers with trouble.
@@ -118,6 +119,29 @@ mod tests {
             waits[8..].iter().all(|w| (30..=60).contains(&w.as_secs())),
             "{waits:?}"
         );
+    }
+
+    /// Answers with trouble that only a changed configuration ends.
+    struct Off;
+
+    impl Question for Off {
+        async fn ask(&mut self) -> Report {
+            Report::Trouble(SourceError::Metadata(MetadataError::FeatureOff {
+                server: ([127, 0, 0, 1], 9).into(),
+                path: String::new(),
+            }))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_lasts_is_asked_about_no_more_often_than_an_answer() {
+        let (out, mut reports) = mpsc::channel(1);
+        let poll = Duration::from_secs(60);
+        tokio::spawn(run(Off, Pace::every(poll), out));
+        reports.recv().await.unwrap();
+        let began = Instant::now();
+        reports.recv().await.unwrap();
+        assert_eq!(began.elapsed(), poll);
     }
 
     #[tokio::test(start_paused = true)]

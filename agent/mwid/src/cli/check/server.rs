@@ -19,6 +19,18 @@ pub(super) fn grpc(scene: &Scene<'_>, address: Option<SocketAddr>) -> Result<Vec
     Ok(delivered(scene, server, &reading))
 }
 
+/// The first of both that has an identity, or what each said.
+pub(super) fn first(scene: &Scene<'_>) -> Result<Vec<Finding>, Vec<MetadataError>> {
+    let mut tried = Vec::new();
+    for ask in [grpc, http] {
+        match ask(scene, None) {
+            Ok(findings) => return Ok(findings),
+            Err(error) => tried.push(error),
+        }
+    }
+    Err(tried)
+}
+
 /// Only this subject asks anybody, so it has a runtime of its own.
 fn wait_for<T>(answer: impl Future<Output = Result<T, MetadataError>>) -> Result<T, MetadataError> {
     tokio::runtime::Builder::new_current_thread()

@@ -56,8 +56,7 @@ fn in_directory(scene: &Scene<'_>, directory: &Path) -> Result<Vec<Finding>, Rea
 /// As `auto` goes on when the directory gives nothing.
 fn at_servers(scene: &Scene<'_>, directory: &ReadError) -> Vec<Finding> {
     let mut nothing = unreadable(directory);
-    let by_grpc = server::grpc(scene, None);
-    match by_grpc.or_else(|error| server::http(scene, None).map_err(|other| [error, other])) {
+    match server::first(scene) {
         Ok(mut findings) => {
             // No directory is no fault where a server has the identity; one that cannot be read should be looked at.
             if !matches!(directory, ReadError::DirectoryMissing { .. }) {
@@ -66,8 +65,10 @@ fn at_servers(scene: &Scene<'_>, directory: &ReadError) -> Vec<Finding> {
             }
             findings
         }
-        Err([grpc, http]) => {
-            nothing.what = format!("{}; and {}; and {}", nothing.what, Causes(&grpc), Causes(&http));
+        Err(tried) => {
+            for error in tried {
+                nothing.what = format!("{}; and {}", nothing.what, Causes(&error));
+            }
             vec![nothing]
         }
     }

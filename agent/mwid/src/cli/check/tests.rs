@@ -249,3 +249,33 @@ fn each_trouble_of_a_metadata_server_is_a_finding_of_its_own() {
     fake.deliver(&identity);
     assert_eq!(place.ids(now()), ["source_key_withheld"]);
 }
+
+#[test]
+fn auto_without_a_directory_takes_what_a_server_has_or_says_what_each_said() {
+    use testkit::metadata::{Identity, Server as Fake};
+    use testkit::metadata_grpc::{Said, Service};
+    if Path::new(config::GUEST_AGENT_DIRECTORY).exists() {
+        println!("skipped: this machine has the guest agent's directory");
+        return;
+    }
+    let mut place = good();
+    place.settings.identity.source = SourceSettings::Auto;
+    let found = place.found(now());
+    assert_eq!(place.ids(now()), ["source_absent"]);
+    assert_eq!(
+        found[0].what.matches("cannot reach the metadata server").count(),
+        2
+    );
+
+    let world = World::new(TD);
+    let leaf = world.leaf("/ns/a/sa/b");
+    let fake = Fake::start();
+    fake.deliver(&Identity::of(&world, &leaf, "/ns/a/sa/b"));
+    place.server.http = fake.address();
+    assert_eq!(place.ids(now()), [""; 0]);
+    let asked = fake.asked().len();
+    let service = Service::start(Said::identity(&world, &leaf));
+    place.server.grpc = service.address();
+    assert_eq!(place.ids(now()), [""; 0]);
+    assert_eq!(fake.asked().len(), asked, "the first that has one is enough");
+}
