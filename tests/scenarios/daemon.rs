@@ -141,9 +141,10 @@ impl Place {
     }
 }
 
-/// The binary, in an environment without anything of ours.
+/// The binary, in an environment without anything of ours. `MWID_BINARY` names another one, built in another way.
 pub(crate) fn mwid() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mwid"));
+    let binary = std::env::var_os("MWID_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_mwid").into());
+    let mut command = Command::new(binary);
     for name in [
         "MWID_RUNTIME_DIR",
         "MWID_LOG",

@@ -171,7 +171,7 @@ impl Ledger {
         match condition {
             // At the start that is the order of things; a source in trouble changes the condition, and that is a warning.
             Condition::NotReady(why) if self.condition.is_none() => {
-                tracing::info!("identity is not ready yet: {why}")
+                tracing::info!("identity is not ready yet: {why}");
             }
             Condition::Ok => tracing::info!("identity is ready"),
             Condition::Degraded(why) => tracing::warn!("identity is ready, but {why}"),
