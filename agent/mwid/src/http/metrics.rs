@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     open: Family<Labels, Gauge>,
     accepted: Family<Labels, Counter>,
     full: Family<Labels, Counter>,
+    over_share: Family<Labels, Counter>,
     accept_errors: Family<Labels, Counter>,
     timeouts: Family<TimeoutLabels, Counter>,
 }
@@ -39,6 +40,11 @@ impl Metrics {
             self.accepted.clone(),
         );
         http.register("full", "Times that all connections were taken", self.full.clone());
+        http.register(
+            "over_share",
+            "Connections closed at once because their user had its share of the places",
+            self.over_share.clone(),
+        );
         http.register("accept_errors", "Failed accepts", self.accept_errors.clone());
         http.register(
             "timeouts",
@@ -55,6 +61,7 @@ impl Metrics {
             open: self.open.get_or_create(&labels).clone(),
             accepted: self.accepted.get_or_create(&labels).clone(),
             full: self.full.get_or_create(&labels).clone(),
+            over_share: self.over_share.get_or_create(&labels).clone(),
             accept_errors: self.accept_errors.get_or_create(&labels).clone(),
             timeouts: ["header", "request", "idle"].map(|during| {
                 let labels = TimeoutLabels {
@@ -77,6 +84,7 @@ struct Counters {
     open: Gauge,
     accepted: Counter,
     full: Counter,
+    over_share: Counter,
     accept_errors: Counter,
     timeouts: [Counter; 3],
 }
@@ -96,6 +104,10 @@ impl Server {
     /// Counts; true when it is worth a warning (the 1st, 2nd, 4th, 8th … time, so that a flood cannot fill the log).
     pub(super) fn filled_up(&self) -> bool {
         (self.0.full.inc() + 1).is_power_of_two()
+    }
+
+    pub(super) fn over_share(&self) {
+        self.0.over_share.inc();
     }
 
     pub(super) fn accept_failed(&self) {
@@ -120,6 +132,10 @@ impl Server {
 
     pub(super) fn open(&self) -> i64 {
         self.0.open.get()
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.0.over_share.get()
     }
 
     pub(super) fn fills(&self) -> u64 {

@@ -14,4 +14,4 @@ mod serve;
 pub(crate) use listener::{Listener, Stream};
 pub(crate) use metrics::Metrics;
 pub(crate) use pace::Limits;
-pub(crate) use serve::{Answer, Service, serve};
+pub(crate) use serve::{Answer, Holder, Service, serve};

@@ -96,6 +96,12 @@ impl Pace {
         (phase, self.born + since + limit)
     }
 
+    /// Since when it is the client's turn, if it is.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        let state = self.state.load(Ordering::Relaxed);
+        (state & 3 != 1).then(|| self.born + Duration::from_millis(state >> 2))
+    }
+
     /// Bytes came: an idle client has begun a head.
     fn read(&self) {
         if self.phase() == Phase::Idle {

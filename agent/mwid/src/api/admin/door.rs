@@ -5,7 +5,7 @@
 use super::{Inputs, answers};
 use crate::caller::{Attestor, Caller};
 use crate::http::reply::{self, Reply};
-use crate::http::{Answer, Service, Stream};
+use crate::http::{Answer, Holder, Service, Stream};
 use crate::report::Causes;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -71,6 +71,14 @@ impl Service<Stream> for Door {
             inputs: Arc::clone(&self.inputs),
             who,
         }
+    }
+
+    fn holder(&self, stream: &Stream) -> Option<Holder> {
+        let Stream::Unix(stream) = stream else { return None };
+        let uid = self.attestor.uid(stream);
+        // The operator, and the daemon's own user, get in whatever others do.
+        let trusted = uid == 0 || uid == nix::unistd::geteuid().as_raw();
+        Some(Holder { uid, trusted })
     }
 }
 

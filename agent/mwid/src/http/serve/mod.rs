@@ -2,17 +2,21 @@
 //!
 //! In: connections from a listener. Out: answers of the service. Never ends because of a bad client or a full file table, never
 //! spins, and takes no lock that connections share while it serves a request.
+mod places;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use places::Holder;
+
 use super::listener::Accept;
 use super::metrics::Server;
-use super::pace::{Limits, Pace, Paced, Phase};
+use super::pace::{Limits, Paced, Phase};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use places::{Place, Places};
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Future, poll_fn};
@@ -34,6 +38,9 @@ pub(crate) trait Service<S>: Send + Sync + 'static {
     /// Called once for each connection, before a byte is read: the place to attest the other side. One that is not wanted gets
     /// a connection that says so to every request.
     fn connected(&self, stream: &S) -> Self::Connection;
+
+    /// Whose share of the places the connection takes; none where nobody can tell one client from another.
+    fn holder(&self, stream: &S) -> Option<Holder>;
 }
 
 /// Answers the requests of one connection, one after another.
@@ -60,6 +67,7 @@ pub(crate) async fn serve<A, S>(
     S: Service<A::Stream>,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections);
     let limits = Arc::new(limits);
     let http = protocol(&limits);
     let tasks = TaskTracker::new();
@@ -68,11 +76,16 @@ pub(crate) async fn serve<A, S>(
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = accept(&mut listener, &slots, &server) => accepted,
+            accepted = accept(&mut listener, &slots, &places, &server) => accepted,
         };
         match accepted {
             Ok((stream, slot)) => {
                 pause = PAUSE.0;
+                let Some(place) = places.take(service.holder(&stream)) else {
+                    // Closed by dropping it: an answer would cost more than the question.
+                    server.over_share();
+                    continue;
+                };
                 let connection = Connection {
                     http: http.clone(),
                     limits: Arc::clone(&limits),
@@ -82,7 +95,7 @@ pub(crate) async fn serve<A, S>(
                 };
                 let service = Arc::clone(&service);
                 tasks.spawn(async move {
-                    connection.run(stream, &*service).await;
+                    connection.run(stream, place, &*service).await;
                     drop(slot);
                 });
             }
@@ -112,6 +125,7 @@ pub(crate) async fn serve<A, S>(
 async fn accept<A: Accept>(
     listener: &mut A,
     slots: &Arc<Semaphore>,
+    places: &Places,
     server: &Server,
 ) -> io::Result<(A::Stream, OwnedSemaphorePermit)> {
     let slot = match Arc::clone(slots).try_acquire_owned() {
@@ -123,10 +137,13 @@ async fn accept<A: Accept>(
                     "all connections are taken, new ones wait"
                 );
             }
-            Arc::clone(slots)
-                .acquire_owned()
-                .await
-                .map_err(io::Error::other)?
+            loop {
+                places.make_room();
+                let free = Arc::clone(slots).acquire_owned();
+                if let Ok(slot) = tokio::time::timeout(places::LOOK, free).await {
+                    break slot.map_err(io::Error::other)?;
+                }
+            }
         }
     };
     Ok((listener.accept().await?, slot))
@@ -156,13 +173,13 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<T, S>(self, stream: T, service: &S)
+    async fn run<T, S>(self, stream: T, place: Place, service: &S)
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
         S: Service<T>,
     {
         let _open = self.server.opened();
-        let pace = Arc::new(Pace::new());
+        let pace = Arc::clone(&place.pace);
         let shared = Arc::new((service.connected(&stream), Arc::clone(&pace)));
         let io = TokioIo::new(Paced {
             stream,
@@ -181,6 +198,7 @@ impl Connection {
         let mut http = pin!(self.http.serve_connection(io, answers));
         let mut timer = pin!(sleep_until(pace.deadline(&self.limits).1));
         let mut stopped = pin!(self.stop.cancelled());
+        let mut leave = pin!(place.leave.cancelled());
         let mut draining = false;
         loop {
             let event = poll_fn(|cx| {
@@ -195,10 +213,14 @@ impl Connection {
                 if !draining && stopped.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Stop);
                 }
+                if leave.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Leave);
+                }
                 timer.as_mut().poll(cx).map(|()| Event::Time)
             });
             match event.await {
                 Event::Ended(ended) => return self.note_end(ended),
+                Event::Leave => return self.note_timeout(pace.deadline(&self.limits).0),
                 Event::Stop => {
                     draining = true;
                     http.as_mut().graceful_shutdown();
@@ -236,5 +258,6 @@ impl Connection {
 enum Event {
     Ended(hyper::Result<()>),
     Stop,
+    Leave,
     Time,
 }

@@ -25,6 +25,8 @@ impl Accept for Scripted {
 struct Hello {
     gate: Arc<Notify>,
     reached: Arc<Notify>,
+    /// Whose the next connections are; nobody's when it is empty.
+    holders: Arc<std::sync::Mutex<std::collections::VecDeque<Holder>>>,
 }
 
 impl Service<DuplexStream> for Hello {
@@ -32,6 +34,10 @@ impl Service<DuplexStream> for Hello {
 
     fn connected(&self, _: &DuplexStream) -> Self {
         self.clone()
+    }
+
+    fn holder(&self, _: &DuplexStream) -> Option<Holder> {
+        self.holders.lock().unwrap().pop_front()
     }
 }
 
@@ -76,6 +82,16 @@ fn start(limits: Limits) -> Server {
 }
 
 impl Server {
+    fn connect_as(&self, uid: u32) -> DuplexStream {
+        let trusted = uid == 0;
+        self.hello
+            .holders
+            .lock()
+            .unwrap()
+            .push_back(Holder { uid, trusted });
+        self.connect()
+    }
+
     fn connect(&self) -> DuplexStream {
         let (ours, theirs) = duplex(64 * 1024);
         self.clients.send(Ok(theirs)).unwrap();
@@ -209,11 +225,11 @@ async fn one_connection_more_than_allowed_waits_for_a_free_place() {
     }
     let mut third = server.connect();
     third.write_all(ASK).await.unwrap();
-    let waiting = tokio::time::timeout(Duration::from_secs(1), third.read_u8()).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(500), third.read_u8()).await;
     assert!(waiting.is_err(), "answered with all places taken");
     assert_eq!(server.counters.fills(), 1);
     drop(first);
-    let served = tokio::time::timeout(Duration::from_secs(1), answer(&mut third)).await;
+    let served = tokio::time::timeout(Duration::from_millis(200), answer(&mut third)).await;
     served.expect("the place of a closed connection is free");
     second.write_all(ASK).await.unwrap();
     answer(&mut second).await;
@@ -312,4 +328,73 @@ async fn nothing_stays_of_a_closed_connection() {
     }
     assert_eq!(began.elapsed().as_millis(), 0, "closed at once, not by a timer");
     assert_eq!(server.counters.open(), 0);
+}
+
+/// An answer within this time of tokio's paused clock came without waiting for anything.
+async fn answered_at_once(client: &mut DuplexStream) {
+    client.write_all(ASK).await.unwrap();
+    let began = Instant::now();
+    answer(client).await;
+    assert!(
+        began.elapsed() < Duration::from_millis(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_holds_connections_without_using_them_takes_no_place_of_others() {
+    let server = start(Limits {
+        connections: 16,
+        ..Limits::default()
+    });
+    let silent: Vec<_> = (0..200).map(|_| server.connect_as(1000)).collect();
+    let mut other = server.connect_as(1001);
+    answered_at_once(&mut other).await;
+    assert_eq!(server.counters.refused(), 196, "a quarter of 16 have a place");
+    assert_eq!(server.counters.fills(), 0);
+    // Its own next connection takes the place of one that was silent for long.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    answered_at_once(&mut server.connect_as(1000)).await;
+    drop(silent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_users_together_leave_places_for_the_trusted() {
+    let server = start(Limits {
+        connections: 16,
+        ..Limits::default()
+    });
+    let _silent: Vec<_> = (1..=10)
+        .flat_map(|uid| [uid; 4])
+        .map(|uid| server.connect_as(uid))
+        .collect();
+    answered_at_once(&mut server.connect_as(0)).await;
+    assert_eq!(server.counters.refused(), 40 - 14, "all but an eighth of 16");
+    // Who works keeps its place, who only waits leaves it to a newcomer.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    answered_at_once(&mut server.connect_as(11)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_all_places_taken_who_keeps_one_for_nothing_leaves_it_after_a_second() {
+    let server = start(Limits {
+        connections: 2,
+        ..Limits::default()
+    });
+    let (mut busy, mut silent) = (server.connect(), server.connect());
+    busy.write_all(ASK_SLOW).await.unwrap();
+    server.hello.reached.notified().await;
+    let mut third = server.connect();
+    third.write_all(ASK).await.unwrap();
+    let began = Instant::now();
+    answer(&mut third).await;
+    let waited = began.elapsed();
+    assert!(
+        waited >= Duration::from_millis(900) && waited <= Duration::from_millis(1200),
+        "{waited:?}"
+    );
+    assert_eq!(rest(&mut silent).await, "");
+    server.hello.gate.notify_one();
+    answer(&mut busy).await;
 }
