@@ -27,8 +27,8 @@ use mtls_identity::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the parts may take to end what is under way when the daemon stops. Under systemd's own 90 s.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the parts may take to end what is under way when the daemon stops. Under TimeoutStopSec= of systemd/mwid.service.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads the settings again, for a reload.
 type Load = Box<dyn Fn() -> Result<Settings, ConfigError> + Send + Sync>;
@@ -63,7 +63,7 @@ pub(crate) fn run(plan: Plan) -> Result<(), AppError> {
     let passed = listen::take().map_err(AppError::Passed)?;
     let logging = start_logging(plan.settings.log)?;
     let lock = lock::take(&plan.settings.runtime_dir).map_err(AppError::Lock)?;
-    runtime()?.block_on(async move {
+    on_runtime(async move {
         let shutdown = Shutdown::default();
         signals::stop_on_signals(&shutdown).map_err(AppError::Signals)?;
         let daemon = Daemon::open(plan, system_clock(), passed, logging, lock, &shutdown).await?;
@@ -80,7 +80,7 @@ pub(crate) fn demo(plan: Plan, time: Duration, seen: impl FnMut(Seen) + Send) ->
         format: LogFormat::Text,
     })?;
     let lock = lock::take(&plan.settings.runtime_dir).map_err(AppError::Lock)?;
-    runtime()?.block_on(async move {
+    on_runtime(async move {
         let shutdown = Shutdown::default();
         signals::stop_on_signals(&shutdown).map_err(AppError::Signals)?;
         let directory = plan
@@ -103,16 +103,20 @@ async fn end(shutdown: &Shutdown) {
     }
 }
 
-/// A small runtime: what mwid does is short, so four workers serve the largest machine; threads that wrote files go soon after.
-fn runtime() -> Result<tokio::runtime::Runtime, AppError> {
+/// Runs on a small runtime: what mwid does is short, so four workers serve the largest machine; threads that wrote files go soon after.
+fn on_runtime<T>(work: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.min(4))
         .thread_name("mwid")
         .thread_keep_alive(Duration::from_secs(1))
         .enable_all()
         .build()
-        .map_err(AppError::Runtime)
+        .map_err(AppError::Runtime)?;
+    let result = runtime.block_on(work);
+    // Not by dropping it: that would wait for a thread whose disk does not answer.
+    runtime.shutdown_background();
+    result
 }
 
 fn start_logging(settings: LogSettings) -> Result<logging::Logging, AppError> {

@@ -19,6 +19,8 @@ const NAMES: [&str; 3] = [
 pub(crate) struct Environment {
     pub(crate) host: Option<String>,
     pub(crate) ip: Option<String>,
+    /// What the firmware says the machine is (DMI product name), as Google's client libraries look at it.
+    pub(crate) product: Option<String>,
 }
 
 /// Why a variable of the environment is not followed.
@@ -51,17 +53,15 @@ pub(crate) enum AddressError {
 pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self::at(SocketAddr::new(PLATFORM, PORT))
-    }
+    /// Whether somebody who was told of no server may ask this one: the environment names it, or the machine is a VM of Google's.
+    /// Elsewhere a neighbour on the network could answer for a link-local address, and hand out an identity.
+    pub(crate) expected: bool,
 }
 
 impl Server {
-    fn at(http: SocketAddr) -> Self {
+    fn at(http: SocketAddr, expected: bool) -> Self {
         Self {
+            expected,
             grpc: SocketAddr::new(http.ip(), GRPC_PORT),
             http,
         }
@@ -76,10 +76,15 @@ impl Server {
         ]
         .into_iter()
         .find_map(|(variable, text)| Some((variable, text.as_deref().filter(|text| !text.is_empty())?)));
+        let on_google = environment
+            .product
+            .as_deref()
+            .is_some_and(|name| name.starts_with("Google"));
+        let platform = Self::at(SocketAddr::new(PLATFORM, PORT), on_google);
         match named.map(|(variable, text)| by_variable(variable, text, ours)) {
-            None => (Self::default(), None),
-            Some(Ok(address)) => (Self::at(address), None),
-            Some(Err(error)) => (Self::default(), Some(error)),
+            None => (platform, None),
+            Some(Ok(address)) => (Self::at(address, true), None),
+            Some(Err(error)) => (platform, Some(error)),
         }
     }
 }
@@ -131,6 +136,7 @@ mod tests {
         let environment = Environment {
             host: host.map(str::to_owned),
             ip: ip.map(str::to_owned),
+            product: None,
         };
         let ours = ["127.0.0.1:8174".parse().unwrap(), "[::1]:8174".parse().unwrap()];
         let (server, error) = Server::of(&environment, &ours);
@@ -154,6 +160,26 @@ mod tests {
         ] {
             assert_eq!(of(host, ip), (wanted.to_owned(), false), "{host:?} {ip:?}");
         }
+    }
+
+    #[test]
+    fn only_a_vm_of_googles_or_a_named_server_is_asked_unasked() {
+        let expected = |host: Option<&str>, product: Option<&str>| {
+            let environment = Environment {
+                host: host.map(str::to_owned),
+                ip: None,
+                product: product.map(str::to_owned),
+            };
+            Server::of(&environment, &[]).0.expected
+        };
+        assert!(expected(None, Some("Google Compute Engine\n")));
+        assert!(expected(Some("127.0.0.1:99"), None));
+        assert!(!expected(None, None));
+        assert!(!expected(None, Some("ThinkPad X1")));
+        assert!(
+            !expected(Some("evil.example"), Some("ThinkPad X1")),
+            "a variable that is not followed names nobody"
+        );
     }
 
     #[test]

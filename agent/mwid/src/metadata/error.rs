@@ -11,6 +11,11 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MetadataError {
     #[error(
+        "no metadata server is asked: by its firmware this machine is no VM of Compute Engine; if it is one all the same, name the \
+         source (identity.source: metadata_grpc or metadata)"
+    )]
+    NoVm,
+    #[error(
         "cannot reach the metadata server at {server}; outside of Compute Engine there is none, on a VM see what blocks it"
     )]
     Connect {
@@ -139,7 +144,8 @@ impl MetadataError {
     /// Whether asking again at once is pointless: only somebody who changes the VM's configuration ends it.
     pub(crate) fn is_lasting(&self) -> bool {
         match self {
-            Self::NotMetadata { .. }
+            Self::NoVm
+            | Self::NotMetadata { .. }
             | Self::FeatureOff { .. }
             | Self::NotFound { .. }
             | Self::NeverConfigured { .. }
@@ -163,6 +169,7 @@ impl MetadataError {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Connect { .. } | Self::NoConnection { .. } => "unreachable",
+            Self::NoVm => "no_vm",
             Self::TimedOut { .. } => "timed_out",
             Self::Path { .. } => "path",
             Self::GrpcOff { .. } => "feature_off",

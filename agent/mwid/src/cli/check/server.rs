@@ -21,6 +21,9 @@ pub(super) fn grpc(scene: &Scene<'_>, address: Option<SocketAddr>) -> Result<Vec
 
 /// The first of both that has an identity, or what each said.
 pub(super) fn first(scene: &Scene<'_>) -> Result<Vec<Finding>, Vec<MetadataError>> {
+    if !scene.server.expected {
+        return Err(vec![MetadataError::NoVm]);
+    }
     let mut tried = Vec::new();
     for ask in [grpc, http] {
         match ask(scene, None) {

@@ -21,6 +21,7 @@ fn nobody() -> Server {
     Server {
         http: address,
         grpc: address,
+        expected: true,
     }
 }
 

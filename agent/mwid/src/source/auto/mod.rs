@@ -5,6 +5,7 @@
 //! has an identity, ever more seldom.
 use super::poll::Pace;
 use super::{Origin, Report, SourceError, guest_agent, metadata, metadata_grpc};
+use crate::metadata::MetadataError;
 use crate::report::Causes;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,20 @@ impl Inlets<'_> {
         self.add(name, None, |origin| guest_agent::start(directory, POLL, origin));
     }
 
+    /// Says once that no server is asked here.
+    fn no_server(&mut self) {
+        self.add("metadata servers".to_owned(), None, |origin| {
+            let out = origin.out.clone();
+            origin.tasks.spawn(async move {
+                // Nobody listens any more when the source is stopped.
+                drop(
+                    out.send(Report::Trouble(SourceError::Metadata(MetadataError::NoVm)))
+                        .await,
+                );
+            });
+        });
+    }
+
     fn server(
         &mut self,
         kind: &'static str,
@@ -104,8 +119,12 @@ pub(super) fn start(directories: Vec<PathBuf>, origin: &Origin) {
     for directory in directories {
         inlets.directory(&directory);
     }
-    inlets.server(metadata_grpc::KIND, origin.server.grpc, metadata_grpc::start);
-    inlets.server(metadata::KIND, origin.server.http, metadata::start);
+    if origin.server.expected {
+        inlets.server(metadata_grpc::KIND, origin.server.grpc, metadata_grpc::start);
+        inlets.server(metadata::KIND, origin.server.http, metadata::start);
+    } else {
+        inlets.no_server();
+    }
     let Inlets { tried, reports, .. } = inlets;
     let task = Task {
         inlets: tried,

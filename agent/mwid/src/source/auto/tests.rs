@@ -137,6 +137,7 @@ async fn an_identity_that_comes_later_is_found() {
         server: Server {
             http: nobody(),
             grpc: nobody(),
+            expected: true,
         },
         stop: shutdown.child(),
         tasks: shutdown.clone(),

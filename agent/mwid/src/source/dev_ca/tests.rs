@@ -56,7 +56,7 @@ async fn rotates_at_half_life_below_the_same_root() {
     let origin = Origin {
         out,
         clock: Arc::new(DefaultTimeProvider),
-        server: crate::metadata::Server::default(),
+        server: crate::metadata::Server::of(&crate::metadata::Environment::default(), &[]).0,
         stop: shutdown.child(),
         tasks: shutdown.clone(),
     };

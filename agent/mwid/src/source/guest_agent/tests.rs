@@ -65,7 +65,7 @@ impl House {
             &settings,
             Context {
                 clock: Arc::new(rustls::time_provider::DefaultTimeProvider),
-                server: crate::metadata::Server::default(),
+                server: crate::metadata::Server::of(&crate::metadata::Environment::default(), &[]).0,
                 provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
                 board: &self.board,
                 metrics: Metrics::default(),

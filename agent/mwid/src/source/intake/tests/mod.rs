@@ -73,7 +73,7 @@ fn house(settings: &IdentitySettings, restore_from: &[&Path]) -> House {
     let (board, metrics, shutdown) = (Board::new(), Metrics::default(), Shutdown::default());
     let context = Context {
         clock: clock.clone(),
-        server: Server::default(),
+        server: Server::of(&crate::metadata::Environment::default(), &[]).0,
         provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         board: &board,
         metrics: metrics.clone(),

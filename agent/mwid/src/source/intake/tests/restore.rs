@@ -65,7 +65,7 @@ async fn a_development_identity_is_not_restored_under_another_source() {
     let origin = Origin {
         out,
         clock: Arc::new(rustls::time_provider::DefaultTimeProvider),
-        server: Server::default(),
+        server: Server::of(&crate::metadata::Environment::default(), &[]).0,
         stop: shutdown.child(),
         tasks: shutdown.clone(),
     };
