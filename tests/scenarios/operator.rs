@@ -1,8 +1,9 @@
 //! What the operator does: start, reload, ask, stop.
 
-use crate::daemon::{DOMAIN, PATH, Place, mwid};
+use crate::daemon::{DOMAIN, Daemon, PATH, Place, mwid};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -236,4 +237,108 @@ fn exec_runs_a_command_in_the_environment_that_env_prints() {
         String::from_utf8(out.stdout).unwrap().trim(),
         format!("dir={}", place.path("run").display())
     );
+}
+
+#[test]
+fn an_admin_socket_whose_file_was_removed_is_back_after_a_reload() {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    fs::remove_file(place.path("run/admin.sock")).unwrap();
+    assert!(daemon.get("/healthz").is_none());
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("the socket", Daemon::is_ready);
+    let told = place.mwid(&["reload"]);
+    assert_eq!(String::from_utf8(told.stdout).unwrap(), "nothing changed\n");
+    daemon.stop();
+    assert!(!place.path("run/admin.sock").exists());
+}
+
+/// A port that nobody has at this moment.
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Asks the running daemon to reload what is at its path, by its runtime directory; the daemon is the one who judges.
+fn refused_reload(place: &Place) -> String {
+    let told = mwid()
+        .arg("reload")
+        .env("MWID_RUNTIME_DIR", place.path("run"))
+        .output()
+        .unwrap();
+    assert!(!told.status.success(), "{told:?}");
+    String::from_utf8(told.stderr).unwrap()
+}
+
+#[test]
+fn a_reload_that_is_refused_for_one_reason_changes_nothing_of_the_rest() {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    let free = free_port();
+    let unknown = format!(
+        "publish:\n  - directory: {}\n    group: nosuch-group",
+        place.path("run/third").display()
+    );
+    place.config(&format!("api: {{ admin: {{ listen: \"{free}\" }} }}\n{unknown}"));
+    let talk = refused_reload(&place);
+    assert!(talk.contains("nosuch-group"), "{talk}");
+    assert!(TcpStream::connect(free).is_err(), "{free} is open");
+
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap();
+    place.config(&format!(
+        "api: {{ admin: {{ listen: [\"{free}\", \"{taken}\"] }} }}"
+    ));
+    let talk = refused_reload(&place);
+    assert!(talk.contains(&taken.to_string()), "{talk}");
+    assert!(TcpStream::connect(free).is_err(), "{free} is open");
+
+    assert!(daemon.is_ready());
+    let status = daemon.status().unwrap();
+    assert_eq!(status["publish"].as_array().unwrap().len(), 1);
+    assert!(!place.path("run/third").exists());
+    // The same port alone is fine: what was refused above was refused for the other.
+    place.config(&format!("api: {{ admin: {{ listen: \"{free}\" }} }}"));
+    assert!(place.mwid(&["reload"]).status.success());
+    TcpStream::connect(free).unwrap();
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_does_not_move_the_runtime_directory() {
+    let mut place = Place::new();
+    place.config("");
+    place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    place.config_text(&format!(
+        "identity: {{ source: none }}\nruntime_dir: {}\n",
+        place.path("elsewhere").display()
+    ));
+    let talk = refused_reload(&place);
+    assert!(
+        talk.contains("runtime_dir") && talk.contains("restart mwid"),
+        "{talk}"
+    );
+    assert!(!place.path("elsewhere").exists());
+    assert!(daemon.is_ready());
+    daemon.stop();
+}
+
+#[test]
+fn a_demo_that_is_interrupted_is_judged_by_the_time_that_it_ran() {
+    let place = Place::new();
+    let mut demo = place.start_with(&["demo", "--for", "60s"]);
+    demo.wait_for("a rotation", |d| d.log().contains("new certificate"));
+    demo.signal(Signal::SIGINT);
+    let ended = demo.wait_end();
+    let log = demo.log();
+    assert!(ended.success(), "{log}");
+    assert!(log.contains("two workloads talked mTLS"), "{log}");
+    assert!(!log.contains("In 60 s") && !log.contains("In 0 s"), "{log}");
 }

@@ -13,6 +13,7 @@ use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Why a door cannot be opened.
@@ -46,6 +47,26 @@ struct Door {
     /// Of a Unix socket that we made: its successor may replace it.
     file: Option<FileId>,
     serving: Shutdown,
+}
+
+impl Key {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Socket(socket) => Some(&socket.path),
+            Self::Listen(Address::Unix(path)) => Some(path),
+            Self::Listen(_) => None,
+        }
+    }
+}
+
+impl Door {
+    /// False when somebody removed or replaced the socket's file: nobody can come in there any more.
+    fn can_be_reached(&self) -> bool {
+        match (self.file, self.key.path()) {
+            (Some(file), Some(path)) => file.is_at(path),
+            _ => true,
+        }
+    }
 }
 
 /// A door that is open but not in place.
@@ -99,7 +120,8 @@ impl Doors {
             .collect();
         let mut opened = vec![];
         for key in &wanted {
-            if !self.open.iter().any(|door| door.key == *key) {
+            let is_open = |door: &Door| door.key == *key && door.can_be_reached();
+            if !self.open.iter().any(is_open) {
                 opened.extend(self.open_one(key)?.into_iter().map(|one| (key.clone(), one)));
             }
         }
@@ -109,6 +131,8 @@ impl Doors {
     /// Second phase: puts the new doors in place, then closes those that nobody wants any more. True when anything changed.
     pub(super) fn apply(&mut self, change: Change) -> Result<bool, DoorError> {
         let mut changed = !change.opened.is_empty();
+        let before = self.open.len();
+        let replaced: Vec<Key> = change.opened.iter().map(|(key, _)| key.clone()).collect();
         for (key, opened) in change.opened {
             let listener = match opened {
                 Opened::InPlace(listener) => listener,
@@ -120,8 +144,11 @@ impl Doors {
             self.wait_for_at_the_end(&serving);
             self.open.push(Door { key, file, serving });
         }
+        let mut number = 0;
         self.open.retain(|door| {
-            let stays = change.wanted.contains(&door.key);
+            number += 1;
+            let is_new = number > before;
+            let stays = change.wanted.contains(&door.key) && (is_new || !replaced.contains(&door.key));
             if !stays {
                 changed = true;
                 door.serving.ask();
@@ -191,11 +218,10 @@ impl Doors {
     }
 
     fn open_socket(&self, socket: &SocketSettings) -> Result<Opened, ListenError> {
-        let ours = self.open.iter().find(|door| match &door.key {
-            Key::Socket(other) => other.path == socket.path,
-            Key::Listen(Address::Unix(path)) => *path == socket.path,
-            Key::Listen(_) => false,
-        });
+        let ours = self
+            .open
+            .iter()
+            .find(|door| door.key.path() == Some(&*socket.path));
         let wanted = Wanted {
             path: &socket.path,
             mode: socket.mode,

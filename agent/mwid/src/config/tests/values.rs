@@ -60,6 +60,12 @@ fn addresses_are_judged() {
             ],
         ),
         (
+            "api: { admin: { listen: [off] } }",
+            &[&format!(
+                "1:26: api.admin.listen[0]: found \"off\"; {forms}; `off` stands alone, not in a list"
+            )],
+        ),
+        (
             "api: { admin: { listen: \"systemd:a:b\" } }",
             &["1:25: api.admin.listen: found \"a:b\"; \
                wanted the FileDescriptorName= of a systemd socket: 1 to 255 ASCII characters, no colon"],

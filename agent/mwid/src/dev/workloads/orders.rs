@@ -61,6 +61,7 @@ pub(super) async fn run(
         }
     });
     let mut tally = requests.tally;
+    tally.ran = requests.began.elapsed();
     tally.exchanges = exchanges.get();
     if let Err(error) = held {
         tally.held_failed += 1;

@@ -19,6 +19,8 @@ pub(crate) struct Seen {
 /// The end of the demo in figures.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
+    /// How long the workloads ran: shorter than asked for when somebody ended them.
+    pub(crate) ran: Duration,
     /// Requests, each over a new connection.
     pub(crate) requests: u64,
     pub(crate) failed: u64,

@@ -3,7 +3,7 @@
 //! In: a unit's name. Out: the checked result. A connection lives as long as one request: an idle daemon is not woken by
 //! the bus. Never authorises interactively; polkit decides by rule.
 
-use super::{UnitControl, UnitError};
+use super::{BusCause, UnitControl, UnitError};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -207,7 +207,7 @@ impl Session {
 
 fn bus_error(error: zbus::Error) -> UnitError {
     UnitError::Bus {
-        source: Box::new(error),
+        source: BusCause(Box::new(error)),
     }
 }
 
@@ -231,7 +231,7 @@ fn refusal(unit: &str, action: &'static str, error: zbus::Error) -> UnitError {
             _ => UnitError::Call {
                 unit,
                 action,
-                source: Box::new(error),
+                source: BusCause(Box::new(error)),
             },
         },
         zbus::Error::MethodError(name, _, _) => match name.as_str() {
@@ -243,7 +243,7 @@ fn refusal(unit: &str, action: &'static str, error: zbus::Error) -> UnitError {
             _ => UnitError::Call {
                 unit,
                 action,
-                source: Box::new(error),
+                source: BusCause(Box::new(error)),
             },
         },
         _ => bus_error(error),

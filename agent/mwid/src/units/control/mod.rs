@@ -10,6 +10,7 @@ mod tests;
 pub(crate) use bus::SystemBus;
 
 use futures_util::future::BoxFuture;
+use std::fmt;
 use std::time::Duration;
 
 /// What rooms above ask of the service manager.
@@ -48,13 +49,25 @@ pub(crate) enum UnitError {
     #[error("cannot reach systemd over the system bus; is /run/dbus/system_bus_socket there?")]
     Bus {
         #[source]
-        source: Box<zbus::Error>,
+        source: BusCause,
     },
     #[error("systemd refused to {action} {unit}")]
     Call {
         unit: String,
         action: &'static str,
         #[source]
-        source: Box<zbus::Error>,
+        source: BusCause,
     },
 }
+
+/// An error of the bus library, whose texts hold their causes already: they must not be told twice.
+#[derive(Debug)]
+pub(crate) struct BusCause(Box<zbus::Error>);
+
+impl fmt::Display for BusCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BusCause {}

@@ -42,6 +42,7 @@ pub(in super::super) fn address(text: &str, runtime_dir: &Path) -> Result<Addres
             Some((host, port)) if host.contains(':') && !host.starts_with('[') => {
                 wrong.fix(format!("an IPv6 address stands in brackets: \"[{host}]:{port}\""))
             }
+            None if text == "off" => wrong.fix("`off` stands alone, not in a list"),
             None => wrong.fix("write the port too, such as \"127.0.0.1:9090\""),
             _ => wrong,
         }

@@ -152,6 +152,11 @@ impl Drop for Place {
 }
 
 impl FileId {
+    /// Whether the path still names this file.
+    pub(crate) fn is_at(self, path: &Path) -> bool {
+        Self::of(path).is_ok_and(|found| found == self)
+    }
+
     fn of(path: &Path) -> io::Result<Self> {
         let meta = std::fs::symlink_metadata(path)?;
         Ok(Self {
