@@ -223,6 +223,16 @@ fn completions_and_the_manual_come_out_of_the_binary() {
     }
 }
 
+// On the real binary: a failed exec(3) leaves a process with SIGPIPE at its default, which a test process would not survive.
+#[test]
+fn a_command_that_exec_cannot_start_gives_the_codes_of_a_shell() {
+    for (program, code) in [("/nonexistent/program", 127), ("/etc/passwd", 126)] {
+        let out = mwid().args(["exec", "--", program]).output().unwrap();
+        assert_eq!(out.status.code(), Some(code), "{program}: {out:?}");
+        assert!(String::from_utf8(out.stderr).unwrap().contains(program));
+    }
+}
+
 #[test]
 fn exec_runs_a_command_in_the_environment_that_env_prints() {
     let place = Place::new();

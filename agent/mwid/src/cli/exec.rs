@@ -20,22 +20,3 @@ pub(super) fn run(args: &args::ExecArgs) -> Result<(), Failure> {
     };
     Err(Failure::new(exit, format!("cannot run {}", program.display())).because(error))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_that_cannot_be_started_gives_the_codes_of_a_shell() {
-        let run = |program: &str| {
-            run(&args::ExecArgs {
-                at: args::At::default(),
-                command: vec![program.into()],
-            })
-            .unwrap_err()
-            .exit()
-        };
-        assert_eq!(run("/nonexistent/program"), Exit::NotFound);
-        assert_eq!(run("/etc/passwd"), Exit::CannotExecute);
-    }
-}
