@@ -182,3 +182,35 @@ fn an_identity_unlike_expect_is_refused() {
     assert!(!place.published("certificates.pem").exists());
     daemon.stop();
 }
+
+#[test]
+fn a_published_directory_that_was_damaged_is_published_anew_at_a_reload() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut place = Place::new();
+    place.config("");
+    let leaf = place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    let key = place.published("private_key.pem");
+    let whole = fs::read_to_string(&key).unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let wanted = mode(&key);
+
+    fs::remove_file(place.path("run/identity")).unwrap();
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    daemon.wait_for("the link", |_| published_is(&place, &leaf));
+
+    fs::write(&key, &whole[..20]).unwrap();
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    daemon.wait_for("the whole key", |_| {
+        fs::read_to_string(&key).is_ok_and(|now| now == whole)
+    });
+
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(place.mwid(&["reload"]).status.success());
+    daemon.wait_for("the mode", |_| mode(&key) == wanted);
+    assert_eq!(daemon.status().unwrap()["identity"]["generation"], 1);
+    assert!(daemon.is_ready());
+    let log = daemon.stop();
+    assert!(log.contains("published anew"), "{log}");
+}

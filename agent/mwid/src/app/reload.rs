@@ -42,6 +42,8 @@ pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
         daemon.inlet.replace(new.identity.clone()).await;
         changes.push("identity".to_owned());
     }
+    // After the identity: what the store has let go is told too.
+    daemon.publishing.verify_all();
     if new.log.level != daemon.settings.log.level {
         daemon
             .logging

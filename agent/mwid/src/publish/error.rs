@@ -63,10 +63,6 @@ pub(crate) enum PublishError {
     HiddenNotOurs { path: PathBuf, uid: u32, mode: u32 },
     #[error("another mwid publishes to {path}; stop it, or give each its own directory", path = .path.display())]
     Busy { path: PathBuf },
-    #[error(
-        "trust domain `{trust_domain}` is too long for the file name {name} (255 bytes at most); leave out the file set that has one file a domain"
-    )]
-    NameTooLong { trust_domain: String, name: String },
     #[error("cannot encode {file}; leave its file set out of `files` until this is understood")]
     Store {
         file: &'static str,

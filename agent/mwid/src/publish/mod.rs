@@ -57,6 +57,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Publishing {
     pub(crate) status: watch::Receiver<Vec<PublishStatus>>,
     shared: Arc<Shared>,
+    checks: watch::Sender<()>,
     /// Stops the tasks of the settings in force, without the rest of the daemon.
     running: Shutdown,
 }
@@ -80,11 +81,12 @@ struct Shared {
 /// How long a change of settings or a stop waits for a publish or reaction that is under way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The generation that a process before this one reached, as these directories show it; 0 if they show none.
+/// The generation that a process before this one reached, as these directories show it or still keep it beside them; 0 if
+/// they know none.
 pub(crate) fn last_generation(directories: &[PathBuf]) -> u64 {
     directories
         .iter()
-        .filter_map(|public| directory::shown_generation(public))
+        .filter_map(|public| directory::last_generation(public))
         .max()
         .unwrap_or(0)
 }
@@ -118,6 +120,7 @@ async fn start_on(
     let prepared = shared.clone().prepare(settings, false).await?;
     let mut publishing = Publishing {
         status,
+        checks: watch::Sender::new(()),
         running: shared.shutdown.child(),
         shared,
     };
@@ -138,6 +141,12 @@ impl Publishing {
         self.run(ready.0);
     }
 
+    /// Has every directory looked at soon: what was damaged or removed is published anew, and what the store no longer
+    /// vouches for is told.
+    pub(crate) fn verify_all(&self) {
+        self.checks.send_replace(());
+    }
+
     fn run(&mut self, prepared: Vec<Prepared>) {
         for gone in self.shared.ledger.reset(&prepared) {
             tracing::warn!(
@@ -147,7 +156,7 @@ impl Publishing {
         }
         let running = self.running.clone();
         for one in prepared {
-            task::start(&self.shared, one, &running);
+            task::start(&self.shared, one, self.checks.subscribe(), &running);
         }
         // The whole waits for its tasks through this one: a child's tasks are its own.
         self.shared.shutdown.spawn(async move {

@@ -38,6 +38,28 @@ impl Identities {
         self.next_for(86_400)
     }
 
+    /// The store lets go of what it has.
+    pub(super) fn clear(&mut self) {
+        self.writer.clear();
+    }
+
+    /// A good one with another trust domain's bundle beside its own.
+    pub(super) fn next_beside(&mut self, other: &str) -> Arc<IdentitySnapshot> {
+        let own = self.next().bundles().to_map_json();
+        let mut map: serde_json::Value = serde_json::from_str(&own).unwrap();
+        let domains = map.as_object_mut().unwrap().values_mut().next().unwrap();
+        domains[other] = domains[TRUST_DOMAIN].clone();
+        let leaf = self.world.leaf("/ns/shop/sa/web");
+        let candidate = Candidate {
+            certificates_pem: leaf.chain_pem.into_bytes(),
+            private_key_pem: Zeroizing::new(leaf.key_pem.into_bytes()),
+            bundles: CandidateBundles::MapJson(map.to_string().into_bytes()),
+        };
+        let snapshot = self.prover.prove(&candidate, wall()).unwrap();
+        self.writer.publish(snapshot);
+        self.reader.current().unwrap()
+    }
+
     /// A good one that ends in that many seconds.
     pub(super) fn next_for(&mut self, seconds: i64) -> Arc<IdentitySnapshot> {
         let mut spec = LeafSpec::new(&format!("spiffe://{TRUST_DOMAIN}/ns/shop/sa/web"));

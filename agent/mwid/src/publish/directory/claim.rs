@@ -189,10 +189,22 @@ pub(super) fn lock(held: &mut Option<Held>, parent: &Folder<'_>, place: &Place) 
     Ok(())
 }
 
-/// The generation that a public link shows, as its name says; none if it is no link of ours.
-pub(in crate::publish) fn shown_generation(public: &Path) -> Option<u64> {
-    let target = std::fs::read_link(public).ok()?;
-    let name = target.file_name().filter(|name| is_generation(name))?;
+/// The highest generation that a public link shows or its hidden sibling keeps, as their names say; none if there is none of
+/// ours. What cannot be read counts as not there: publishing will say why.
+pub(in crate::publish) fn last_generation(public: &Path) -> Option<u64> {
+    let mut hidden = OsString::from(".");
+    hidden.push(public.file_name()?);
+    let kept = std::fs::read_dir(public.with_file_name(hidden))
+        .into_iter()
+        .flatten();
+    let kept = kept.flatten().filter_map(|entry| number_of(&entry.file_name()));
+    let target = std::fs::read_link(public).ok();
+    let shown = target.as_deref().and_then(Path::file_name).and_then(number_of);
+    kept.chain(shown).max()
+}
+
+fn number_of(name: &OsStr) -> Option<u64> {
+    let name = Some(name).filter(|name| is_generation(name))?;
     name.to_str()?.split_once('-')?.0.parse().ok()
 }
 

@@ -2,6 +2,8 @@
 //!
 //! In: a directory and names in it. Out: the call's result, or an error with the whole path. Never decides anything.
 
+use super::claim::is_generation;
+use super::sweep::LINK_PREFIX;
 use crate::publish::error::PublishError;
 use crate::publish::fs::{FileSystem, Stat};
 use std::ffi::OsString;
@@ -53,6 +55,21 @@ impl<'a> Folder<'a> {
         })
     }
 
+    /// How a name in here is told: random parts of our own names are left out, so that each try tells the same error in the
+    /// same words.
+    fn named(&self, name: &Path) -> PathBuf {
+        let random = name
+            .to_str()
+            .and_then(|text| text.split_once('-'))
+            .filter(|(first, _)| {
+                is_generation(name.as_os_str()) || LINK_PREFIX.strip_suffix('-') == Some(first)
+            });
+        match random {
+            Some((first, _)) => self.path.join(format!("{first}-*")),
+            None => self.path.join(name),
+        }
+    }
+
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -67,7 +84,7 @@ impl<'a> Folder<'a> {
     }
 
     pub(super) fn folder(&self, name: &Path) -> Result<Folder<'a>, PublishError> {
-        let path = self.path.join(name);
+        let path = self.named(name);
         let fd = told(self.fs.open_directory(self.fd(), name), "open", &path)?;
         Ok(Self {
             fs: self.fs,
@@ -78,11 +95,11 @@ impl<'a> Folder<'a> {
 
     pub(super) fn make_folder(&self, name: &Path, mode: u32) -> Result<(), PublishError> {
         let made = self.fs.make_directory(self.fd(), name, mode);
-        told(made, "create the directory", self.path.join(name))
+        told(made, "create the directory", self.named(name))
     }
 
     pub(super) fn create(&self, name: &Path, mode: u32) -> Result<OpenFile<'a>, PublishError> {
-        let path = self.path.join(name);
+        let path = self.named(name);
         let fd = told(self.fs.create_file(self.fd(), name, mode), "create", &path)?;
         Ok(OpenFile {
             fs: self.fs,
@@ -92,7 +109,7 @@ impl<'a> Folder<'a> {
     }
 
     pub(super) fn file(&self, name: &Path) -> Result<OpenFile<'a>, PublishError> {
-        let path = self.path.join(name);
+        let path = self.named(name);
         let fd = told(self.fs.open_file(self.fd(), name), "open", &path)?;
         Ok(OpenFile {
             fs: self.fs,
@@ -105,40 +122,36 @@ impl<'a> Folder<'a> {
         told(
             self.fs.touch(self.fd(), name),
             "set the time of",
-            self.path.join(name),
+            self.named(name),
         )
     }
 
     pub(super) fn make_link(&self, target: &Path, name: &Path) -> Result<(), PublishError> {
         let made = self.fs.make_link(target, self.fd(), name);
-        told(made, "create the link", self.path.join(name))
+        told(made, "create the link", self.named(name))
     }
 
     pub(super) fn read_link(&self, name: &Path) -> Result<PathBuf, PublishError> {
         told(
             self.fs.read_link(self.fd(), name),
             "read the link",
-            self.path.join(name),
+            self.named(name),
         )
     }
 
     /// Moves `name` over `new_name` in `to`: one atomic step.
     pub(super) fn rename(&self, name: &Path, to: &Self, new_name: &Path) -> Result<(), PublishError> {
         let renamed = self.fs.rename(self.fd(), name, to.fd(), new_name);
-        told(renamed, "switch", to.path.join(new_name))
+        told(renamed, "switch", to.named(new_name))
     }
 
     pub(super) fn remove_file(&self, name: &Path) -> Result<(), PublishError> {
-        told(
-            self.fs.remove_file(self.fd(), name),
-            "remove",
-            self.path.join(name),
-        )
+        told(self.fs.remove_file(self.fd(), name), "remove", self.named(name))
     }
 
     pub(super) fn remove_folder(&self, name: &Path) -> Result<(), PublishError> {
         let removed = self.fs.remove_directory(self.fd(), name);
-        told(removed, "remove the directory", self.path.join(name))
+        told(removed, "remove the directory", self.named(name))
     }
 
     pub(super) fn list(&self) -> Result<Vec<OsString>, PublishError> {
@@ -150,7 +163,7 @@ impl<'a> Folder<'a> {
     }
 
     pub(super) fn stat_of(&self, name: &Path) -> Result<Stat, PublishError> {
-        told(self.fs.stat_at(self.fd(), name), "look at", self.path.join(name))
+        told(self.fs.stat_at(self.fd(), name), "look at", self.named(name))
     }
 
     pub(super) fn set_mode(&self, mode: u32) -> Result<(), PublishError> {

@@ -23,11 +23,13 @@ pub(super) struct Entry {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     fingerprint: String,
+    /// When the identity expires, in seconds since 1970.
+    pub(super) until: u64,
     pub(super) files: BTreeMap<String, Entry>,
 }
 
 impl Manifest {
-    pub(super) fn of(fingerprint: &[u8; 32], files: &[File]) -> Self {
+    pub(super) fn of(fingerprint: &[u8; 32], until: u64, files: &[File]) -> Self {
         let entry = |file: &File| Entry {
             secret: file.secret,
             size: file.bytes.len() as u64,
@@ -35,6 +37,7 @@ impl Manifest {
         };
         Self {
             fingerprint: hex(fingerprint),
+            until,
             files: files
                 .iter()
                 .map(|file| (file.name.clone(), entry(file)))
@@ -46,7 +49,8 @@ impl Manifest {
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let mut lines = text.strip_suffix("end\n")?.lines();
-        let fingerprint = lines.next()?.strip_prefix("made from ")?.to_owned();
+        let (fingerprint, until) = lines.next()?.strip_prefix("made from ")?.split_once(" until ")?;
+        let (fingerprint, until) = (fingerprint.to_owned(), until.parse().ok()?);
         let mut files = BTreeMap::new();
         for line in lines {
             let mut words = line.splitn(4, ' ');
@@ -60,11 +64,15 @@ impl Manifest {
             let entry = Entry { secret, size, sha256 };
             files.insert(words.next()?.to_owned(), entry);
         }
-        Some(Self { fingerprint, files })
+        Some(Self {
+            fingerprint,
+            until,
+            files,
+        })
     }
 
     pub(super) fn text(&self) -> String {
-        let mut out = format!("made from {}\n", self.fingerprint);
+        let mut out = format!("made from {} until {}\n", self.fingerprint, self.until);
         for (name, entry) in &self.files {
             let word = if entry.secret { "key" } else { "public" };
             // Writing to a String cannot fail.
@@ -102,7 +110,7 @@ mod tests {
             bytes: Zeroizing::new(name.as_bytes().to_vec()),
             secret,
         };
-        let manifest = Manifest::of(&[7; 32], &[file("a", true), file("b c", false)]);
+        let manifest = Manifest::of(&[7; 32], 1_800_000_000, &[file("a", true), file("b c", false)]);
         let text = manifest.text();
         assert_eq!(Manifest::parse(text.as_bytes()), Some(manifest));
         for cut in 0..text.len() {
@@ -116,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_manifest_knows_what_it_was_made_from() {
-        let manifest = Manifest::of(&[7; 32], &[]);
+        let manifest = Manifest::of(&[7; 32], 0, &[]);
         assert!(manifest.is_from(&[7; 32]));
         assert!(!manifest.is_from(&[8; 32]));
     }

@@ -16,7 +16,7 @@ mod tests;
 mod verify;
 mod write;
 
-pub(super) use claim::{Claim, shown_generation};
+pub(super) use claim::{Claim, last_generation};
 
 use super::error::PublishError;
 use super::files::{self, Wanted};
@@ -120,6 +120,10 @@ impl Directory {
         let public = self.place.public(&parent)?;
         let hidden = self.place.open_hidden(&parent)?;
         claim::lock(&mut held, &parent, &self.place)?;
+        if public == Public::Nothing {
+            // Somebody may have removed the link, and what it showed was never retired.
+            self.retired.look_again();
+        }
         // First, because what a crash left behind may be what fills the disk.
         let swept = sweep::sweep(&hidden, &public, &self.retired, now);
         let fingerprint = files::fingerprint(identity, &self.wanted);
@@ -127,7 +131,7 @@ impl Directory {
             Some(done) => done,
             None => {
                 let files = files::render(identity, &self.wanted, now.wall)?;
-                let new = write::write(&hidden, identity.generation(), &files, &fingerprint, self.access)?;
+                let new = write::write(&hidden, identity, &files, &fingerprint, self.access)?;
                 if let Err(e) = self.switch(&parent, &hidden, &public, &new) {
                     write::discard(&hidden, &new);
                     return Err(e);
@@ -150,6 +154,21 @@ impl Directory {
         done.trouble = swept.err();
         done.sweep_at = self.retired.next(now.instant);
         Ok(done)
+    }
+
+    /// The end of the generation that is shown, if it is whole; of whichever identity and file sets it is.
+    pub(super) fn whole_until(&self) -> Result<Option<UnixTime>, PublishError> {
+        let mut held = self.claim.hold();
+        let Some(parent) = folder::missing_ok(Folder::open(&*self.fs, &self.place.parent))? else {
+            return Ok(None);
+        };
+        let Public::Generation(name) = self.place.public(&parent)? else {
+            return Ok(None);
+        };
+        let hidden = self.place.open_hidden(&parent)?;
+        claim::lock(&mut held, &parent, &self.place)?;
+        let whole = verify::verify(&hidden, Path::new(&name), None, self.access)?;
+        Ok(whole.map(|whole| whole.until))
     }
 
     /// Removes generations whose time is over; says when to come again.
@@ -188,7 +207,7 @@ impl Directory {
         let Public::Generation(name) = public else {
             return Ok(None);
         };
-        let Some(whole) = verify::verify(hidden, Path::new(name), fingerprint, self.access)? else {
+        let Some(whole) = verify::verify(hidden, Path::new(name), Some(fingerprint), self.access)? else {
             return Ok(None);
         };
         Ok(Some(Done {

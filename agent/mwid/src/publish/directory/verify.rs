@@ -20,13 +20,15 @@ const REACTED: &str = ".reacted";
 pub(super) struct Whole {
     pub(super) reacted: bool,
     pub(super) written: UnixTime,
+    /// When its identity expires.
+    pub(super) until: UnixTime,
 }
 
-/// `None` when a new generation must be written. An error only for what a new one would meet as well.
+/// `None` when a new generation must be written. Without a fingerprint, whatever was written is wanted. An error only for what a new one would meet as well.
 pub(super) fn verify(
     hidden: &Folder<'_>,
     name: &Path,
-    fingerprint: &[u8; 32],
+    fingerprint: Option<&[u8; 32]>,
     access: Access,
 ) -> Result<Option<Whole>, PublishError> {
     match look(hidden, name, fingerprint, access) {
@@ -39,7 +41,7 @@ pub(super) fn verify(
 fn look(
     hidden: &Folder<'_>,
     name: &Path,
-    fingerprint: &[u8; 32],
+    fingerprint: Option<&[u8; 32]>,
     access: Access,
 ) -> Result<Option<Whole>, PublishError> {
     let folder = hidden.folder(name)?;
@@ -47,7 +49,7 @@ fn look(
     let Some(manifest) = Manifest::parse(&open.read()?) else {
         return Ok(None);
     };
-    if !manifest.is_from(fingerprint) {
+    if fingerprint.is_some_and(|wanted| !manifest.is_from(wanted)) {
         return Ok(None);
     }
     let mut reacted = false;
@@ -71,6 +73,7 @@ fn look(
     Ok(Some(Whole {
         reacted,
         written: UnixTime::since_unix_epoch(Duration::from_secs(written)),
+        until: UnixTime::since_unix_epoch(Duration::from_secs(manifest.until)),
     }))
 }
 

@@ -9,6 +9,7 @@ use super::{Access, sweep};
 use crate::publish::error::PublishError;
 use crate::publish::files::File;
 use crate::publish::random;
+use mtls_identity::IdentitySnapshot;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -19,13 +20,14 @@ pub(super) const DIRECTORY_MODE: u32 = 0o755;
 
 pub(super) fn write(
     hidden: &Folder<'_>,
-    generation: u64,
+    identity: &IdentitySnapshot,
     files: &[File],
     fingerprint: &[u8; 32],
     access: Access,
 ) -> Result<OsString, PublishError> {
-    let name = OsString::from(format!("{generation:08}-{}", random_name()?));
-    let written = fill(hidden, Path::new(&name), files, fingerprint, access);
+    let name = OsString::from(format!("{:08}-{}", identity.generation(), random_name()?));
+    let manifest = Manifest::of(fingerprint, identity.not_after().as_secs(), files);
+    let written = fill(hidden, Path::new(&name), files, &manifest, access);
     if written.is_err() {
         discard(hidden, &name);
     }
@@ -41,7 +43,7 @@ fn fill(
     hidden: &Folder<'_>,
     name: &Path,
     files: &[File],
-    fingerprint: &[u8; 32],
+    manifest: &Manifest,
     access: Access,
 ) -> Result<(), PublishError> {
     hidden.make_folder(name, 0o700)?;
@@ -58,7 +60,7 @@ fn fill(
     }
     // Last: a directory without a whole manifest was never finished.
     let open = folder.create(Path::new(manifest::NAME), 0o600)?;
-    open.write(Manifest::of(fingerprint, files).text().as_bytes())?;
+    open.write(manifest.text().as_bytes())?;
     open.sync()?;
     folder.set_mode(DIRECTORY_MODE)?;
     folder.sync()

@@ -75,7 +75,7 @@ pub(super) fn render(
     for set in &wanted.sets {
         match set {
             FileSet::Gce => gce(identity, &mut files),
-            FileSet::CredentialBundle => credential_bundle(identity, &mut files)?,
+            FileSet::CredentialBundle => credential_bundle(identity, &mut files),
             FileSet::Haproxy => {
                 let (chain, key) = (identity.chain_pem(), identity.private_key_pem());
                 files.push(secret("haproxy.pem", joined([&chain, &key])));
@@ -84,8 +84,9 @@ pub(super) fn render(
             FileSet::Jks => jks::files(identity, &wanted.password, now, &mut files)?,
             FileSet::SpiffeBundle => {
                 for bundle in identity.bundles().iter() {
-                    let name = domain_file(bundle, "bundle.json")?;
-                    files.push(public(name, bundle.to_spiffe_json()));
+                    if let Some(name) = domain_file(bundle, "bundle.json") {
+                        files.push(public(name, bundle.to_spiffe_json()));
+                    }
                 }
             }
         }
@@ -105,7 +106,7 @@ fn gce(identity: &IdentitySnapshot, files: &mut Vec<File>) {
 }
 
 /// The names of Kubernetes pod certificates as Google's libraries read them: one open gives a whole pair.
-fn credential_bundle(identity: &IdentitySnapshot, files: &mut Vec<File>) -> Result<(), PublishError> {
+fn credential_bundle(identity: &IdentitySnapshot, files: &mut Vec<File>) {
     let key = identity.private_key_pem();
     let chain = identity.chain_pem();
     files.push(secret(
@@ -113,23 +114,31 @@ fn credential_bundle(identity: &IdentitySnapshot, files: &mut Vec<File>) -> Resu
         joined([&key, &chain]),
     ));
     for bundle in identity.bundles().iter() {
-        let name = domain_file(bundle, "spiffe-trust-bundle.x509.pem")?;
-        files.push(public(name, bundle.to_pem()));
+        if let Some(name) = domain_file(bundle, "spiffe-trust-bundle.x509.pem") {
+            files.push(public(name, bundle.to_pem()));
+        }
     }
-    Ok(())
 }
 
-/// `TRUST_DOMAIN.suffix`, the bare domain.
-fn domain_file(bundle: &TrustBundle, suffix: &str) -> Result<String, PublishError> {
-    let trust_domain = bundle.trust_domain().as_str();
-    let name = format!("{trust_domain}.{suffix}");
-    if name.len() > 255 {
-        return Err(PublishError::NameTooLong {
-            trust_domain: trust_domain.to_owned(),
-            name,
-        });
+/// The longest name that Linux file systems take.
+const LONGEST_NAME: usize = 255;
+
+/// `TRUST_DOMAIN.suffix`, the bare domain; none, and a word in the log, where no file can have that name: one long name must
+/// not keep everything else from being published.
+fn domain_file(bundle: &TrustBundle, suffix: &str) -> Option<String> {
+    let trust_domain = bundle.trust_domain();
+    let name = format!("{}.{suffix}", trust_domain.as_str());
+    if name.len() > LONGEST_NAME {
+        tracing::warn!(
+            trust_domain = trust_domain.as_str(),
+            "this trust domain's bundle gets no file of its own, for the name `TRUST_DOMAIN.{suffix}` would be {} bytes long and {} are \
+             allowed; take it from trust_bundles.json (file set gce)",
+            name.len(),
+            LONGEST_NAME
+        );
+        return None;
     }
-    Ok(name)
+    Some(name)
 }
 
 fn public(name: impl Into<String>, text: String) -> File {

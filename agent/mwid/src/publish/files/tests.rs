@@ -170,3 +170,28 @@ fn the_fingerprint_follows_what_changes_the_bytes() {
     let store = |password| fingerprint(&one, &wanted(&[FileSet::Jks], password));
     assert_ne!(store("a"), store("b"));
 }
+
+#[test]
+fn a_trust_domain_too_long_for_a_file_name_keeps_nothing_else_from_being_made() {
+    let long = "a".repeat(255);
+    let short = "b".repeat(200);
+    let wanted = Wanted {
+        sets: [FileSet::Gce, FileSet::CredentialBundle, FileSet::SpiffeBundle].into(),
+        password: StorePassword(Zeroizing::new("a".to_owned())),
+    };
+    let names = |other: &str| -> Vec<String> {
+        let identity = Identities::new().next_beside(other);
+        let files = render(&identity, &wanted, wall()).unwrap();
+        files.into_iter().map(|file| file.name).collect()
+    };
+    let some = names(&long);
+    assert!(some.iter().all(|name| name.len() <= 255), "{some:?}");
+    assert!(
+        some.contains(&format!("{TRUST_DOMAIN}.spiffe-trust-bundle.x509.pem")),
+        "{some:?}"
+    );
+    assert!(some.contains(&format!("{TRUST_DOMAIN}.bundle.json")), "{some:?}");
+    assert!(some.iter().any(|name| name == "private_key.pem"), "{some:?}");
+    let all = names(&short);
+    assert_eq!(all.len(), some.len() + 2, "{all:?}");
+}

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
 /// What happens at the chosen call.
@@ -36,7 +37,10 @@ struct State {
 
 /// The spoiled file system.
 #[derive(Debug, Default)]
-pub(in crate::publish) struct Faulty(Mutex<State>);
+pub(in crate::publish) struct Faulty(Mutex<State>, Mutex<Option<Gate>>);
+
+/// A call's name, and what it waits for.
+type Gate = (&'static str, Receiver<()>);
 
 enum Now {
     Go,
@@ -53,6 +57,18 @@ impl Faulty {
         };
     }
 
+    /// The next call of this name hangs until the sender is dropped.
+    pub(in crate::publish) fn hang(&self, call: &'static str) -> Sender<()> {
+        let (go, wait) = channel();
+        *self.1.lock().unwrap() = Some((call, wait));
+        go
+    }
+
+    /// Whether a hang of that call is still to come.
+    pub(in crate::publish) fn is_to_hang(&self) -> bool {
+        self.1.lock().unwrap().is_some()
+    }
+
     pub(in crate::publish) fn heal(&self) {
         *self.0.lock().unwrap() = State::default();
     }
@@ -67,6 +83,10 @@ impl Faulty {
     }
 
     fn now(&self, call: &'static str) -> Now {
+        let gate = self.1.lock().unwrap().take_if(|(name, _)| *name == call);
+        if let Some((_, wait)) = gate {
+            let _ = wait.recv();
+        }
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         state.log.push(call);

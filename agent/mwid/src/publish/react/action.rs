@@ -70,7 +70,7 @@ pub(crate) enum ReactionError {
         #[source]
         source: io::Error,
     },
-    #[error("{program} did not end within {limit:?} and was killed with all it had started; its output is in mwid's log", program = .program.display())]
+    #[error("{program} did not end within {limit:?} and was killed with its process group; its output is in mwid's log", program = .program.display())]
     Timeout { program: PathBuf, limit: Duration },
     #[error("{program} ended with {status}; its output is in mwid's log", program = .program.display())]
     Failed {

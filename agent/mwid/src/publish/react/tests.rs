@@ -194,3 +194,27 @@ async fn a_pid_file_of_a_third_user_is_refused() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test]
+async fn a_command_may_write_cores_although_mwid_does_not() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    if maximum == Some(0) {
+        println!("skipped: the hard limit forbids cores here");
+        return;
+    }
+    // As mwid itself does at its start; nothing else in these tests writes cores.
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum,
+        },
+    )
+    .unwrap();
+    // The limit is set from outside, just after the start.
+    let script = "while [ \"$(ulimit -c)\" = 0 ]; do sleep 0.02; done";
+    carry_out(run(&["/bin/sh", "-c", script], Duration::from_secs(10)))
+        .await
+        .unwrap();
+}

@@ -1,6 +1,7 @@
 //! The whole of publishing: status, health, trouble that heals, reloads, reactions. Time is paused: waiting costs nothing.
 
 mod reactions;
+mod trouble;
 
 use super::fs::faulty::{Fault, Faulty};
 use super::testing::{Identities, TestClock, TestUnits, fast_directory};
@@ -9,6 +10,7 @@ use crate::config::{FileSet, Reaction, SignalTarget, StorePassword};
 use crate::health::Condition;
 use rustix::io::Errno;
 use std::path::Path;
+use tokio::time::Instant;
 
 struct House {
     dir: tempfile::TempDir,

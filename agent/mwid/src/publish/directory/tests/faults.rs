@@ -205,3 +205,30 @@ fn everything_is_synced_before_the_switch_and_the_switch_after_it() {
     );
     assert_eq!(calls[rename + 1..], ["sync", "sync"]);
 }
+
+#[test]
+fn what_a_failed_publish_left_behind_is_swept_by_the_same_process() {
+    let identities = three();
+    let round = Round::empty(&identities);
+    let one = directory(&round.path, OPEN, round.faulty.clone());
+    one.publish(&identities[0], now()).unwrap();
+    // Stopped: it cannot even clean up after itself.
+    round.faulty.spoil(u64::MAX, Fault::Stop);
+    one.publish(&identities[1], now()).unwrap();
+    let calls = round.faulty.calls();
+    let first_write = calls.iter().position(|call| *call == "write").unwrap() as u64 + 1;
+    round.faulty.spoil(first_write, Fault::Stop);
+    one.publish(&identities[2], now()).unwrap_err();
+    assert_eq!(generations(&round.path).len(), 3, "a leftover is there");
+    round.faulty.heal();
+    one.publish(&identities[2], later(1)).unwrap();
+    // The current one, and two whose readers still have time.
+    assert_eq!(generations(&round.path).len(), 3);
+    assert!(
+        generations(&round.path)
+            .iter()
+            .all(|path| path.join("private_key.pem").exists())
+    );
+    one.sweep(later(3600)).unwrap();
+    assert_eq!(generations(&round.path).len(), 1);
+}

@@ -301,3 +301,18 @@ fn what_is_not_ours_in_the_hidden_directory_stays() {
     real(&path).sweep(later(100_000)).unwrap();
     assert!(foreign.exists());
 }
+
+#[test]
+fn generations_go_on_from_the_highest_that_is_on_disk_also_without_the_link() {
+    let dir = fast_directory();
+    let path = dir.path().join("identity");
+    assert_eq!(super::super::last_generation(&path), None);
+    let mut identities = Identities::new();
+    let (one, two) = (identities.next(), identities.next());
+    real(&path).publish(&one, now()).unwrap();
+    real(&path).publish(&two, now()).unwrap();
+    assert_eq!(super::super::last_generation(&path), Some(2));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(dir.path().join(".identity/00000099-notours")).unwrap();
+    assert_eq!(super::super::last_generation(&path), Some(2));
+}

@@ -3,6 +3,8 @@
 //! In: a wake-up from the store. Out: the directory's files, its status, a trigger for its reactions. Latest wins: a
 //! generation that was overtaken while the disk was slow is never written.
 
+mod disk;
+
 use super::directory::{Directory, Done, Moment};
 use super::error::PublishError;
 use super::ledger::error_line;
@@ -29,16 +31,32 @@ struct Task {
     shutdown: Shutdown,
     trigger: watch::Sender<Option<Trigger>>,
     backoff: Backoff,
-    /// Generation and end of what this task last saw published.
-    published: Option<(u64, UnixTime)>,
+    /// Asked for when the directory should be looked at although nothing is new.
+    checks: watch::Receiver<()>,
+    check: bool,
+    /// What this task last published, as long as the store vouches for it.
+    published: Option<Published>,
+    /// The end of the whole generation that was on disk before this task came.
+    found_until: Option<UnixTime>,
     /// When the generation that is now to be published was first seen.
     noticed: Option<(u64, Instant)>,
     retry_at: Option<Instant>,
     sweep_at: Option<Instant>,
 }
 
+struct Published {
+    generation: u64,
+    until: UnixTime,
+    spiffe_id: String,
+}
+
 /// Starts the tasks of a directory and of its reactions.
-pub(super) fn start(shared: &Arc<Shared>, prepared: Prepared, shutdown: &Shutdown) {
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    prepared: Prepared,
+    checks: watch::Receiver<()>,
+    shutdown: &Shutdown,
+) {
     let Prepared { directory, actions } = prepared;
     let (trigger, triggered) = watch::channel(None);
     if !actions.is_empty() {
@@ -52,7 +70,10 @@ pub(super) fn start(shared: &Arc<Shared>, prepared: Prepared, shutdown: &Shutdow
         shutdown: shutdown.clone(),
         trigger,
         backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+        checks,
+        check: false,
         published: None,
+        found_until: None,
         noticed: None,
         retry_at: None,
         // What an earlier run left behind is looked at once, also without an identity.
@@ -65,12 +86,15 @@ impl Task {
     async fn run(mut self) {
         let shutdown = self.shutdown.clone();
         let mut writer_is_there = true;
+        // Trouble with the disk comes up again, and is told, when something is published.
+        self.found_until = self.on_disk(Directory::whole_until).await.ok().flatten();
         while !shutdown.is_asked() {
             self.publish_if_new().await;
             let (retry_at, sweep_at) = (self.retry_at, self.sweep_at);
             tokio::select! {
                 () = shutdown.asked() => return,
                 next = self.reader.changed(), if writer_is_there => writer_is_there = next.is_some(),
+                Ok(()) = self.checks.changed() => self.check = true,
                 () = at(retry_at) => {}
                 () = at(sweep_at) => self.sweep().await,
             }
@@ -85,11 +109,14 @@ impl Task {
     }
 
     async fn publish_if_new(&mut self) {
+        let check = std::mem::take(&mut self.check);
         let Some(identity) = self.reader.current() else {
+            self.retry_at = None;
+            self.no_longer_vouched_for();
             return;
         };
         let (generation, now) = (identity.generation(), self.now());
-        let is_done = self.retry_at.is_none() && self.published.is_some_and(|(done, _)| done == generation);
+        let is_done = self.retry_at.is_none() && !check && self.has_published(generation);
         if is_done || identity.not_after() <= now.wall {
             self.retry_at = None; // nothing to publish, or only what has expired in the meantime
             return;
@@ -98,11 +125,10 @@ impl Task {
             self.noticed = Some((generation, now.instant));
             self.backoff.reset();
         }
-        let (directory, snapshot) = (self.directory.clone(), identity.clone());
-        let path = directory.path().to_owned();
-        let result = tokio::task::spawn_blocking(move || directory.publish(&snapshot, now))
-            .await
-            .unwrap_or_else(|source| Err(PublishError::Worker { path, source }));
+        let snapshot = identity.clone();
+        let result = self
+            .on_disk(move |directory| directory.publish(&snapshot, now))
+            .await;
         match result {
             Ok(done) => self.published(&identity, done),
             Err(e) => self.failed(&e),
@@ -112,7 +138,9 @@ impl Task {
     fn published(&mut self, identity: &Arc<IdentitySnapshot>, done: Done) {
         let generation = identity.generation();
         let directory = self.directory.path();
-        if let (true, Some((_, noticed))) = (done.switched, self.noticed) {
+        if done.switched && self.has_published(generation) {
+            tracing::warn!(directory = %directory.display(), generation, "was damaged or gone, published anew");
+        } else if let (true, Some((_, noticed))) = (done.switched, self.noticed) {
             self.shared
                 .metrics
                 .rotation_to_publish
@@ -121,7 +149,12 @@ impl Task {
         }
         let gauge = self.shared.metrics.generation.get_or_create(&self.label());
         gauge.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.published = Some((generation, identity.not_after()));
+        self.published = Some(Published {
+            generation,
+            until: identity.not_after(),
+            spiffe_id: identity.id().as_str().to_owned(),
+        });
+        self.found_until = None;
         self.retry_at = None;
         self.backoff.reset();
         self.sweep_at = done.sweep_at;
@@ -155,8 +188,8 @@ impl Task {
         let (text, now) = (Causes(error).to_string(), self.shared.now());
         tracing::warn!(directory = %directory.display(), "not published, will try again: {text}");
         self.shared.metrics.failures.get_or_create(&self.label()).inc();
-        let condition = match self.published {
-            Some((_, not_after)) if not_after > now => Condition::Degraded(text.clone()),
+        let condition = match self.shown_until() {
+            Some(end) if end > now => Condition::Degraded(text.clone()),
             Some(_) => Condition::NotReady(format!("what is published has expired, and {text}")),
             None => Condition::NotReady(text.clone()),
         };
@@ -165,9 +198,9 @@ impl Task {
             status.trouble = Some(error_line(now, text));
         });
         let mut wait = self.backoff.next();
-        if let Some((_, not_after)) = self.published {
+        if let Some(end) = self.shown_until() {
             // Readiness falls when the published identity expires, not at the next try after that.
-            let left = not_after.as_secs().saturating_sub(now.as_secs());
+            let left = end.as_secs().saturating_sub(now.as_secs());
             if left > 0 {
                 wait = wait.min(Duration::from_secs(left));
             }
@@ -176,10 +209,9 @@ impl Task {
     }
 
     async fn sweep(&mut self) {
-        let (directory, now) = (self.directory.clone(), self.now());
-        let swept = tokio::task::spawn_blocking(move || directory.sweep(now)).await;
-        match swept {
-            Ok(Ok(next)) => {
+        let now = self.now();
+        match self.on_disk(move |directory| directory.sweep(now)).await {
+            Ok(next) => {
                 self.sweep_at = next;
                 if self.published.is_some() && self.retry_at.is_none() {
                     self.shared
@@ -191,8 +223,7 @@ impl Task {
                 }
             }
             // Without a published generation there is nothing that a leftover could harm; publishing reports trouble.
-            Ok(Err(_)) if self.published.is_none() => self.sweep_at = None,
-            Ok(Err(e)) => self.sweep_failed(&Causes(&e).to_string()),
+            Err(_) if self.published.is_none() => self.sweep_at = None,
             Err(e) => self.sweep_failed(&Causes(&e).to_string()),
         }
     }
@@ -208,6 +239,41 @@ impl Task {
             .ledger
             .publish_is(directory, Condition::Degraded(text.to_owned()));
         self.sweep_at = Some(Instant::now() + self.backoff.next());
+    }
+
+    fn has_published(&self, generation: u64) -> bool {
+        let published = self.published.as_ref();
+        published.is_some_and(|published| published.generation == generation)
+    }
+
+    /// Until when readers find something useful, as far as known.
+    fn shown_until(&self) -> Option<UnixTime> {
+        let published = self.published.as_ref().map(|published| published.until);
+        published.or(self.found_until)
+    }
+
+    /// The store has been emptied. What is on disk is left to the operator: a reader may still need it.
+    fn no_longer_vouched_for(&mut self) {
+        let Some(Published {
+            generation,
+            spiffe_id,
+            ..
+        }) = self.published.take()
+        else {
+            return;
+        };
+        let path = self.directory.path();
+        let text = format!(
+            "{} still holds generation {generation} of {spiffe_id}, which mwid no longer vouches for; remove it if \
+             nobody should use it",
+            path.display()
+        );
+        tracing::warn!("{text}");
+        let line = error_line(self.shared.now(), text.clone());
+        self.shared
+            .ledger
+            .update(path, |status| status.trouble = Some(line));
+        self.shared.ledger.publish_is(path, Condition::Degraded(text));
     }
 
     fn label(&self) -> ByDirectory {
