@@ -61,6 +61,12 @@ impl Attestor {
         Self { overflow_uid }
     }
 
+    /// Whether this process runs as the user whom the kernel also shows for all that it cannot name: then its own user would
+    /// be denied, or everybody of another user namespace let in.
+    pub(crate) fn denies_its_own_user(self) -> bool {
+        self.overflow_uid == nix::unistd::geteuid().as_raw()
+    }
+
     /// The user's number as the kernel shows it, whether it names a caller or not: good for counting, not for trusting.
     pub(crate) fn uid(self, stream: &UnixStream) -> u32 {
         stream.peer_cred().map_or(self.overflow_uid, |told| told.uid())

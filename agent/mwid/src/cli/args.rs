@@ -71,7 +71,7 @@ pub(super) struct DemoArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct CheckArgs {
-    /// Configuration file [default: /etc/mwid/mwid.yaml if it is there]
+    /// Configuration file [default: of the daemon in $MWID_RUNTIME_DIR, else /etc/mwid/mwid.yaml if it is there]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// The findings as JSON

@@ -1,5 +1,6 @@
 //! `mwid run`: the daemon. In: where the settings come from. Out: it ends when it is told to. Never starts with settings that do not settle.
 use super::{Exit, Failure, args};
+use crate::caller::Attestor;
 use crate::config::{self, ConfigError, Settings};
 use crate::{app, dev};
 use std::ffi::OsString;
@@ -7,11 +8,24 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn run(args: args::RunArgs) -> Result<(), Failure> {
     app::close_process().map_err(|e| Failure::new(Exit::System, "the daemon does not start").because(e))?;
+    refuse_nobody(Attestor::new())?;
     let origin = origin(args, std::env::var_os("MWID_RUNTIME_DIR"))?;
     let settings = origin
         .load()
         .map_err(|e| Failure::new(Exit::Config, "the daemon does not start").because(e))?;
     app::run(app::Plan::new(settings, move || origin.load())).map_err(failure)
+}
+
+/// As the overflow user (`nobody`) the daemon could not tell its own user from strangers, and would have to deny both.
+fn refuse_nobody(attestor: Attestor) -> Result<(), Failure> {
+    if attestor.denies_its_own_user() {
+        return Err(Failure::new(
+            Exit::Permission,
+            "the daemon does not start as this user (nobody, the kernel's overflow uid): the kernel shows users of other user \
+             namespaces by the same number, so nobody could be let in; run it as a user of its own, such as mwid",
+        ));
+    }
+    Ok(())
 }
 
 /// An end that nobody asked for, with the exit code that fits it.
@@ -82,6 +96,15 @@ fn origin(args: args::RunArgs, runtime_dir: Option<OsString>) -> Result<Origin, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_user_who_stands_for_strangers_does_not_run_the_daemon() {
+        let own = nix::unistd::geteuid().as_raw();
+        let failure = refuse_nobody(Attestor::with_overflow_uid(own)).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Permission);
+        assert!(failure.to_string().contains("user of its own"), "{failure}");
+        assert!(refuse_nobody(Attestor::with_overflow_uid(own + 1)).is_ok());
+    }
 
     #[test]
     fn the_embedded_platform_never_reads_the_systems_file() {

@@ -61,6 +61,7 @@ impl Finding {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    configuration: &'a str,
     errors: usize,
     warnings: usize,
     findings: &'a [Finding],
@@ -70,8 +71,9 @@ fn count(findings: &[Finding], severity: Severity) -> usize {
     findings.iter().filter(|f| f.severity == severity).count()
 }
 
-pub(super) fn json(findings: &[Finding]) -> String {
+pub(super) fn json(configuration: &str, findings: &[Finding]) -> String {
     let report = Report {
+        configuration,
         errors: count(findings, Severity::Error),
         warnings: count(findings, Severity::Warning),
         findings,
@@ -80,8 +82,8 @@ pub(super) fn json(findings: &[Finding]) -> String {
     serde_json::to_string_pretty(&report).map_or_else(|_| String::new(), |text| text + "\n")
 }
 
-pub(super) fn words(findings: &[Finding], colour: bool) -> String {
-    let mut text = String::new();
+pub(super) fn words(configuration: &str, findings: &[Finding], colour: bool) -> String {
+    let mut text = format!("configuration: {}\n", shown(configuration));
     for finding in findings {
         let (name, code) = match finding.severity {
             Severity::Error => ("error", "31"),
@@ -129,11 +131,12 @@ mod tests {
             Finding::note("c", "z"),
         ];
         assert_eq!(
-            words(&findings, false),
-            "error: x is\u{fffd}[2J wrong\n  why: because\n  fix: do y\nnote: z\n1 error, 0 warnings\n"
+            words("/a.yaml", &findings, false),
+            "configuration: /a.yaml\nerror: x is\u{fffd}[2J wrong\n  why: because\n  fix: do y\nnote: z\n1 error, 0 warnings\n"
         );
-        assert!(words(&findings, true).starts_with("\x1b[1;31merror\x1b[0m: "));
-        let value: serde_json::Value = serde_json::from_str(&json(&findings)).unwrap();
+        assert!(words("/a.yaml", &findings, true).contains("\n\x1b[1;31merror\x1b[0m: "));
+        let value: serde_json::Value = serde_json::from_str(&json("/a.yaml", &findings)).unwrap();
+        assert_eq!(value["configuration"], "/a.yaml");
         assert_eq!(value["errors"], 1);
         assert_eq!(value["findings"][0]["severity"], "error");
         assert_eq!(value["findings"][0]["id"], "a_b");

@@ -25,10 +25,12 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
 fn tcp(address: SocketAddr, daemon_runs: bool) -> Option<Finding> {
     let error = TcpListener::bind(address).err()?;
     Some(match error.kind() {
-        ErrorKind::AddrInUse if daemon_runs => Finding::note(
+        ErrorKind::AddrInUse if daemon_runs => Finding::warning(
             "port_in_use",
-            format!("{address} is in use, as it is while the daemon runs"),
-        ),
+            format!("{address} is in use: by the daemon that runs, or by another program; check cannot tell"),
+        )
+        .why("if it is another program, a reload to this configuration is refused")
+        .fix(format!("see who has it: ss -ltnp 'sport = :{}'", address.port())),
         ErrorKind::AddrInUse => {
             Finding::error("port_in_use", format!("{address} is in use by another program"))
                 .why("mwid could not listen there and would not start")
@@ -93,7 +95,13 @@ mod tests {
         let found = tcp(address, false).unwrap();
         assert_eq!(found.id, "port_in_use");
         assert!(found.what.contains(&address.to_string()), "{found:?}");
-        assert_eq!(tcp(address, true).unwrap().severity, super::super::Severity::Note);
+        let unsure = tcp(address, true).unwrap();
+        assert_eq!(
+            unsure.severity,
+            super::super::Severity::Warning,
+            "it may be anybody's"
+        );
+        assert!(unsure.what.contains("cannot tell"), "{unsure:?}");
         drop(held);
         assert_eq!(tcp(address, false), None);
         // TEST-NET-1 (RFC 5737) is nobody's.

@@ -24,7 +24,9 @@ use crate::config::{self, Settings};
 use crate::metadata::Server;
 use finding::{Finding, Severity, counted, json, words};
 use looker::Looker;
-use std::path::Path;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// What the probes look at.
@@ -41,14 +43,15 @@ struct Scene<'a> {
 pub(super) fn run(args: &args::CheckArgs) -> Result<(), Failure> {
     #[expect(clippy::disallowed_methods, reason = "the clock of this command is made here")]
     let now = SystemTime::now();
-    let findings = match load(args.config.as_deref()) {
+    let judged = Judged::find(args.config.as_deref(), std::env::var_os("MWID_RUNTIME_DIR"));
+    let findings = match judged.load() {
         Ok(settings) => probe(&settings, now, &Looker::me(), app::metadata_server()),
         Err(error) => settings::refused(&error),
     };
     let text = if args.json {
-        json(&findings)
+        json(&judged.to_string(), &findings)
     } else {
-        words(&findings, output::colour())
+        words(&judged.to_string(), &findings, output::colour())
     };
     output::data(&text)?;
     match findings.iter().filter(|f| f.severity == Severity::Error).count() {
@@ -60,12 +63,46 @@ pub(super) fn run(args: &args::CheckArgs) -> Result<(), Failure> {
     }
 }
 
-/// As the daemon would: a named file must be there, the system's may be absent.
-fn load(config: Option<&Path>) -> Result<Settings, config::ConfigError> {
-    match config {
-        Some(file) => config::load(file),
-        None if Path::new(config::SYSTEM_FILE).exists() => config::load(Path::new(config::SYSTEM_FILE)),
-        None => Ok(Settings::default()),
+/// Which configuration is judged: of the daemon that the other commands ask, too.
+#[derive(Debug, PartialEq, Eq)]
+enum Judged {
+    File(PathBuf),
+    /// Of the daemon in this runtime directory, whose file nobody named.
+    RuntimeDir(PathBuf),
+    /// There is no file.
+    Defaults,
+}
+
+impl Judged {
+    fn find(config: Option<&Path>, runtime_dir: Option<OsString>) -> Self {
+        match (config, runtime_dir.filter(|dir| !dir.is_empty())) {
+            (Some(file), _) => Self::File(file.to_owned()),
+            (None, Some(dir)) => Self::RuntimeDir(dir.into()),
+            (None, None) if Path::new(config::SYSTEM_FILE).exists() => Self::File(config::SYSTEM_FILE.into()),
+            (None, None) => Self::Defaults,
+        }
+    }
+
+    fn load(&self) -> Result<Settings, config::ConfigError> {
+        match self {
+            Self::File(file) => config::load(file),
+            Self::RuntimeDir(dir) => Ok(Settings::in_runtime_dir(dir)),
+            Self::Defaults => Ok(Settings::default()),
+        }
+    }
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "{}", file.display()),
+            Self::RuntimeDir(dir) => write!(
+                f,
+                "the defaults in {} (MWID_RUNTIME_DIR; to judge a file, name it with --config)",
+                dir.display()
+            ),
+            Self::Defaults => write!(f, "the defaults ({} is not there)", config::SYSTEM_FILE),
+        }
     }
 }
 

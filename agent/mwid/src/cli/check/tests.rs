@@ -60,7 +60,7 @@ fn good() -> Place {
 }
 
 impl Place {
-    fn source(&self) -> std::path::PathBuf {
+    fn source(&self) -> PathBuf {
         self.dir.path().join("source")
     }
 
@@ -279,4 +279,16 @@ fn auto_without_a_directory_takes_what_a_server_has_or_says_what_each_said() {
     place.server.grpc = service.address();
     assert_eq!(place.ids(now()), [""; 0]);
     assert_eq!(fake.asked().len(), asked, "the first that has one is enough");
+}
+
+#[test]
+fn the_named_file_is_judged_before_the_daemon_that_the_environment_names() {
+    let env = || Some(OsString::from("/tmp/there"));
+    let file = Judged::find(Some(Path::new("/a.yaml")), env());
+    assert_eq!(file, Judged::File("/a.yaml".into()));
+    let daemon = Judged::find(None, env());
+    assert_eq!(daemon.load().unwrap().runtime_dir, Path::new("/tmp/there"));
+    assert!(daemon.to_string().contains("/tmp/there"), "{daemon}");
+    let empty = Judged::find(None, Some(OsString::new()));
+    assert!(!matches!(empty, Judged::RuntimeDir(_)), "{empty}");
 }
