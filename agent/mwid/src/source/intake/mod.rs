@@ -244,8 +244,18 @@ impl Intake {
     fn prove_waiting(&mut self) {
         let now = self.now();
         let time_has_come = |waiting: &mut Waiting| waiting.at.as_secs() <= now.as_secs();
-        if let Some(waiting) = self.waiting.take_if(time_has_come) {
-            self.take(waiting.candidate, waiting.origin);
+        match self.waiting.take_if(time_has_come) {
+            Some(Waiting {
+                candidate,
+                origin: From::Restored(directory),
+                ..
+            }) => {
+                self.restore(candidate, directory);
+            }
+            Some(Waiting { candidate, origin, .. }) => {
+                self.take(candidate, origin);
+            }
+            None => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! What was last published, read again while the source is silent or broken. In: directories. Out: the first identity of them
 //! that is proven anew. Never writes, never puts an old identity before one that the source delivers.
 use super::ledger::Ledger;
-use super::{From, Intake};
+use super::{From, Intake, Waiting};
 use crate::config::SourceSettings;
 use crate::source::dev_ca;
 use mtls_identity::Candidate;
@@ -30,7 +30,7 @@ impl Intake {
         for Found { directory, reading } in look(self.restore_from.clone()).await {
             match reading {
                 Ok(reading) => {
-                    if self.restore(&reading.candidate, directory) {
+                    if self.restore(reading.candidate, directory) {
                         return;
                     }
                 }
@@ -39,8 +39,8 @@ impl Intake {
         }
     }
 
-    fn restore(&mut self, candidate: &Candidate, directory: PathBuf) -> bool {
-        match self.prover().prove(candidate, self.now()) {
+    pub(super) fn restore(&mut self, candidate: Candidate, directory: PathBuf) -> bool {
+        match self.prover().prove(&candidate, self.now()) {
             // A development identity must not come back to life under a source that means it.
             Ok(identity)
                 if dev_ca::is_ours(&identity)
@@ -55,6 +55,14 @@ impl Intake {
             }
             Err(refusal) => {
                 Ledger::not_restored(&directory, &refusal);
+                // The clock may be behind after a boot; a candidate of the source itself goes before.
+                if let (Some(at), None) = (refusal.retry_at(), &self.waiting) {
+                    self.waiting = Some(Waiting {
+                        candidate,
+                        origin: From::Restored(directory),
+                        at,
+                    });
+                }
                 false
             }
         }

@@ -89,3 +89,19 @@ async fn a_development_identity_is_not_restored_under_another_source() {
     house.trouble().await;
     house.generation(1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_of_the_future_after_a_boot_is_restored_when_its_time_comes() {
+    let spec = LeafSpec {
+        validity: Validity { from: 300, to: 3600 },
+        ..LeafSpec::new(ID)
+    };
+    let last = published(&candidate(&World::new(DOMAIN), &spec));
+    let house = house(&settings(guest_agent()), &[last.path()]);
+    house.trouble().await;
+    tokio::time::sleep(2 * PATIENCE).await;
+    assert!(house.inlet.reader.current().is_none(), "its time has not come");
+    house.generation(1).await;
+    assert!(house.clock.start.elapsed() >= Duration::from_secs(290));
+    house.status(|s| s.restored_from.is_some()).await;
+}
