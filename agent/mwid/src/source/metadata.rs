@@ -46,6 +46,7 @@ pub(super) fn report(
                 status,
             }),
             seen_at: origin.now(),
+            verdict: None,
         }),
         Err(error) => Report::Trouble(SourceError::Metadata(error)),
     }

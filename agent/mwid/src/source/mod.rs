@@ -99,6 +99,8 @@ struct Delivery {
     /// What the source reports beside a readable candidate.
     warning: Option<SourceError>,
     seen_at: UnixTime,
+    /// Where the intake says whether the candidate was proven, for a source that has others to turn to.
+    verdict: Option<oneshot::Sender<bool>>,
 }
 
 /// A running source.

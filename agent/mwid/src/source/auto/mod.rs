@@ -10,7 +10,7 @@ use crate::report::Causes;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(super) const KIND: &str = "auto";
 
@@ -46,6 +46,14 @@ enum State {
     Silent,
     Good,
     Trouble(String),
+    /// It delivers, but the intake does not prove what it delivers: a guest agent that died leaves such files.
+    Refused,
+}
+
+impl State {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Trouble(_) | Self::Refused)
+    }
 }
 
 struct Tried {
@@ -150,9 +158,19 @@ struct Task {
 impl Task {
     async fn run(mut self, mut reports: Vec<mpsc::Receiver<Report>>) {
         while let Some((index, report)) = next(&mut reports).await {
-            for report in self.decide(index, report) {
+            for mut report in self.decide(index, report) {
+                let judged = verdict_of(&mut report);
                 if self.out.send(report).await.is_err() {
                     return;
+                }
+                // The intake judges at once; one that has stopped says nothing.
+                if let Some(judged) = judged
+                    && let Ok(good) = judged.await
+                {
+                    let tried = self.judged(index, good);
+                    if self.out.send(tried).await.is_err() {
+                        return;
+                    }
                 }
             }
         }
@@ -161,6 +179,8 @@ impl Task {
     /// What of an inlet's report is handed on.
     fn decide(&mut self, index: usize, report: Report) -> Vec<Report> {
         let state = match &report {
+            // Once refused, it has to be proven before it counts again.
+            Report::Delivery(_) if self.is_refused(index) => State::Refused,
             Report::Delivery(_) => State::Good,
             Report::Trouble(e) => State::Trouble(Causes(e).to_string()),
             Report::Tried(_) => return vec![],
@@ -173,16 +193,30 @@ impl Task {
         let preferred = self.inlets.iter().position(|i| matches!(i.state, State::Good));
         let mut out = vec![Report::Tried(self.tried())];
         match preferred {
-            Some(first) if first == index => {
-                self.choose(index);
-                out.push(report);
-            }
+            Some(first) if first == index => out.push(report),
+            first if self.is_refused(index) && first.is_none_or(|first| index < first) => out.push(report),
             // Another inlet has an identity, or is being asked; this one's trouble is told in `tried`.
             Some(_) => {}
-            None if self.inlets.iter().any(|i| !matches!(i.state, State::Trouble(_))) => {}
+            None if self.inlets.iter().any(|i| !i.state.is_nothing()) => {}
             None => out.push(Report::Trouble(SourceError::NothingFound { tried: self.tried() })),
         }
         out
+    }
+
+    fn is_refused(&self, index: usize) -> bool {
+        matches!(self.inlets.get(index), Some(inlet) if matches!(inlet.state, State::Refused))
+    }
+
+    /// The intake's verdict on what this inlet delivered.
+    fn judged(&mut self, index: usize, good: bool) -> Report {
+        if let Some(inlet) = self.inlets.get_mut(index) {
+            inlet.state = if good { State::Good } else { State::Refused };
+        }
+        if good {
+            self.choose(index);
+        }
+        self.ask_whom_it_takes();
+        Report::Tried(self.tried())
     }
 
     /// A server is asked while all inlets before it have trouble.
@@ -198,7 +232,7 @@ impl Task {
                     State::Parked
                 };
             }
-            nothing_so_far &= matches!(inlet.state, State::Trouble(_));
+            nothing_so_far &= inlet.state.is_nothing();
         }
     }
 
@@ -219,11 +253,22 @@ impl Task {
                     State::Silent => "no answer yet",
                     State::Good => "has an identity",
                     State::Trouble(why) => why,
+                    State::Refused => "what it delivers is refused",
                 };
                 format!("{}: {state}", inlet.name)
             })
             .collect()
     }
+}
+
+/// Asks for a verdict on a delivery.
+fn verdict_of(report: &mut Report) -> Option<oneshot::Receiver<bool>> {
+    let Report::Delivery(delivery) = report else {
+        return None;
+    };
+    let (verdict, judged) = oneshot::channel();
+    delivery.verdict = Some(verdict);
+    Some(judged)
 }
 
 /// The next report of any inlet, with its place; `None` when all have ended.

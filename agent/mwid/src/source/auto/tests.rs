@@ -26,6 +26,7 @@ fn delivery(from: &str) -> Report {
         from: from.to_owned(),
         warning: None,
         seen_at: mtls_identity::UnixTime::since_unix_epoch(Duration::ZERO),
+        verdict: None,
     })
 }
 
@@ -106,6 +107,38 @@ fn a_server_is_asked_only_while_nothing_before_it_has_an_identity() {
     step(1, trouble(), "", [true, false]);
     step(2, trouble(), "", [true, true]);
     step(3, trouble(), "nothing_found", [true, true]);
+}
+
+#[test]
+fn an_inlet_whose_candidate_is_refused_does_not_keep_a_server_from_being_asked() {
+    let mut task = task();
+    let (want, asked) = watch::channel(false);
+    task.inlets.push(Tried {
+        name: "server".to_owned(),
+        state: State::Parked,
+        want: Some(want),
+    });
+    assert_eq!(handed_on(&mut task, 1, trouble()), "");
+    assert_eq!(handed_on(&mut task, 0, delivery("first")), "first");
+    assert!(!*asked.borrow());
+    task.judged(0, false);
+    assert!(*asked.borrow(), "the first has nothing that could be proven");
+    assert_eq!(handed_on(&mut task, 2, delivery("server")), "server");
+    task.judged(2, true);
+    // The files are still there at each poll: tried again, but the server goes on being asked.
+    assert_eq!(handed_on(&mut task, 0, delivery("first")), "first");
+    assert!(*asked.borrow());
+    task.judged(0, false);
+    assert!(
+        task.tried().first().unwrap().ends_with("refused"),
+        "{:?}",
+        task.tried()
+    );
+    assert_eq!(handed_on(&mut task, 2, delivery("server")), "server");
+    // Mended: the server may rest.
+    assert_eq!(handed_on(&mut task, 0, delivery("first")), "first");
+    task.judged(0, true);
+    assert!(!*asked.borrow());
 }
 
 #[test]

@@ -75,6 +75,7 @@ impl Task {
             from: self.trust_domain.id(),
             warning: None,
             seen_at: now,
+            verdict: None,
         })
     }
 

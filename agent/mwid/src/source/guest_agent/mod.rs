@@ -104,6 +104,7 @@ impl Task {
             from: self.directory.display().to_string(),
             warning,
             seen_at: self.origin.now(),
+            verdict: None,
         }
     }
 

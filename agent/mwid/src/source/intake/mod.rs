@@ -191,7 +191,11 @@ impl Intake {
         self.ledger
             .answered(&origin, delivery.seen_at, delivery.warning.as_ref());
         self.waiting = None;
-        self.take(delivery.candidate, origin);
+        let good = self.take(delivery.candidate, origin);
+        if let Some(verdict) = delivery.verdict {
+            // A source that was stopped meanwhile does not care any more.
+            drop(verdict.send(good));
+        }
         // Proven or not: the source has spoken.
         self.hurry_restore();
     }
@@ -252,7 +256,9 @@ impl Intake {
             }) => {
                 self.restore(candidate, directory);
             }
-            Some(Waiting { candidate, origin, .. }) => {
+            Some(Waiting {
+                candidate, origin, ..
+            }) => {
                 self.take(candidate, origin);
             }
             None => {}

@@ -125,6 +125,7 @@ impl House {
             from: "/a/directory".to_owned(),
             warning: None,
             seen_at: self.clock.current_time().unwrap(),
+            verdict: None,
         }))
         .await;
     }
