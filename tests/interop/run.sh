@@ -92,6 +92,14 @@ for n in $(seq 1 "$rounds"); do
     ok "the example client against s_server"
 done
 
+web=$(free_port)
+"$bin/examples/axum_server" --identity "$published" --listen "127.0.0.1:$web" --allow "spiffe://$domain/**" > "$work/axum.log" 2>&1 & started+=($!)
+until_true 20 bash -c "exec 3<>/dev/tcp/127.0.0.1/$web" 2>/dev/null || fail "the axum example does not listen"
+answer=$(curl -sS --max-time 10 -k --cert "$published/certificates.pem" --key "$published/private_key.pem" "https://127.0.0.1:$web/") \
+    || fail "curl to the axum example"
+grep -q "$id" <<<"$answer" || fail "the axum example does not know its caller: $answer"
+ok "curl to the axum example, whose handler knows the caller"
+
 # Refused: no client certificate; a certificate of another root; a server that is not who the client expects.
 if curl -sS --max-time 10 -k "https://127.0.0.1:$port/" >/dev/null 2>&1; then fail "curl without a certificate was answered"; fi
 ok "without a client certificate: refused"

@@ -194,7 +194,7 @@ impl Intake {
         let good = self.take(delivery.candidate, origin);
         if let Some(verdict) = delivery.verdict {
             // A source that was stopped meanwhile does not care any more.
-            drop(verdict.send(good));
+            let _unheard = verdict.send(good);
         }
         // Proven or not: the source has spoken.
         self.hurry_restore();
