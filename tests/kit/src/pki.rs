@@ -132,6 +132,19 @@ impl Ca {
         }
     }
 
+    /// This root anew: the same key and name, another validity.
+    pub fn renewed(&self, validity: Validity) -> Self {
+        let key = KeyPair::try_from(self.issuer.key().serialize_der()).unwrap();
+        let params = ca_params(&self.trust_domain, "root", validity);
+        let cert = params.self_signed(&key).unwrap();
+        Self {
+            trust_domain: self.trust_domain.clone(),
+            cert_pem: cert.pem(),
+            cert_der: cert.der().to_vec(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
     /// An intermediate below this CA, valid from a day ago for a year.
     pub fn intermediate(&self) -> Self {
         self.intermediate_with(

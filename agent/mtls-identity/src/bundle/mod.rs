@@ -31,7 +31,8 @@ const MAX_KEYS: usize = 256;
 
 /// The roots of one trust domain.
 ///
-/// Two bundles are equal when they hold the same roots and keys, in whatever order they were delivered.
+/// Two bundles are equal when they hold the same roots and keys for the same trust domain, in whatever order they were
+/// delivered. What the source says beside them (sequence, refresh hint) does not count.
 ///
 /// ```no_run
 /// use mtls_identity::{TrustBundle, TrustDomain};
@@ -41,7 +42,7 @@ const MAX_KEYS: usize = 256;
 /// println!("{} roots", bundle.roots().len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct TrustBundle {
     trust_domain: TrustDomain,
     roots: Vec<CertificateDer<'static>>,
@@ -186,6 +187,17 @@ impl TrustBundle {
         format!("{:#}\n", Value::Object(jwk::write_set(self)))
     }
 }
+
+impl PartialEq for TrustBundle {
+    fn eq(&self, other: &Self) -> bool {
+        // `anchors` and `validities` follow from the roots.
+        self.trust_domain == other.trust_domain
+            && self.roots == other.roots
+            && self.jwt_keys == other.jwt_keys
+    }
+}
+
+impl Eq for TrustBundle {}
 
 impl fmt::Debug for TrustBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -75,11 +75,26 @@ fn a_spiffe_bundle_reads_back_whole() {
     assert_eq!(bundle.sequence(), Some(u64::MAX));
     assert_eq!(bundle.refresh_hint(), Some(Duration::from_secs(300)));
     let text = bundle.to_spiffe_json();
-    assert_eq!(
-        TrustBundle::from_spiffe_json(domain("example.org"), text.as_bytes()).unwrap(),
-        bundle
-    );
+    let again = TrustBundle::from_spiffe_json(domain("example.org"), text.as_bytes()).unwrap();
+    assert_eq!(again, bundle);
+    assert_eq!(again.sequence(), bundle.sequence());
+    assert_eq!(again.refresh_hint(), bundle.refresh_hint());
     assert_eq!(text, bundle.clone().to_spiffe_json(), "the same bytes each time");
+}
+
+#[test]
+fn roots_and_keys_make_a_bundle_the_same_not_its_sequence() {
+    let root = x509_key(&root());
+    let jwt = |kid| json!({"use": "jwt-svid", "kty": "EC", "kid": kid});
+    let bundle = |keys: &[Value], sequence: u64, hint: u64| {
+        read(&json!({"keys": keys, "spiffe_sequence": sequence, "spiffe_refresh_hint": hint})).unwrap()
+    };
+    let one = bundle(&[root.clone(), jwt("a")], 1, 300);
+    assert_eq!(one, bundle(&[jwt("a"), root.clone()], 2, 60));
+    assert_ne!(one, bundle(&[root, jwt("b")], 1, 300));
+    assert_ne!(one, bundle(&[jwt("a")], 1, 300));
+    let elsewhere = TrustBundle::from_spiffe_json(domain("b"), one.to_spiffe_json().as_bytes());
+    assert_ne!(one, elsewhere.unwrap());
 }
 
 #[test]

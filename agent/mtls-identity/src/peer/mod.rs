@@ -27,6 +27,7 @@ pub struct Peer {
     pub(crate) id: SpiffeId,
     pub(crate) chain: Arc<[CertificateDer<'static>]>,
     pub(crate) serial: Arc<str>,
+    pub(crate) not_before: UnixTime,
     pub(crate) not_after: UnixTime,
     pub(crate) role: PeerRole,
 }
@@ -45,6 +46,11 @@ impl Peer {
     /// The leaf's serial number, lower-case hex.
     pub fn serial(&self) -> &str {
         &self.serial
+    }
+
+    /// The latest `notBefore` in the chain.
+    pub fn not_before(&self) -> UnixTime {
+        self.not_before
     }
 
     /// The earliest `notAfter` in the chain.

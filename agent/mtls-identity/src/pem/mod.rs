@@ -11,6 +11,8 @@ use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 const LINE: usize = 64;
+/// Twice what the largest bundle holds.
+const MAX_BLOCKS: usize = 512;
 
 /// One block.
 pub(crate) struct Block {
@@ -56,6 +58,16 @@ pub enum PemError {
         /// Its first line.
         line: usize,
     },
+    /// More blocks than anybody needs.
+    #[error(
+        "more than {limit} blocks, the last one begun on line {line}; the file cannot be what it should be"
+    )]
+    TooMany {
+        /// The most that are read.
+        limit: usize,
+        /// The first line of the first one too many.
+        line: usize,
+    },
     /// RFC 1421 headers other than those of an encrypted key.
     #[error("the {label:?} block of line {line} has header lines; write it without")]
     Header {
@@ -66,7 +78,7 @@ pub enum PemError {
     },
 }
 
-/// An open block. The body has room for all the rest of the file, so that growing leaves no copy behind.
+/// An open block. The body has room for all that is before the next marker, so that growing leaves no copy behind.
 struct Open {
     label: String,
     line: usize,
@@ -82,13 +94,22 @@ struct Open {
 pub(crate) fn blocks(pem: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Vec<Block>, PemError> {
     let mut found = Vec::new();
     let mut open: Option<Open> = None;
+    let mut next = 0;
     for (number, line) in (1..).zip(pem.split(|byte| *byte == b'\n')) {
+        next += line.len() + 1;
         let line = line.trim_ascii_end();
         match (marker(line, number)?, open.take()) {
             (Some(Marker::Begin(label)), None) => {
                 let wanted = wanted(&label);
+                if wanted && found.len() == MAX_BLOCKS {
+                    return Err(PemError::TooMany {
+                        limit: MAX_BLOCKS,
+                        line: number,
+                    });
+                }
+                let rest = if wanted { pem.get(next..) } else { None };
                 open = Some(Open {
-                    body: Zeroizing::new(Vec::with_capacity(if wanted { pem.len() } else { 0 })),
+                    body: Zeroizing::new(Vec::with_capacity(rest.map_or(0, before_marker))),
                     label,
                     line: number,
                     wanted,
@@ -115,6 +136,16 @@ pub(crate) fn blocks(pem: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Vec<Bl
         Some(Open { label, line, .. }) => Err(PemError::NotClosed { label, line }),
         None => Ok(found),
     }
+}
+
+/// How many bytes come before the next line that begins like a marker. Looks no further, so that many blocks cost no more
+/// than one of their length.
+fn before_marker(lines: &[u8]) -> usize {
+    if lines.starts_with(b"-----") {
+        return 0;
+    }
+    let marker = lines.windows(6).position(|window| window == b"\n-----");
+    marker.unwrap_or(lines.len())
 }
 
 enum Marker {

@@ -69,6 +69,31 @@ fn encryption_headers_are_seen() {
     assert!(blocks(pem.as_bytes(), |_| true).unwrap()[0].encrypted);
 }
 
+#[test]
+fn the_number_of_blocks_is_bounded() {
+    assert_eq!(read(&A.repeat(MAX_BLOCKS)).unwrap().len(), MAX_BLOCKS);
+    let line = 3 * MAX_BLOCKS + 1;
+    let limit = MAX_BLOCKS;
+    assert_eq!(
+        read(&A.repeat(MAX_BLOCKS + 1)).unwrap_err(),
+        PemError::TooMany { limit, line }
+    );
+    let unwanted = blocks(A.repeat(MAX_BLOCKS + 1).as_bytes(), |_| false);
+    assert!(unwanted.unwrap().is_empty());
+}
+
+#[test]
+fn a_block_takes_only_the_room_that_it_needs() {
+    assert_eq!(before_marker(b"AQID\nAQID\n-----END A-----\nAQID\n"), 9);
+    assert_eq!(before_marker(b"-----END A-----\nAQID\n-----"), 0);
+    assert_eq!(
+        before_marker(b"AQID-----\nAQID"),
+        14,
+        "dashes inside a line end nothing"
+    );
+    assert_eq!(before_marker(b""), 0);
+}
+
 proptest! {
     #[test]
     fn what_is_written_reads_back(der in prop::collection::vec(any::<u8>(), 1..400)) {

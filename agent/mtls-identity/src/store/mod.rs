@@ -49,6 +49,9 @@ pub struct Writer {
 pub enum Published {
     /// The identity differs from the one before; readers see it now.
     New(Arc<IdentitySnapshot>),
+    /// The same identity as before, but this proof holds for another time, because another root vouched for it. Readers see
+    /// the new times under the old generation, and are not woken.
+    Retimed(Arc<IdentitySnapshot>),
     /// The same identity as before; the generation stays.
     Unchanged,
 }
@@ -64,13 +67,9 @@ impl Writer {
 
     /// Switches the store to a proven identity, unless it is the same as before: same key, same chain, same bundles.
     pub fn publish(&mut self, snapshot: IdentitySnapshot) -> Published {
-        if self
-            .tx
-            .borrow()
-            .as_ref()
-            .is_some_and(|current| current.same_identity(&snapshot))
-        {
-            return Published::Unchanged;
+        let current = self.tx.borrow().clone();
+        if let Some(current) = current.filter(|current| current.same_identity(&snapshot)) {
+            return self.retime(&current, snapshot);
         }
         self.generation += 1;
         let published = Arc::new(IdentitySnapshot {
@@ -79,6 +78,23 @@ impl Writer {
         });
         self.tx.send_replace(Some(published.clone()));
         Published::New(published)
+    }
+
+    /// The newest proof says from when until when: which root vouches may differ from poll to poll.
+    fn retime(&self, current: &IdentitySnapshot, proven: IdentitySnapshot) -> Published {
+        let times = |identity: &IdentitySnapshot| (identity.not_before(), identity.not_after());
+        if times(current) == times(&proven) {
+            return Published::Unchanged;
+        }
+        let published = Arc::new(IdentitySnapshot {
+            generation: current.generation,
+            ..proven
+        });
+        self.tx.send_if_modified(|seen| {
+            *seen = Some(published.clone());
+            false
+        });
+        Published::Retimed(published)
     }
 
     /// Takes the identity away, because it may not be used any more: readers see none from now on. The generation counts on

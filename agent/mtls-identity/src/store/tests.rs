@@ -4,7 +4,7 @@ use crate::candidate::{Candidate, CandidateBundles};
 use crate::check::Prover;
 use pki_types::UnixTime;
 use std::time::{Duration, SystemTime};
-use testkit::pki::{Leaf, World};
+use testkit::pki::{Ca, Leaf, Validity, World};
 
 struct Source {
     world: World,
@@ -70,6 +70,7 @@ fn each_identity_that_differs_is_one_generation() {
                 assert!(Arc::ptr_eq(&published, &reader.current().unwrap()));
             }
             Published::Unchanged => assert_eq!(before, generation),
+            Published::Retimed(same) => panic!("{same:?} was proven at the same time"),
         }
         assert_eq!(reader.generation(), generation);
     }
@@ -119,6 +120,39 @@ async fn an_unchanged_identity_wakes_nobody() {
         ));
     }
     assert!(waits(&mut reader).await);
+}
+
+/// The first proof reaches a root that ends soon; at the second, its successor with the same key has begun.
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_holds_longer_is_seen_and_wakes_nobody() {
+    let mut source = Source::new();
+    let day = 24 * 3600;
+    let root = Ca::root_valid("example.org", Validity { from: -day, to: 3600 });
+    let renewed = root.renewed(Validity {
+        from: 600,
+        to: 99 * day,
+    });
+    let roots = format!("{}{}", root.cert_pem, renewed.cert_pem);
+    let intermediate = root.intermediate();
+    source.world = World { root, intermediate };
+    let leaf = source.world.leaf("/a");
+    let (mut writer, mut reader) = store();
+    writer.publish(source.identity(&leaf, &roots));
+    let first = reader.changed().await.unwrap();
+    source.now = UnixTime::since_unix_epoch(Duration::from_secs(source.now.as_secs() + 1800));
+    let Published::Retimed(longer) = writer.publish(source.identity(&leaf, &roots)) else {
+        panic!("the later proof is lost");
+    };
+    assert!(first.not_after() < longer.not_after());
+    assert_eq!(longer.generation(), 1);
+    assert!(Arc::ptr_eq(&longer, &reader.current().unwrap()));
+    assert!(matches!(
+        writer.publish(source.identity(&leaf, &roots)),
+        Published::Unchanged
+    ));
+    assert!(waits(&mut reader).await);
+    writer.publish(source.next());
+    assert_eq!(reader.changed().await.unwrap().generation(), 2);
 }
 
 #[tokio::test(start_paused = true)]

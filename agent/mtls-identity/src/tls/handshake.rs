@@ -4,7 +4,6 @@
 use crate::certificate::{self, Validity};
 use crate::check::{Refusal, leaf};
 use crate::peer::{Peer, PeerRole};
-use pki_types::UnixTime;
 use rustls::CommonState;
 use std::sync::Arc;
 
@@ -41,20 +40,25 @@ impl Peer {
         let first = chain.first().ok_or(PeerError::NoCertificate)?;
         let id = leaf::spiffe_id_of_der(first).map_err(not_an_svid)?;
         let mut serial = String::new();
-        let mut not_after = None;
+        let mut valid: Option<Validity> = None;
         for (position, der) in (1..).zip(chain) {
             let parsed = certificate::parse(der)
                 .map_err(|source| not_an_svid(Refusal::Certificate { position, source }))?;
-            let end = Validity::of(&parsed).not_after;
+            let own = Validity::of(&parsed);
             if position == 1 {
                 serial = certificate::serial(&parsed);
             }
-            not_after = Some(not_after.map_or(end, |earliest: UnixTime| earliest.min(end)));
+            valid = Some(valid.map_or(own, |all| Validity {
+                not_before: all.not_before.max(own.not_before),
+                not_after: all.not_after.min(own.not_after),
+            }));
         }
+        let valid = valid.ok_or(PeerError::NoCertificate)?;
         Ok(Self {
             id,
             serial: serial.into(),
-            not_after: not_after.ok_or(PeerError::NoCertificate)?,
+            not_before: valid.not_before,
+            not_after: valid.not_after,
             chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
             role,
         })

@@ -31,7 +31,8 @@ pub struct Redecide {
 }
 
 impl Redecide {
-    /// Judges by trust bundles and policy; that the peer's own certificate ends does not count.
+    /// Judges by trust bundles and policy; that the peer's own certificate ends, or by a clock that was set back has not begun,
+    /// does not count.
     pub fn new(provider: &CryptoProvider) -> Self {
         Self {
             algorithms: provider.signature_verification_algorithms,
@@ -64,6 +65,11 @@ impl Redecide {
             Err(PeerRefusal::Expired { .. } | PeerRefusal::RootExpired { .. }) if !self.close_expired => {
                 // At the chain's own end all of it is still valid, so what fails now is a root that was taken away.
                 self.verify(peer, bundles, now.min(peer.not_after()))
+                    .map_err(|source| no_longer_trusted(peer, source))?;
+            }
+            Err(PeerRefusal::NotYetValid { .. }) => {
+                // The handshake has proven it, so the clock was set back since; that takes nobody's trust away.
+                self.verify(peer, bundles, now.max(peer.not_before()))
                     .map_err(|source| no_longer_trusted(peer, source))?;
             }
             Err(PeerRefusal::Expired { not_after, .. }) => {

@@ -9,7 +9,7 @@ use crate::tls::{TlsConfigError, TlsOptions, server_config};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -77,10 +77,9 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
         D: FnOnce(&Peer) -> Result<(), NotAllowed>,
     {
-        let until = Instant::now() + self.timeout;
         // The handshake goes on without an identity, and fails: so the client gets an alert, and our caller the true reason.
         let own = usable(&self.reader, &self.clock);
-        let stream = match timeout_at(until, self.tls.accept(stream).into_fallible()).await {
+        let stream = match timeout(self.timeout, self.tls.accept(stream).into_fallible()).await {
             Err(_elapsed) => return Err(ConnectionError::Timeout { after: self.timeout }),
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {

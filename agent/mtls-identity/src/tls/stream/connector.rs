@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -87,9 +87,8 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
         D: FnOnce(&Peer) -> Result<(), NotAllowed>,
     {
-        let until = Instant::now() + self.timeout;
         let handshake = self.tls.connect(self.server_name.clone(), stream).into_fallible();
-        let stream = match timeout_at(until, handshake).await {
+        let stream = match timeout(self.timeout, handshake).await {
             Err(_elapsed) => return Err(ConnectionError::Timeout { after: self.timeout }),
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {

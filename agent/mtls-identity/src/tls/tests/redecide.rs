@@ -45,14 +45,20 @@ fn a_peer_is_decided_by_todays_bundles_policy_and_time() {
         (&without_domain, policy(), 7200, false, "no_longer_trusted"),
         (&without_domain, policy(), 7200, true, "no_longer_trusted"),
         (&other_root, policy(), 7200, false, "no_longer_trusted"),
-        (&trusted, denied, 7200, false, "no_longer_allowed"),
+        (&trusted, denied.clone(), 7200, false, "no_longer_allowed"),
+        // The clock was set back to before the peer's certificate.
+        (&trusted, policy(), -7200, false, "holds"),
+        (&trusted, policy(), -7200, true, "holds"),
+        (&other_root, policy(), -7200, false, "no_longer_trusted"),
+        (&without_domain, policy(), -7200, true, "no_longer_trusted"),
+        (&trusted, denied, -7200, true, "no_longer_allowed"),
     ];
     let clock = MovedClock::default();
     let start = clock.now();
     for peer in peers(&here) {
         for (row, (bundles, policy, passed, close_expired, wanted)) in table.iter().enumerate() {
             let now = pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(
-                start.as_secs() + passed,
+                start.as_secs().saturating_add_signed(*passed),
             ));
             let redecide = Redecide::new(&provider()).closing_expired(*close_expired);
             let result = redecide.peer(&peer, bundles, policy, now);

@@ -187,6 +187,17 @@ async fn a_silent_other_side_is_given_up_after_the_limit() {
 }
 
 #[tokio::test]
+async fn a_limit_beyond_all_clocks_is_no_limit() {
+    let world = World::new(HERE);
+    let side = Side::new(&world, "/x", &[&world]);
+    let (near, far) = pipe();
+    let acceptor = acceptor(&side, everybody_here()).with_timeout(Duration::MAX);
+    let connector = connector(&side, everybody_here()).with_timeout(Duration::MAX);
+    let (accepted, connected) = tokio::join!(acceptor.accept(far), connector.connect(near));
+    assert!(accepted.is_ok() && connected.is_ok());
+}
+
+#[tokio::test]
 async fn what_is_no_tls_is_named() {
     let world = World::new(HERE);
     let side = Side::new(&world, "/x", &[&world]);

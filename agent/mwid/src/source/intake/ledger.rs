@@ -132,6 +132,20 @@ impl Ledger {
         self.unchanged(origin);
     }
 
+    /// The same identity, proven for another time.
+    pub(super) fn retimed(&mut self, identity: &IdentitySnapshot, origin: &From) {
+        tracing::info!(
+            generation = identity.generation(),
+            not_after = %instant(identity.not_after()),
+            %origin,
+            "the identity in force ends at another time, for another root vouches for it"
+        );
+        self.metrics
+            .not_after
+            .set(identity.not_after().as_secs().cast_signed());
+        self.unchanged(origin);
+    }
+
     pub(super) fn unchanged(&mut self, origin: &From) {
         self.refused = None;
         self.status.refused = None;

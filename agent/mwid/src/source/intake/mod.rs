@@ -240,6 +240,7 @@ impl Intake {
             .filter(|current| identity.not_before().as_secs() < current.not_before().as_secs());
         match self.writer.publish(identity) {
             Published::New(identity) => self.ledger.in_force(&identity, origin, older.as_deref()),
+            Published::Retimed(identity) => self.ledger.retimed(&identity, origin),
             Published::Unchanged => self.ledger.unchanged(origin),
         }
         self.restore_at = None;
