@@ -157,6 +157,15 @@ pub(crate) fn is_ca(certificate: &X509Certificate<'_>) -> Result<bool, Certifica
     }
 }
 
+/// Whether it is a CA that, as far as its key usage says anything, may sign certificates.
+pub(crate) fn may_sign(certificate: &X509Certificate<'_>) -> Result<bool, CertificateError> {
+    let usage = certificate.key_usage().map_err(|_| CertificateError::Extension {
+        extension: "keyUsage",
+    })?;
+    let signs = usage.is_none_or(|usage| usage.value.key_cert_sign());
+    Ok(is_ca(certificate)? && signs)
+}
+
 /// Whether it names itself as its issuer. When a root changes its key, the old key signs the new one under the same name: such
 /// a certificate belongs to chains, and the key identifiers tell it from a root (RFC 5280 section 4.2.1.1).
 pub(crate) fn is_root(certificate: &X509Certificate<'_>) -> bool {

@@ -227,15 +227,7 @@ fn check_root(
 ) -> Result<(TrustAnchor<'static>, Validity), BundleError> {
     let malformed = |source| BundleError::Certificate { position, source };
     let parsed = certificate::parse(root).map_err(malformed)?;
-    let signs = match parsed.key_usage() {
-        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
-        Err(_) => {
-            return Err(malformed(certificate::CertificateError::Extension {
-                extension: "keyUsage",
-            }));
-        }
-    };
-    if !certificate::is_ca(&parsed).map_err(malformed)? || !signs {
+    if !certificate::may_sign(&parsed).map_err(malformed)? {
         let certificate = certificate::name(&parsed, CertificateRole::Root);
         return Err(BundleError::NotCa {
             position,

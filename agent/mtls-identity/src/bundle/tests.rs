@@ -3,8 +3,9 @@ use super::*;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
+use rcgen::KeyUsagePurpose;
 use serde_json::json;
-use testkit::pki::{Ca, World};
+use testkit::pki::{Ca, Validity, World};
 
 fn domain(name: &str) -> TrustDomain {
     TrustDomain::parse(name).unwrap()
@@ -57,6 +58,21 @@ fn pem_without_a_ca_is_refused() {
     assert!(matches!(of(&world.root.cert_pem[..200]), BundleError::Pem(_)));
     let large = "x".repeat(MAX_PEM + 1);
     assert!(matches!(of(&large), BundleError::TooLarge { .. }));
+}
+
+#[test]
+fn a_root_that_may_not_sign_is_refused() {
+    let valid = Validity { from: -60, to: 60 };
+    let root = |usages: &[KeyUsagePurpose]| {
+        let root = Ca::root_with("example.org", valid, |params| params.key_usages = usages.to_vec());
+        TrustBundle::from_roots(domain("example.org"), vec![root.cert_der.into()])
+    };
+    assert!(matches!(
+        root(&[KeyUsagePurpose::CrlSign]),
+        Err(BundleError::NotCa { position: 1, .. })
+    ));
+    root(&[KeyUsagePurpose::KeyCertSign]).unwrap();
+    root(&[]).unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::spiffe_id::TrustDomain;
 use pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use std::borrow::Cow;
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 /// What the certificate is used as.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,9 @@ impl std::fmt::Display for ChainFault {
             E::UnsupportedCriticalExtension => {
                 f.write_str("it has a critical extension that is not understood")
             }
+            E::EndEntityUsedAsCa => {
+                f.write_str("one of its issuers is no CA, or its key usage lacks keyCertSign")
+            }
             other => write!(f, "{other:?}"),
         }
     }
@@ -145,6 +148,20 @@ fn latest_end(roots: &TrustBundle, anchor: &TrustAnchor<'_>, now: UnixTime) -> U
     same.map(|(_, validity)| validity.not_after).max().unwrap_or(now)
 }
 
+/// X509-SVID section 3.2 for the issuers in use: webpki asks whether each is a CA, but not whether its key usage, where there
+/// is one, lets it sign certificates (RFC 5280 section 4.2.1.3). Another path may still do.
+fn all_may_sign(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+    for issuer in path.intermediate_certificates() {
+        let der = issuer.der();
+        let parsed = certificate::parse(&der).map_err(|_| webpki::Error::BadDer)?;
+        let may_sign = certificate::may_sign(&parsed).map_err(|_| webpki::Error::ExtensionValueInvalid)?;
+        if !may_sign {
+            return Err(webpki::Error::EndEntityUsedAsCa);
+        }
+    }
+    Ok(())
+}
+
 /// One question to webpki.
 struct Search<'a> {
     algorithms: &'a WebPkiSupportedAlgorithms,
@@ -169,7 +186,7 @@ impl Search<'_> {
             self.now,
             usage,
             None,
-            None,
+            Some(&all_may_sign),
         )?;
         Ok(path.anchor().to_owned())
     }

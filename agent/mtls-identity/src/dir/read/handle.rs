@@ -153,25 +153,36 @@ impl Handle {
 /// `shown` is the whole path, for errors.
 fn open_directory(at: impl rustix::fd::AsFd, path: &Path, shown: &Path) -> Result<OwnedFd, ReadError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(at, path, flags, Mode::empty()).map_err(|e| match e {
+    open_by(shown, || openat(&at, path, flags, Mode::empty()))
+}
+
+/// A link's target may be made between the kernel's answer and ours: nobody is told that something does not exist which does.
+pub(super) fn open_by(
+    shown: &Path,
+    mut open: impl FnMut() -> Result<OwnedFd, Errno>,
+) -> Result<OwnedFd, ReadError> {
+    let path = shown.to_owned();
+    let answer = match open() {
+        Err(Errno::NOENT) if leads_somewhere(shown) => open(),
+        answer => answer,
+    };
+    answer.map_err(|e| match e {
         Errno::NOENT => match std::fs::read_link(shown) {
-            Ok(target) => ReadError::DanglingLink {
-                path: shown.to_owned(),
-                target,
-            },
-            Err(_) => ReadError::DirectoryMissing {
-                path: shown.to_owned(),
-            },
+            Ok(_) if leads_somewhere(shown) => ReadError::ChangedWhileReading { path, tries: 2 },
+            Ok(target) => ReadError::DanglingLink { path, target },
+            Err(_) => ReadError::DirectoryMissing { path },
         },
-        Errno::NOTDIR => ReadError::NotADirectory {
-            path: shown.to_owned(),
-        },
+        Errno::NOTDIR => ReadError::NotADirectory { path },
         Errno::ACCESS | Errno::PERM => {
             let owner = stat(shown).ok().map(|s| (s.st_uid, s.st_gid, s.st_mode & 0o7777));
-            permission_denied(shown.to_owned(), owner)
+            permission_denied(path, owner)
         }
         e => io("open", shown, e),
     })
+}
+
+fn leads_somewhere(path: &Path) -> bool {
+    stat(path).is_ok()
 }
 
 fn permission_denied(path: PathBuf, owner: Option<(u32, u32, u32)>) -> ReadError {

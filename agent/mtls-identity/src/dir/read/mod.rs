@@ -104,7 +104,9 @@ pub fn read_set(path: impl AsRef<Path>) -> Result<Reading, ReadError> {
                 last = None;
             }
             // Or the link was switched, and its old target deleted, while the kernel followed it.
-            Err(e @ ReadError::DanglingLink { .. }) => last = Some(e),
+            Err(e @ (ReadError::DanglingLink { .. } | ReadError::ChangedWhileReading { .. })) => {
+                last = Some(e);
+            }
             Err(e) => return Err(e),
         }
         std::thread::yield_now();

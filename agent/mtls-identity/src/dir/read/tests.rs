@@ -1,5 +1,5 @@
 //! Reading: each file set, each fault by name, and never a mixture.
-use super::handle::Handle;
+use super::handle::{Handle, open_by};
 use super::*;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -315,7 +315,7 @@ fn replaced_without_end_the_read_ends_with_a_whole_set_or_a_passing_fault() {
                 }
                 Err(e) => {
                     // Each directory is whole when the link shows it, so a file that is missing would be a mixture.
-                    let between = ["directory_missing", "changed_while_reading"];
+                    let between = ["directory_missing", "dangling_link", "changed_while_reading"];
                     assert!(e.is_transient() && between.contains(&e.reason()), "{e}");
                     passing += 1;
                 }
@@ -324,6 +324,24 @@ fn replaced_without_end_the_read_ends_with_a_whole_set_or_a_passing_fault() {
     });
     println!("1500 replacements: {whole} whole reads, {passing} passing faults");
     assert!(whole > 0);
+}
+
+#[test]
+fn a_directory_that_was_made_in_between_is_not_called_missing() {
+    use rustix::io::Errno;
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("link");
+    symlink("target", &link).unwrap();
+    let never = || Err(Errno::NOENT);
+    assert_eq!(open_by(&link, never).unwrap_err().reason(), "dangling_link");
+    fs::create_dir(dir.path().join("target")).unwrap();
+    assert_eq!(
+        open_by(&link, never).unwrap_err().reason(),
+        "changed_while_reading"
+    );
+    let mut answers = vec![Ok(fs::File::open(&link).unwrap().into()), Err(Errno::NOENT)];
+    open_by(&link, || answers.pop().unwrap()).unwrap();
+    assert!(answers.is_empty(), "asked twice");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::strangers::{self, BOTH};
 use super::{HERE, Outcome, Side, handshake};
-use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 use testkit::pki::{Leaf, LeafSpec, Validity, World};
 
 const TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -222,6 +222,48 @@ fn an_issuer_that_is_for_one_side_only_vouches_for_no_other() {
         at_our_server(&ours, &peer, BOTH).server_refused().0,
         "bad_certificate"
     );
+}
+
+/// An issuer's key usage may be absent, but if it is there it must allow to sign certificates.
+#[test]
+fn an_issuer_whose_key_usage_lacks_key_cert_sign_vouches_for_nobody() {
+    let mut here = World::new(HERE);
+    let ours = Side::new(&here, "/ours", &[&here]);
+    let long = Validity {
+        from: -3600,
+        to: 24 * 3600,
+    };
+    let mut issued_with = |usages: &[KeyUsagePurpose]| {
+        here.intermediate = here
+            .root
+            .intermediate_with(long, |params| params.key_usages = usages.to_vec());
+        leaf(&here, |_| {})
+    };
+    let peer = issued_with(&[KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature]);
+    let wrong = ("bad_certificate", "CertificateUnknown".to_owned());
+    assert_eq!(at_our_server(&ours, &peer, BOTH).server_refused(), wrong);
+    assert_eq!(at_our_client(&ours, &peer, BOTH).client_refused(), wrong);
+    let peer = issued_with(&[]);
+    at_our_server(&ours, &peer, BOTH).works();
+    at_our_client(&ours, &peer, BOTH).works();
+}
+
+#[test]
+fn a_peers_chain_has_a_bounded_length() {
+    let here = World::new(HERE);
+    let ours = Side::new(&here, "/ours", &[&here]);
+    let of_length = |certificates: usize| {
+        let mut leaf = leaf(&here, |_| {});
+        leaf.chain_pem += &here.intermediate.cert_pem.repeat(certificates - 2);
+        leaf
+    };
+    let longest = of_length(crate::check::MAX_CHAIN);
+    at_our_server(&ours, &longest, BOTH).works();
+    at_our_client(&ours, &longest, BOTH).works();
+    let longer = of_length(crate::check::MAX_CHAIN + 1);
+    let wrong = ("chain_too_long", "CertificateUnknown".to_owned());
+    assert_eq!(at_our_server(&ours, &longer, BOTH).server_refused(), wrong);
+    assert_eq!(at_our_client(&ours, &longer, BOTH).client_refused(), wrong);
 }
 
 #[test]
