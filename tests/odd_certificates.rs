@@ -72,7 +72,7 @@ fn candidate(folder: &str, instead: &str) -> Candidate {
         read(from, file)
     };
     Candidate {
-        certificates_pem: read("chain.pem"),
+        certificates_pem: read("chain.pem").into(),
         private_key_pem: read("key.pem").into(),
         bundles: CandidateBundles::MapJson(read("bundle.json")),
     }
@@ -323,7 +323,7 @@ fn changed(file: usize, change: impl FnOnce(&mut Vec<u8>)) -> Result<IdentitySna
     change(&mut files[file]);
     let [chain, key, bundle] = files;
     let candidate = Candidate {
-        certificates_pem: chain,
+        certificates_pem: chain.into(),
         private_key_pem: key.into(),
         bundles: CandidateBundles::MapJson(bundle),
     };

@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 /// What a source delivered. Nothing in it has been looked at; [`Prover::prove`](crate::Prover::prove) does that.
 pub struct Candidate {
-    /// PEM: the leaf first, then the chain. Blocks of other kinds (a combined file's key) are skipped.
-    pub certificates_pem: Vec<u8>,
+    /// PEM: the leaf first, then the chain. Blocks of other kinds (a combined file's key) are skipped, and wiped on drop.
+    pub certificates_pem: Zeroizing<Vec<u8>>,
     /// PEM: PKCS#8, SEC1 or PKCS#1, exactly one. Blocks of other kinds are skipped.
     pub private_key_pem: Zeroizing<Vec<u8>>,
     /// The trust bundles that came with it.

@@ -27,7 +27,7 @@
 //!
 //! // Now, and again whenever the platform delivers:
 //! let bundles = CandidateBundles::OwnPem(roots_pem);
-//! let candidate = Candidate { certificates_pem: chain_pem, private_key_pem: key_pem.into(), bundles };
+//! let candidate = Candidate { certificates_pem: chain_pem.into(), private_key_pem: key_pem.into(), bundles };
 //! match Prover::new(provider).prove(&candidate, clock.current_time().ok_or("no clock")?) {
 //!     Ok(identity) => drop(writer.publish(identity)),
 //!     Err(refusal) => eprintln!("{}: {refusal}; the last identity goes on", refusal.reason()),

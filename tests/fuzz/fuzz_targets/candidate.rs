@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
         _ => bundles = CandidateBundles::OwnPem(bytes.to_vec()),
     }
     let candidate = Candidate {
-        certificates_pem: chain.to_vec(),
+        certificates_pem: chain.to_vec().into(),
         private_key_pem: key.to_vec().into(),
         bundles,
     };

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
-/// An RSA key of 16384 bits takes 13 KiB.
-const MAX_KEY_PEM: usize = 64 * 1024;
+/// An RSA key of 16384 bits takes 13 KiB, but a combined file holds the chain too.
+const MAX_KEY_PEM: usize = super::MAX_CERTIFICATES_PEM;
 const MIN_RSA_BITS: usize = 2048;
 
 const PKCS8: &str = "PRIVATE KEY";

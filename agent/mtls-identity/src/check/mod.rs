@@ -45,7 +45,7 @@ pub(crate) const MAX_CHAIN: usize = 10;
 /// let world = testkit::pki::World::new("example.org");
 /// let delivered = world.leaf("/ns/shop/sa/payments");
 /// let candidate = Candidate {
-///     certificates_pem: delivered.chain_pem.into_bytes(),
+///     certificates_pem: delivered.chain_pem.into_bytes().into(),
 ///     private_key_pem: delivered.key_pem.into_bytes().into(),
 ///     bundles: CandidateBundles::OwnPem(world.root.cert_pem.into_bytes()),
 /// };

@@ -19,7 +19,7 @@ fn in_seconds(offset: i64) -> UnixTime {
 
 fn candidate(leaf: &Leaf, root_pem: &str) -> Candidate {
     Candidate {
-        certificates_pem: leaf.chain_pem.clone().into_bytes(),
+        certificates_pem: leaf.chain_pem.clone().into_bytes().into(),
         private_key_pem: leaf.key_pem.clone().into_bytes().into(),
         bundles: CandidateBundles::OwnPem(root_pem.as_bytes().to_vec()),
     }
@@ -119,7 +119,7 @@ fn of_a_root_and_its_renewal_the_later_end_counts() {
     let chain = leaf.signed_by(&leaf_key, &issuer).unwrap().pem();
     let ends = |roots: &str| {
         let candidate = Candidate {
-            certificates_pem: chain.clone().into_bytes(),
+            certificates_pem: chain.clone().into_bytes().into(),
             private_key_pem: leaf_key.serialize_pem().into_bytes().into(),
             bundles: CandidateBundles::OwnPem(roots.as_bytes().to_vec()),
         };

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// # let world = testkit::pki::World::new("example.org");
 /// # let delivered = world.leaf("/ns/shop/sa/payments");
 /// # let candidate = mtls_identity::Candidate {
-/// #     certificates_pem: delivered.chain_pem.into_bytes(),
+/// #     certificates_pem: delivered.chain_pem.into_bytes().into(),
 /// #     private_key_pem: delivered.key_pem.into_bytes().into(),
 /// #     bundles: mtls_identity::candidate::CandidateBundles::OwnPem(world.root.cert_pem.into_bytes()),
 /// # };

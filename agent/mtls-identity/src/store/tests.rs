@@ -25,7 +25,7 @@ impl Source {
 
     fn identity(&self, leaf: &Leaf, roots: &str) -> IdentitySnapshot {
         let candidate = Candidate {
-            certificates_pem: leaf.chain_pem.clone().into_bytes(),
+            certificates_pem: leaf.chain_pem.clone().into_bytes().into(),
             private_key_pem: leaf.key_pem.clone().into_bytes().into(),
             bundles: CandidateBundles::OwnPem(roots.as_bytes().to_vec()),
         };

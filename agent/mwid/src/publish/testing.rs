@@ -51,7 +51,7 @@ impl Identities {
         domains[other] = domains[TRUST_DOMAIN].clone();
         let leaf = self.world.leaf("/ns/shop/sa/web");
         let candidate = Candidate {
-            certificates_pem: leaf.chain_pem.into_bytes(),
+            certificates_pem: leaf.chain_pem.into_bytes().into(),
             private_key_pem: Zeroizing::new(leaf.key_pem.into_bytes()),
             bundles: CandidateBundles::MapJson(map.to_string().into_bytes()),
         };
@@ -69,7 +69,7 @@ impl Identities {
         };
         let leaf = self.world.leaf_of(&spec);
         let candidate = Candidate {
-            certificates_pem: leaf.chain_pem.into_bytes(),
+            certificates_pem: leaf.chain_pem.into_bytes().into(),
             private_key_pem: Zeroizing::new(leaf.key_pem.into_bytes()),
             bundles: CandidateBundles::OwnPem(self.world.root.cert_pem.clone().into_bytes()),
         };

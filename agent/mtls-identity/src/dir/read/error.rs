@@ -75,12 +75,6 @@ pub enum ReadError {
         /// How often it was read.
         tries: u32,
     },
-    /// The one-file bundle holds no private key.
-    #[error("the file {} holds no private key; a credential bundle begins with a PEM block whose label ends in PRIVATE KEY", path.display())]
-    NoPrivateKey {
-        /// The file.
-        path: PathBuf,
-    },
     /// A trust bundle's file is not named after a trust domain.
     #[error("the file name {} does not begin with a trust domain", path.display())]
     BundleName {
@@ -144,7 +138,6 @@ impl ReadError {
             Self::TooLarge { .. } => "too_large",
             Self::NotARegularFile { .. } => "not_a_regular_file",
             Self::ChangedWhileReading { .. } => "changed_while_reading",
-            Self::NoPrivateKey { .. } => "no_private_key",
             Self::BundleName { .. } => "bundle_name",
             Self::Bundle { .. } => "bundle",
             Self::TooManyFiles { .. } => "too_many_files",
@@ -160,7 +153,6 @@ impl ReadError {
             | Self::DanglingLink { .. }
             | Self::FileMissing { .. }
             | Self::FileEmpty { .. }
-            | Self::NoPrivateKey { .. }
             | Self::Bundle { .. }
             | Self::ChangedWhileReading { .. } => true,
             Self::NotIssued { cause, .. } => cause.is_transient(),

@@ -144,7 +144,7 @@ fn read_handle(handle: &mut Handle) -> Result<Reading, ReadError> {
     }
 }
 
-fn gce(handle: &mut Handle, mut certificates: Zeroizing<Vec<u8>>) -> Result<Candidate, ReadError> {
+fn gce(handle: &mut Handle, certificates: Zeroizing<Vec<u8>>) -> Result<Candidate, ReadError> {
     let private_key_pem = needed(handle, PRIVATE_KEY, None, MOST_KEY)?;
     let bundles = match handle.file(TRUST_BUNDLES, MOST_BUNDLES)? {
         Some(mut json) => CandidateBundles::MapJson(std::mem::take(&mut *json)),
@@ -157,20 +157,15 @@ fn gce(handle: &mut Handle, mut certificates: Zeroizing<Vec<u8>>) -> Result<Cand
         }
     };
     Ok(Candidate {
-        certificates_pem: std::mem::take(&mut *certificates),
+        certificates_pem: certificates,
         private_key_pem,
         bundles,
     })
 }
 
 fn credential_bundle(handle: &mut Handle) -> Result<Candidate, ReadError> {
-    let Some(whole) = handle.file(CREDENTIAL_BUNDLE, MOST_CERTIFICATES + MOST_KEY)? else {
+    let Some(whole) = handle.file(CREDENTIAL_BUNDLE, MOST_CERTIFICATES)? else {
         return Err(missing(handle, CERTIFICATES, Some(CREDENTIAL_BUNDLE)));
-    };
-    let Some(key) = private_key_block(&whole) else {
-        return Err(ReadError::NoPrivateKey {
-            path: handle.path().join(CREDENTIAL_BUNDLE),
-        });
     };
     let names = handle.names_ending_in(TRUST_BUNDLE_SUFFIX)?;
     if names.is_empty() {
@@ -191,27 +186,11 @@ fn credential_bundle(handle: &mut Handle) -> Result<Candidate, ReadError> {
             .map_err(|source| ReadError::Bundle { path, source })?;
     }
     Ok(Candidate {
-        certificates_pem: [&whole[..key.start], &whole[key.end..]].concat(),
-        private_key_pem: Zeroizing::new(whole[key].to_vec()),
+        // One file for both: the prover takes the blocks of each kind, and refuses a second key.
+        certificates_pem: whole.clone(),
+        private_key_pem: whole,
         bundles: CandidateBundles::Parsed(bundles),
     })
-}
-
-/// Where the first PEM block whose label ends in `PRIVATE KEY` lies, with both its lines.
-fn private_key_block(pem: &[u8]) -> Option<std::ops::Range<usize>> {
-    let label = b"PRIVATE KEY-----";
-    let first = find(pem, label, 0)?;
-    let start = pem[..first].windows(11).rposition(|w| w == b"-----BEGIN ")?;
-    let end_line = find(pem, b"-----END ", first + label.len())?;
-    let end = find(pem, label, end_line)? + label.len();
-    Some(start..end)
-}
-
-fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    let rest = haystack.get(from..)?;
-    rest.windows(needle.len())
-        .position(|w| w == needle)
-        .map(|at| at + from)
 }
 
 fn needed(

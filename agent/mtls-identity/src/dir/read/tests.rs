@@ -39,7 +39,7 @@ fn with<'a>(name: &'a str, bytes: &'a [u8]) -> Vec<(&'a str, &'a [u8])> {
 fn the_set_with_trust_bundles_is_read() {
     let reading = read_set(directory(&GCE).path()).unwrap();
     assert_eq!(reading.form, Form::Gce);
-    assert_eq!(reading.candidate.certificates_pem, b"chain");
+    assert_eq!(**reading.candidate.certificates_pem, *b"chain");
     assert_eq!(&**reading.candidate.private_key_pem, b"key");
     assert!(matches!(reading.candidate.bundles, CandidateBundles::MapJson(json) if json == b"{}"));
     assert!(reading.config_status.is_none());
@@ -79,12 +79,9 @@ fn the_credential_bundle_is_taken_apart() {
         ]);
         let reading = read_set(dir.path()).unwrap();
         assert_eq!(reading.form, Form::CredentialBundle);
-        assert_eq!(
-            String::from_utf8_lossy(&reading.candidate.private_key_pem),
-            leaf.key_pem.trim_end()
-        );
-        let certificates = String::from_utf8(reading.candidate.certificates_pem).unwrap();
-        assert_eq!(certificates.trim(), leaf.chain_pem.trim());
+        // The prover takes each kind of block for itself.
+        assert_eq!(**reading.candidate.private_key_pem, *whole.as_bytes());
+        assert_eq!(**reading.candidate.certificates_pem, *whole.as_bytes());
         let CandidateBundles::Parsed(bundles) = reading.candidate.bundles else {
             panic!("parsed bundles");
         };
@@ -97,11 +94,35 @@ fn the_credential_bundle_is_taken_apart() {
 }
 
 #[test]
+fn a_credential_bundle_is_proven_only_with_exactly_one_key() {
+    let world = testkit::pki::World::new("example.org");
+    let leaf = world.leaf("/ns/a/sa/b");
+    let other = world.leaf("/other").key_pem;
+    let bundle = "example.org.spiffe-trust-bundle.x509.pem";
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let prover = crate::Prover::new(provider);
+    #[expect(clippy::disallowed_methods, reason = "testkit makes certificates for now")]
+    let now = pki_types::UnixTime::now();
+    for (keys, wanted) in [
+        (leaf.key_pem.clone(), "good"),
+        (format!("{}{other}", leaf.key_pem), "many_keys"),
+        (String::new(), "no_key"),
+    ] {
+        let whole = format!("{keys}{}", leaf.chain_pem);
+        let dir = directory(&[
+            (CREDENTIAL_BUNDLE, whole.as_bytes()),
+            (bundle, world.root.cert_pem.as_bytes()),
+        ]);
+        let proven = prover.prove(&read(dir.path()).unwrap(), now);
+        assert_eq!(proven.map_or_else(|e| e.reason(), |_| "good"), wanted);
+    }
+}
+
+#[test]
 fn a_bad_credential_bundle_is_named() {
     let bundle = "x.org.spiffe-trust-bundle.x509.pem";
     let key: &[u8] = b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
     let reason = |files: &[(&str, &[u8])]| fault(files).reason();
-    assert_eq!(reason(&[(CREDENTIAL_BUNDLE, b"no key here")]), "no_private_key");
     assert_eq!(reason(&[(CREDENTIAL_BUNDLE, key)]), "file_missing");
     assert_eq!(reason(&[(CREDENTIAL_BUNDLE, key), (bundle, b"")]), "file_empty");
     assert_eq!(
@@ -309,8 +330,8 @@ fn replaced_without_end_the_read_ends_with_a_whole_set_or_a_passing_fault() {
         while !done.load(Ordering::Acquire) {
             match read(&link) {
                 Ok(c) => {
-                    assert_eq!(c.certificates_pem, **c.private_key_pem);
-                    assert!(matches!(&c.bundles, CandidateBundles::MapJson(j) if *j == c.certificates_pem));
+                    assert_eq!(c.certificates_pem, c.private_key_pem);
+                    assert!(matches!(&c.bundles, CandidateBundles::MapJson(j) if *j == *c.certificates_pem));
                     whole += 1;
                 }
                 Err(e) => {

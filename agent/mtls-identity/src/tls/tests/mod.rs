@@ -108,7 +108,7 @@ impl Side {
     /// Proves and publishes a leaf.
     pub(super) fn adopt(&mut self, leaf: &Leaf, worlds: &[&World]) {
         let candidate = Candidate {
-            certificates_pem: leaf.chain_pem.clone().into_bytes(),
+            certificates_pem: leaf.chain_pem.clone().into_bytes().into(),
             private_key_pem: Zeroizing::new(leaf.key_pem.clone().into_bytes()),
             bundles: CandidateBundles::Parsed(bundles(worlds)),
         };

@@ -122,7 +122,7 @@ impl Admin {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let now = u64::try_from(telemetry::logging::wall_clock()().as_second()).unwrap();
         let candidate = Candidate {
-            certificates_pem: leaf.chain_pem.clone().into_bytes(),
+            certificates_pem: leaf.chain_pem.clone().into_bytes().into(),
             private_key_pem: zeroize::Zeroizing::new(leaf.key_pem.clone().into_bytes()),
             bundles: CandidateBundles::OwnPem(root_pem.as_bytes().to_vec()),
         };

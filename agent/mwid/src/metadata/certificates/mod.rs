@@ -62,7 +62,7 @@ fn candidate(
         return Err(CertificatesError::KeyWithheld { id: shown(&id) });
     }
     Ok(Candidate {
-        certificates_pem: credential.certificate_pem.into_bytes(),
+        certificates_pem: credential.certificate_pem.into_bytes().into(),
         private_key_pem: Zeroizing::new(credential.private_key_pem.as_bytes().to_vec()),
         bundles: CandidateBundles::Parsed(bundles(documents::anchors(anchors)?)?),
     })

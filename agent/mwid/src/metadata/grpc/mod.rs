@@ -59,7 +59,7 @@ pub(crate) async fn read(server: SocketAddr) -> Result<Reading, MetadataError> {
     }
     Ok(Reading {
         candidate: Candidate {
-            certificates_pem: certificates.certificate_chain_pem,
+            certificates_pem: certificates.certificate_chain_pem.into(),
             private_key_pem,
             bundles: CandidateBundles::MapJson(bundles.spiffe_trust_bundles_map_json),
         },

@@ -23,7 +23,7 @@ async fn an_identity_arrives_whole() {
     let service = Service::start(Said::identity(&world, &leaf));
     for _ in 0..2 {
         let reading = read(service.address()).await.unwrap();
-        assert_eq!(reading.candidate.certificates_pem, leaf.chain_pem.as_bytes());
+        assert_eq!(&reading.candidate.certificates_pem[..], leaf.chain_pem.as_bytes());
         assert_eq!(&reading.candidate.private_key_pem[..], leaf.key_pem.as_bytes());
         let prover = Prover::new(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
         #[expect(

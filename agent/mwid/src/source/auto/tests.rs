@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn delivery(from: &str) -> Report {
     Report::Delivery(super::super::Delivery {
         candidate: Candidate {
-            certificates_pem: vec![],
+            certificates_pem: vec![].into(),
             private_key_pem: Vec::new().into(),
             bundles: CandidateBundles::OwnPem(vec![]),
         },

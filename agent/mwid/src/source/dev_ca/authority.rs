@@ -66,7 +66,9 @@ impl Authority {
         let leaf = params.signed_by(&key, &self.intermediate)?;
         let key_pem = Zeroizing::new(key.serialize_pem());
         Ok(Candidate {
-            certificates_pem: format!("{}{}", leaf.pem(), self.intermediate_pem).into_bytes(),
+            certificates_pem: format!("{}{}", leaf.pem(), self.intermediate_pem)
+                .into_bytes()
+                .into(),
             private_key_pem: Zeroizing::new(key_pem.as_bytes().to_vec()),
             bundles: CandidateBundles::OwnPem(self.root_pem.clone().into_bytes()),
         })

@@ -41,7 +41,7 @@ fn another_ca_s_identity_is_not_ours() {
     let world = testkit::pki::World::new("example.org");
     let leaf = world.leaf("/a");
     let candidate = mtls_identity::Candidate {
-        certificates_pem: leaf.chain_pem.into_bytes(),
+        certificates_pem: leaf.chain_pem.into_bytes().into(),
         private_key_pem: leaf.key_pem.into_bytes().into(),
         bundles: mtls_identity::candidate::CandidateBundles::OwnPem(world.root.cert_pem.into_bytes()),
     };

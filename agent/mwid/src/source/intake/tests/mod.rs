@@ -165,7 +165,7 @@ impl House {
 fn candidate(world: &World, spec: &LeafSpec) -> Candidate {
     let leaf = world.leaf_of(spec);
     Candidate {
-        certificates_pem: leaf.chain_pem.into_bytes(),
+        certificates_pem: leaf.chain_pem.into_bytes().into(),
         private_key_pem: leaf.key_pem.into_bytes().into(),
         bundles: CandidateBundles::OwnPem(world.root.cert_pem.clone().into_bytes()),
     }
@@ -276,7 +276,7 @@ async fn the_same_identity_again_is_no_new_generation() {
     let spec = LeafSpec::new(ID);
     let leaf = house.world.leaf_of(&spec);
     let again = || Candidate {
-        certificates_pem: leaf.chain_pem.clone().into_bytes(),
+        certificates_pem: leaf.chain_pem.clone().into_bytes().into(),
         private_key_pem: leaf.key_pem.clone().into_bytes().into(),
         bundles: CandidateBundles::OwnPem(house.world.root.cert_pem.clone().into_bytes()),
     };
@@ -285,7 +285,7 @@ async fn the_same_identity_again_is_no_new_generation() {
     }
     house
         .deliver(Candidate {
-            certificates_pem: vec![],
+            certificates_pem: vec![].into(),
             ..again()
         })
         .await;
