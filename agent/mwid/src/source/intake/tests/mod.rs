@@ -1,5 +1,6 @@
 //! Intake's promises: only proven identities, the last good one as long as it lives, the truth about readiness within a second.
 //! A source and a clock in the test's hand; the clock runs with tokio's paused time.
+mod renewed_root;
 mod replace;
 mod restore;
 
