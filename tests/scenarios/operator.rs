@@ -141,6 +141,30 @@ fn a_reload_can_change_the_source_and_what_is_expected_of_it() {
 }
 
 #[test]
+fn a_reload_to_no_identity_at_all_waits_for_none_and_back_again_for_one() {
+    let place = Place::new();
+    place.config("");
+    let mut daemon = place.start();
+    daemon.wait_for("an answer", |d| d.get("/readyz").is_some_and(|a| a.code == 503));
+    let none = format!(
+        "runtime_dir: {}\nidentity: {{ source: none }}\n",
+        place.path("run").display()
+    );
+    place.config_text(&none);
+    assert!(place.mwid(&["reload"]).status.success());
+    daemon.wait_ready();
+    place.config("");
+    assert!(place.mwid(&["reload"]).status.success());
+    let answer = daemon.get("/readyz").unwrap();
+    assert!(
+        answer.code == 503 && answer.body.contains("nothing published yet"),
+        "{}",
+        answer.body
+    );
+    daemon.stop();
+}
+
+#[test]
 fn the_admin_socket_has_its_mode_and_answers_every_question() {
     let mut place = Place::new();
     place.config("");

@@ -3,7 +3,7 @@
 //! In: the settings in force and the new ones. Out: what changed, or why nothing did. Never leaves half of a change.
 use super::daemon::Daemon;
 use crate::api::admin::{ReloadAnswer, ReloadRefusal};
-use crate::config::Settings;
+use crate::config::{Settings, SourceSettings};
 use crate::report::Causes;
 
 pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
@@ -39,6 +39,9 @@ pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
         changes.push("publish".to_owned());
     }
     if new.identity != daemon.settings.identity {
+        daemon
+            .publishing
+            .expect_identity(new.identity.source != SourceSettings::None);
         daemon.inlet.replace(new.identity.clone()).await;
         changes.push("identity".to_owned());
     }

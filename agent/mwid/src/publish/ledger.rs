@@ -9,6 +9,7 @@ use crate::health::{Condition, Part};
 use mtls_identity::UnixTime;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 pub(super) struct Ledger {
     status: watch::Sender<Vec<PublishStatus>>,
     part: Part,
-    expects_identity: bool,
+    expects_identity: AtomicBool,
     conditions: Mutex<BTreeMap<PathBuf, Both>>,
 }
 
@@ -32,7 +33,7 @@ impl Ledger {
         let ledger = Self {
             status,
             part,
-            expects_identity,
+            expects_identity: AtomicBool::new(expects_identity),
             conditions: Mutex::default(),
         };
         (ledger, receiver)
@@ -70,8 +71,28 @@ impl Ledger {
         old.into_keys().collect()
     }
 
+    /// Other settings say whether an identity is to come at all; what was published already counts as before.
+    pub(super) fn expect_identity(&self, expected: bool) {
+        let before = self.first_condition();
+        self.expects_identity.store(expected, Ordering::SeqCst);
+        let untouched: Vec<PathBuf> = self
+            .status
+            .borrow()
+            .iter()
+            .filter(|s| s.generation == 0)
+            .map(|s| s.directory.clone())
+            .collect();
+        let mut conditions = self.conditions();
+        for (path, both) in conditions.iter_mut() {
+            if untouched.contains(path) && both.publish == before {
+                both.publish = self.first_condition();
+            }
+        }
+        self.tell(&conditions);
+    }
+
     fn first_condition(&self) -> Condition {
-        if self.expects_identity {
+        if self.expects_identity.load(Ordering::SeqCst) {
             Condition::NotReady("nothing published yet".to_owned())
         } else {
             Condition::Ok

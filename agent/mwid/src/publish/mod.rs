@@ -129,6 +129,11 @@ async fn start_on(
 }
 
 impl Publishing {
+    /// Whether an identity is to come at all, by other settings than at the start.
+    pub(crate) fn expect_identity(&self, expected: bool) {
+        self.shared.ledger.expect_identity(expected);
+    }
+
     /// First phase of a reload: looks up names and looks at directories. Changes nothing.
     pub(crate) async fn prepare(&self, settings: Vec<PublishSettings>) -> Result<Ready, PublishError> {
         self.shared.clone().prepare(settings, true).await.map(Ready)
