@@ -29,6 +29,7 @@ const READY_WITHIN: Duration = Duration::from_millis(50);
 const POLL: Duration = Duration::from_secs(30);
 
 fn main() {
+    reads_what_strace_writes();
     start_to_ready();
     let place = ready_place();
     let mut daemon = place.start();
@@ -188,13 +189,26 @@ fn judge(text: &str, how_long: Duration) {
     }
 }
 
+/// The reader is tried on both widths of a thread's number before it judges anything.
+fn reads_what_strace_writes() {
+    for thread in ["7", "2267", "67890", "1234567"] {
+        let text = format!(
+            "{thread:<5} 10.5 epoll_wait(3, <unfinished ...>\n{thread:<5} 11.5 <... epoll_wait resumed>) = 1\n{thread:<5} 12.5 read(4) = 0\n"
+        );
+        assert_eq!(started_calls(&text), [(thread, 12.5, "read")], "{text}");
+    }
+}
+
 /// (thread, time, name) of each call that began while strace looked; what was already under way when it attached does not count.
 fn started_calls(text: &str) -> Vec<(&str, f64, &str)> {
     let mut seen_threads: Vec<&str> = vec![];
     let mut calls = vec![];
     for line in text.lines() {
-        let mut words = line.splitn(3, ' ').filter(|w| !w.is_empty());
-        let (Some(thread), Some(at), Some(rest)) = (words.next(), words.next(), words.next()) else {
+        // "2267  1763812345.6 read(3, ...": strace pads the number of the thread to five places.
+        let Some((thread, timed)) = line.trim_start().split_once(' ') else {
+            continue;
+        };
+        let Some((at, rest)) = timed.trim_start().split_once(' ') else {
             continue;
         };
         let rest = rest.trim_start();
