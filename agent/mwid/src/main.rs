@@ -18,9 +18,11 @@ mod units;
 // floor 3: inlets
 mod caller;
 mod source;
+mod tokens;
 // floor 4: outlets
 mod api;
 mod publish;
+mod token_server;
 // floor 5: laptop
 mod dev;
 // floor 6: wiring

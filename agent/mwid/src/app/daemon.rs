@@ -120,6 +120,8 @@ impl Daemon {
             identity: inlet.reader.clone(),
             source: inlet.status.clone(),
             publish: publishing.status.clone(),
+            tokens: crate::tokens::Tokens::default(),
+            access: crate::caller::Access::default(),
             errors: logging.recent.clone(),
             registry: Arc::new(registry),
             metrics: admin_metrics,

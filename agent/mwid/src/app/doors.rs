@@ -3,7 +3,7 @@
 //! In: settings, the sockets that systemd passed. Out: serving listeners. Never closes a door before its successor is open, and changes
 //! nothing before all new ones are.
 use crate::api::admin;
-use crate::config::{Address, AdminSettings, SocketSettings};
+use crate::config::{Address, DoorSettings, SocketSettings};
 use crate::http::listener::ListenError;
 use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
 use crate::http::{self, Listener};
@@ -110,7 +110,7 @@ impl Doors {
     }
 
     /// First phase: opens what is new, out of sight. Changes nothing.
-    pub(super) fn prepare(&mut self, settings: &AdminSettings) -> Result<Change, DoorError> {
+    pub(super) fn prepare(&mut self, settings: &DoorSettings) -> Result<Change, DoorError> {
         let wanted: Vec<Key> = settings
             .socket
             .iter()

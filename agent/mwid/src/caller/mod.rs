@@ -2,6 +2,12 @@
 //!
 //! In: a connected stream. Out: a [`Caller`], or why there is none. Never asks the other side, and never lets one through whom
 //! it cannot tell from others.
+mod access;
+mod evidence;
+
+pub(crate) use access::{Access, Grant, Metrics, Rules, RulesError, Visitor, What};
+pub(crate) use evidence::Evidence;
+
 use std::fmt;
 use std::io;
 use tokio::net::UnixStream;

@@ -1,9 +1,10 @@
 //! What holds where the file is silent. In: system or development. Out: values for the keys that are absent.
 use super::{
-    AdminSettings, FileSet, IdentitySettings, LogFormat, LogLevel, LogSettings, PublishSettings, Settings,
-    SocketSettings, SourceSettings, StorePassword,
+    Address, DoorSettings, FileSet, IdentitySettings, LogFormat, LogLevel, LogSettings, PublishSettings,
+    Settings, SocketSettings, SourceSettings, StorePassword, TokenSourceSettings,
 };
 use mtls_identity::TrustDomain;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -17,6 +18,13 @@ pub(super) const DEV_CA_LIFETIME: Duration = Duration::from_secs(3600);
 pub(super) const KEY_MODE: u32 = 0o640;
 pub(super) const ADMIN_SOCKET: &str = "admin.sock";
 pub(super) const ADMIN_MODE: u32 = 0o660;
+pub(super) const METADATA_SOCKET: &str = "metadata.sock";
+pub(super) const METADATA_MODE: u32 = 0o666;
+/// Where the metadata-compatible API is without a word in the file.
+pub(crate) const METADATA_LISTEN: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8174),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 8174),
+];
 pub(super) const REACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The base that a file's keys win over.
@@ -25,6 +33,7 @@ pub(super) struct Defaults {
     pub(super) runtime_dir: PathBuf,
     pub(super) source: SourceSettings,
     pub(super) files: Vec<FileSet>,
+    pub(super) tokens: TokenSourceSettings,
 }
 
 impl Defaults {
@@ -33,6 +42,7 @@ impl Defaults {
             runtime_dir: PathBuf::from("/run/mwid"),
             source: SourceSettings::Auto,
             files: vec![FileSet::Gce, FileSet::CredentialBundle, FileSet::SpiffeBundle],
+            tokens: TokenSourceSettings::Auto,
         }
     }
 
@@ -46,6 +56,7 @@ impl Defaults {
                 FileSet::Haproxy,
                 FileSet::SpiffeBundle,
             ],
+            tokens: TokenSourceSettings::Dev,
         }
     }
 
@@ -64,7 +75,7 @@ impl Defaults {
             },
             runtime_dir: self.runtime_dir.clone(),
             publish: vec![self.publish(self.runtime_dir.join("identity"))],
-            admin: AdminSettings {
+            admin: DoorSettings {
                 socket: Some(SocketSettings {
                     path: self.runtime_dir.join(ADMIN_SOCKET),
                     mode: ADMIN_MODE,
@@ -72,7 +83,20 @@ impl Defaults {
                     group: None,
                 }),
                 listen: Vec::new(),
+                listen_by_default: true,
             },
+            metadata: DoorSettings {
+                socket: Some(SocketSettings {
+                    path: self.runtime_dir.join(METADATA_SOCKET),
+                    mode: METADATA_MODE,
+                    owner: None,
+                    group: None,
+                }),
+                listen: METADATA_LISTEN.map(Address::Tcp).to_vec(),
+                listen_by_default: true,
+            },
+            tokens: self.tokens.clone(),
+            access: Vec::new(),
             log: LogSettings {
                 level: LogLevel::Info,
                 format: LogFormat::Auto,

@@ -16,6 +16,7 @@ pub(crate) use error::ConfigError;
 
 use defaults::Defaults;
 use mtls_identity::{IdPattern, TrustDomain};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,7 +45,12 @@ pub(crate) struct Settings {
     pub(crate) identity: IdentitySettings,
     pub(crate) runtime_dir: PathBuf,
     pub(crate) publish: Vec<PublishSettings>,
-    pub(crate) admin: AdminSettings,
+    pub(crate) admin: DoorSettings,
+    /// The metadata-compatible API.
+    pub(crate) metadata: DoorSettings,
+    pub(crate) tokens: TokenSourceSettings,
+    /// In the order of the file; grants add up.
+    pub(crate) access: Vec<AccessRule>,
     pub(crate) log: LogSettings,
 }
 
@@ -147,12 +153,101 @@ pub(crate) enum SignalTarget {
     PidFile(PathBuf),
 }
 
-/// The admin API: a Unix socket, and optionally loopback TCP for scrapes and health.
+/// Where one API is: a Unix socket, and further addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AdminSettings {
+pub(crate) struct DoorSettings {
     pub(crate) socket: Option<SocketSettings>,
     pub(crate) listen: Vec<Address>,
+    /// True when the file is silent about `listen`: then an address of a family that this machine does not have is left out.
+    pub(crate) listen_by_default: bool,
 }
+
+/// Where tokens come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TokenSourceSettings {
+    /// Application Default Credentials if `GOOGLE_APPLICATION_CREDENTIALS` names a file, else the platform's metadata server if there is
+    /// one, else the well-known file. Looked at again while there is nothing.
+    Auto,
+    None,
+    /// The metadata server; without an address the platform's.
+    Metadata {
+        address: Option<SocketAddr>,
+    },
+    /// Application Default Credentials; without a file as Google's clients look for them.
+    Adc {
+        file: Option<PathBuf>,
+    },
+    /// IAM Credentials, with the tokens of another source.
+    Impersonate {
+        email: String,
+        delegates: Vec<String>,
+        from: Box<TokenSourceSettings>,
+        /// The API's URL, where it is not the public one (Private Service Connect).
+        endpoint: Option<String>,
+    },
+    /// The embedded platform's.
+    Dev,
+}
+
+/// Who may have what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessRule {
+    pub(crate) who: Who,
+    pub(crate) may: May,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Everyone,
+    /// All that are given must hold; at least one is given.
+    Caller(Box<CallerConditions>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallerConditions {
+    /// A name; looked up when the rules are put in force.
+    pub(crate) user: Option<String>,
+    pub(crate) uid: Option<u32>,
+    /// A name; looked up when the rules are put in force.
+    pub(crate) group: Option<String>,
+    pub(crate) gid: Option<u32>,
+    /// A systemd unit with its type, `payments.service`.
+    pub(crate) unit: Option<String>,
+    pub(crate) exe: Option<PathBuf>,
+    /// Of the program's file.
+    pub(crate) sha256: Option<[u8; 32]>,
+}
+
+/// What a rule grants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct May {
+    /// The VM's X.509 identity, private key included.
+    pub(crate) identity: bool,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) id_tokens: IdTokens,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum AccessTokens {
+    #[default]
+    None,
+    /// Of exactly these scopes or a part of them; never empty.
+    Scopes(BTreeSet<String>),
+    All,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum IdTokens {
+    #[default]
+    None,
+    /// Never empty.
+    Audiences(Vec<AudiencePattern>),
+    All,
+}
+
+/// An audience, in which `*` stands for one whole DNS label of the host. Settled: well formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AudiencePattern(pub(crate) String);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SocketSettings {

@@ -4,4 +4,5 @@
 //! workloads proved. Never touches anything outside its own directory, and is never part of a daemon on a VM.
 
 pub(crate) mod place;
+pub(crate) mod platform;
 pub(crate) mod workloads;

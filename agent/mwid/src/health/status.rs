@@ -18,6 +18,8 @@ pub(crate) struct Status {
     pub(crate) identity: Option<IdentityStatus>,
     pub(crate) source: SourceStatus,
     pub(crate) publish: Vec<PublishStatus>,
+    pub(crate) tokens: TokensStatus,
+    pub(crate) callers: CallersStatus,
     /// The newest warnings and errors, newest last, bounded.
     pub(crate) last_errors: Vec<ErrorLine>,
 }
@@ -77,6 +79,53 @@ pub(crate) struct ReactionStatus {
     pub(crate) done_at: Option<Timestamp>,
     pub(crate) failures: u64,
     pub(crate) trouble: Option<ErrorLine>,
+}
+
+/// The source of tokens and the cache over it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokensStatus {
+    /// `metadata`, `adc`, `impersonate`, `dev`, `none`, or, with `auto` before anything was found, `auto`.
+    pub(crate) source: String,
+    /// Where it asks: an address, a file, an e-mail address.
+    pub(crate) from: Option<String>,
+    /// The account's e-mail, once known.
+    pub(crate) account: Option<String>,
+    /// True for the embedded platform: loud everywhere.
+    pub(crate) for_development: bool,
+    pub(crate) cached: usize,
+    pub(crate) fetches: u64,
+    pub(crate) hits: u64,
+    /// Of the default token.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// When the source last gave a token.
+    pub(crate) last_answer: Option<Timestamp>,
+    /// The last failed fetch, until one succeeds.
+    pub(crate) trouble: Option<ErrorLine>,
+}
+
+/// Who was served, and who was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CallersStatus {
+    pub(crate) rules: usize,
+    pub(crate) grants: u64,
+    pub(crate) denials: u64,
+    /// The newest of each kind, newest last, bounded.
+    pub(crate) recent: Vec<CallerLine>,
+}
+
+/// One caller and what it was granted or denied; repeats are counted, not listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CallerLine {
+    /// The last time.
+    pub(crate) at: Timestamp,
+    pub(crate) granted: bool,
+    /// `uid 1000 pid 4711 unit payments.service`.
+    pub(crate) caller: String,
+    /// `access token`, `ID token for https://…`.
+    pub(crate) what: String,
+    /// Of a denial.
+    pub(crate) why: Option<String>,
+    pub(crate) times: u64,
 }
 
 /// Something that went wrong, and when.

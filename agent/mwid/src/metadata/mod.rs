@@ -16,10 +16,10 @@ pub(crate) use address::{Environment, Server};
 pub(crate) use error::MetadataError;
 
 use crate::http::client::{TalkError, talk};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -43,6 +43,28 @@ const LARGEST_BODY: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     server: SocketAddr,
+}
+
+/// What to ask.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    /// Below `computeMetadata/v1/`, with its query, as it goes on the wire.
+    pub(crate) path: &'a str,
+    /// The body of a POST; none: a GET.
+    pub(crate) json: Option<&'a [u8]>,
+    /// For everything together.
+    pub(crate) within: Duration,
+}
+
+impl<'a> Question<'a> {
+    /// GET, within the usual time.
+    pub(crate) fn get(path: &'a str) -> Self {
+        Self {
+            path,
+            json: None,
+            within: ANSWER_WITHIN,
+        }
+    }
 }
 
 /// What was answered, whatever the status.
@@ -81,12 +103,18 @@ impl Client {
 
     /// GET of a path below `computeMetadata/v1/`, with its query. Any status is an answer.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, MetadataError> {
-        match timeout(ANSWER_WITHIN, self.exchange(path)).await {
+        self.ask(Question::get(path)).await
+    }
+
+    /// Asks once. Any status is an answer.
+    pub(crate) async fn ask(&self, question: Question<'_>) -> Result<Answer, MetadataError> {
+        let (path, after) = (question.path, question.within);
+        match timeout(after, self.exchange(question)).await {
             Ok(done) => done,
             Err(_) => Err(MetadataError::TimedOut {
                 server: self.server,
                 path: path.to_owned(),
-                after: ANSWER_WITHIN,
+                after,
             }),
         }
     }
@@ -100,9 +128,9 @@ impl Client {
         Err(MetadataError::of_status(self.server, path, &answer))
     }
 
-    async fn exchange(&self, path: &str) -> Result<Answer, MetadataError> {
-        let server = self.server;
-        let request = self.request(path)?;
+    async fn exchange(&self, question: Question<'_>) -> Result<Answer, MetadataError> {
+        let (server, path) = (self.server, question.path);
+        let request = self.request(question)?;
         let stream = connect(server).await?;
         let (head, body) = talk(stream, request, LARGEST_BODY)
             .await
@@ -134,12 +162,21 @@ impl Client {
         }
     }
 
-    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, MetadataError> {
-        Request::get(format!("{ROOT}{path}"))
+    fn request(&self, question: Question<'_>) -> Result<Request<Full<Bytes>>, MetadataError> {
+        let Question { path, json, .. } = question;
+        let method = if json.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{ROOT}{path}"))
             .header(HOST, self.server.to_string())
             .header(FLAVOR, HeaderValue::from_static(GOOGLE))
-            .header(CONNECTION, HeaderValue::from_static("close"))
-            .body(Empty::new())
+            .header(CONNECTION, HeaderValue::from_static("close"));
+        if json.is_some() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let body = json.map(Bytes::copy_from_slice).unwrap_or_default();
+        request
+            .body(Full::new(body))
             .map_err(|source| MetadataError::Path {
                 path: path.to_owned(),
                 source,

@@ -71,6 +71,8 @@ pub(super) fn status(inputs: &Inputs) -> Status {
         identity,
         source: inputs.source.borrow().clone(),
         publish: inputs.publish.borrow().clone(),
+        tokens: inputs.tokens.status(),
+        callers: inputs.access.status(),
         last_errors: inputs.errors.lines(),
     }
 }

@@ -13,12 +13,13 @@ mod tests;
 
 pub(crate) use reload::{ReloadAnswer, ReloadRefusal, ReloadRequest};
 
-use crate::caller::Attestor;
+use crate::caller::{Access, Attestor};
 use crate::health::Board;
 use crate::health::status::{PublishStatus, SourceStatus};
 use crate::http::{self, Limits, Listener};
 use crate::shutdown::Shutdown;
 use crate::telemetry::logging::Recent;
+use crate::tokens::Tokens;
 use jiff::Timestamp;
 use mtls_identity::{Clock, Reader};
 use prometheus_client::metrics::counter::Counter;
@@ -36,6 +37,8 @@ pub(crate) struct Inputs {
     pub(crate) identity: Reader,
     pub(crate) source: watch::Receiver<SourceStatus>,
     pub(crate) publish: watch::Receiver<Vec<PublishStatus>>,
+    pub(crate) tokens: Tokens,
+    pub(crate) access: Access,
     pub(crate) errors: Recent,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,

@@ -4,14 +4,15 @@ use super::values;
 use crate::config::defaults::{ADMIN_MODE, ADMIN_SOCKET, Defaults};
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, AdminSettings, SocketSettings};
+use crate::config::{Address, DoorSettings, SocketSettings};
 use std::path::Path;
 
 const MOST_ADDRESSES: usize = 64;
 
-pub(super) fn admin(at: &At, raw: raw::Admin, base: &Defaults) -> AdminSettings {
+pub(super) fn admin(at: &At, raw: raw::Admin, base: &Defaults) -> DoorSettings {
     let unsafe_listen = raw.unsafe_listen == Some(true);
-    AdminSettings {
+    DoorSettings {
+        listen_by_default: raw.listen.is_none(),
         listen: listen(&at.key("listen"), raw.listen, &base.runtime_dir, unsafe_listen),
         socket: socket(at, raw.socket, raw.mode, raw.owner, raw.group, base),
     }

@@ -33,6 +33,9 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
             raw.api.unwrap_or_default().admin.unwrap_or_default(),
             &base,
         ),
+        metadata: silent.metadata,
+        tokens: silent.tokens,
+        access: silent.access,
         log: log(&root.key("log"), raw.log.unwrap_or_default(), silent.log),
         runtime_dir,
     };

@@ -6,11 +6,12 @@ mod tests;
 
 use super::body::{self, BodyError};
 use http_body_util::Empty;
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,13 +132,14 @@ pub(crate) enum TalkError {
 }
 
 /// One request and its whole answer over an open stream, which is closed after it. The caller bounds the time.
-pub(crate) async fn talk<S>(
+pub(crate) async fn talk<S, B>(
     stream: S,
-    request: Request<Empty<Bytes>>,
+    request: Request<B>,
     limit: usize,
 ) -> Result<Response<Bytes>, TalkError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(16 * 1024)
