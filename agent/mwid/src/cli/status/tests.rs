@@ -10,6 +10,8 @@ fn at(second: i64) -> Timestamp {
 
 fn good() -> Status {
     Status {
+        tokens: crate::health::status::TokensStatus::default(),
+        callers: crate::health::status::CallersStatus::default(),
         version: "1.2.3".to_owned(),
         pid: 42,
         started_at: at(-7_384),
