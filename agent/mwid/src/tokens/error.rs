@@ -1,5 +1,6 @@
 //! Why there is no token. In: what went wrong at a source. Out: words with what to do, and what kind of failure it is. Cheap to clone: one
 //! failed fetch is told to all who waited for it. Never holds a token or a body that could be one.
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,28 +17,96 @@ pub(crate) enum Failure {
     Unavailable { retry_after: Duration },
 }
 
-/// Why there is no token.
+impl Failure {
+    /// For a source: it may be there later, and the cache alone says when it is asked again.
+    pub(crate) const LATER: Self = Self::Unavailable {
+        retry_after: Duration::from_secs(1),
+    };
+}
+
+/// Why there is no token. A cause that is not `Clone` is in an `Arc`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum TokenError {
+    // The room itself.
     #[error(
         "there is no source of tokens here; set tokens.source in the configuration (metadata, adc, impersonate or dev)"
     )]
     NoSource,
-    /// Replaced by one variant for each thing that can go wrong.
-    #[error("{what}")]
-    Placeholder {
-        what: &'static str,
+    #[error(
+        "auto found no source of tokens: GOOGLE_APPLICATION_CREDENTIALS is not set, this machine is no VM of Compute Engine, and {} is not \
+         there; run `gcloud auth application-default login`, or set tokens.source in the configuration",
+        well_known.as_deref().map_or_else(|| "gcloud's file (HOME is not set)".into(), std::path::Path::to_string_lossy)
+    )]
+    NothingFound { well_known: Option<PathBuf> },
+    #[error(
+        "tokens.source is dev, but the embedded platform does not run; start mwid with --dev, or set another source"
+    )]
+    NoDevPlatform,
+    #[error(
+        "no valid token is here, and the source ({kind}) gave none; it is asked again in {}",
+        humantime::format_duration(Duration::from_secs(retry_after.as_secs()))
+    )]
+    Unavailable {
+        kind: &'static str,
+        /// Whole seconds, at least one.
+        retry_after: Duration,
         #[source]
-        source: Option<Arc<crate::metadata::MetadataError>>,
-        failure: Failure,
+        cause: Arc<TokenError>,
     },
+    #[error(
+        "the source of tokens ({kind}) did not answer within {}; see what blocks it, it is asked again",
+        humantime::format_duration(*after)
+    )]
+    TimedOut { kind: &'static str, after: Duration },
+    #[error(
+        "the source of tokens ({kind}) broke while it was asked, which is a fault of mwid; please report it with the log's lines before this one"
+    )]
+    Broke { kind: &'static str },
+    #[error(
+        "the source of tokens ({kind}) handed out a token that has expired already; compare this machine's clock with the platform's (timedatectl)"
+    )]
+    ExpiredAlready { kind: &'static str },
+    #[error(
+        "the source of tokens ({kind}) has {most} questions under way, no more are begun; ask again later"
+    )]
+    TooManyAtOnce { kind: &'static str, most: usize },
+    #[error("mwid stops, no token is fetched any more")]
+    Stopping,
+    // The source `metadata`: variants from here.
+
+    // The source `adc`: variants from here.
+
+    // The source `impersonate`: variants from here.
 }
 
 impl TokenError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
-            Self::NoSource => Failure::NoAccount,
-            Self::Placeholder { failure, .. } => *failure,
+            Self::NoSource | Self::NothingFound { .. } => Failure::NoAccount,
+            Self::NoDevPlatform => Failure::BadRequest,
+            Self::Unavailable { retry_after, .. } => Failure::Unavailable {
+                retry_after: *retry_after,
+            },
+            Self::TimedOut { .. }
+            | Self::Broke { .. }
+            | Self::ExpiredAlready { .. }
+            | Self::TooManyAtOnce { .. }
+            | Self::Stopping => Failure::LATER,
+            // The source `metadata`: from here.
+
+            // The source `adc`: from here.
+
+            // The source `impersonate`: from here.
+        }
+    }
+
+    /// A short name out of a small fixed set, for metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self.failure() {
+            Failure::NoAccount => "no_account",
+            Failure::BadRequest => "bad_request",
+            Failure::Refused => "refused",
+            Failure::Unavailable { .. } => "unavailable",
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod ask;
 mod error;
+mod open;
 mod token;
 
 pub(crate) use ask::{AccessAsk, Account, Binding, IdAsk, IdFormat, Scopes};
@@ -27,6 +28,9 @@ use crate::config::TokenSourceSettings;
 pub(crate) trait TokenSource: Send + Sync + 'static {
     /// `metadata`, `adc`, `impersonate`, `dev`.
     fn kind(&self) -> &'static str;
+
+    /// Where it asks, for the status: an address, a file, an e-mail address.
+    fn place(&self) -> Option<String>;
 
     /// A token with exactly the asked scopes, or with the account's own if none were asked. The source says no rather than give more.
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken>;
