@@ -13,6 +13,7 @@ use hyper::header::{ALLOW, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use tokio::net::UnixStream;
 
 /// Meets connections.
 pub(super) struct Door {
@@ -44,41 +45,44 @@ enum Who {
 impl Service<Stream> for Door {
     type Connection = Connection;
 
-    fn connected(&self, stream: &Stream) -> Connection {
-        let who = match stream {
-            Stream::Unix(stream) => match self.attestor.attest(stream) {
-                Ok(caller) => {
-                    tracing::debug!(
-                        pid = caller.pid,
-                        uid = caller.uid,
-                        gid = caller.gid,
-                        "caller at the admin socket"
-                    );
-                    Who::Local(caller)
-                }
-                Err(denial) => {
-                    self.inputs.metrics.denials.inc();
-                    tracing::warn!(
-                        error = &denial as &dyn std::error::Error,
-                        "denied a caller at the admin socket"
-                    );
-                    Who::Denied(format!("denied: {}\n", Causes(&denial)))
-                }
-            },
-            Stream::Tcp(stream) => Who::Network(stream.local_addr().ok()),
+    fn connected(&self, stream: &Stream) -> (Connection, Option<Holder>) {
+        let (who, holder) = match stream {
+            Stream::Unix(stream) => (self.meet(stream), Some(self.holder(stream))),
+            Stream::Tcp(stream) => (Who::Network(stream.local_addr().ok()), None),
         };
-        Connection {
-            inputs: Arc::clone(&self.inputs),
-            who,
+        let inputs = Arc::clone(&self.inputs);
+        (Connection { inputs, who }, holder)
+    }
+}
+
+impl Door {
+    fn meet(&self, stream: &UnixStream) -> Who {
+        match self.attestor.attest(stream) {
+            Ok(caller) => {
+                tracing::debug!(
+                    pid = caller.pid,
+                    uid = caller.uid,
+                    gid = caller.gid,
+                    "caller at the admin socket"
+                );
+                Who::Local(caller)
+            }
+            Err(denial) => {
+                self.inputs.metrics.denials.inc();
+                tracing::warn!(
+                    error = &denial as &dyn std::error::Error,
+                    "denied a caller at the admin socket"
+                );
+                Who::Denied(format!("denied: {}\n", Causes(&denial)))
+            }
         }
     }
 
-    fn holder(&self, stream: &Stream) -> Option<Holder> {
-        let Stream::Unix(stream) = stream else { return None };
+    fn holder(&self, stream: &UnixStream) -> Holder {
         let uid = self.attestor.uid(stream);
         // The operator, and the daemon's own user, get in whatever others do.
         let trusted = uid == 0 || uid == nix::unistd::geteuid().as_raw();
-        Some(Holder { uid, trusted })
+        Holder { uid, trusted }
     }
 }
 

@@ -35,12 +35,10 @@ pub(crate) trait Service<S>: Send + Sync + 'static {
     /// What answers the requests of one connection.
     type Connection: Answer;
 
-    /// Called once for each connection, before a byte is read: the place to attest the other side. One that is not wanted gets
-    /// a connection that says so to every request.
-    fn connected(&self, stream: &S) -> Self::Connection;
-
-    /// Whose share of the places the connection takes; none where nobody can tell one client from another.
-    fn holder(&self, stream: &S) -> Option<Holder>;
+    /// Called once for each connection, before a byte is read: the place to attest the other side, which is not done twice. One that is
+    /// not wanted gets a connection that says so to every request. Also tells whose share of the places the connection takes; none
+    /// where nobody can tell one client from another.
+    fn connected(&self, stream: &S) -> (Self::Connection, Option<Holder>);
 }
 
 /// Answers the requests of one connection, one after another.
@@ -81,7 +79,8 @@ pub(crate) async fn serve<A, S>(
         match accepted {
             Ok((stream, slot)) => {
                 pause = PAUSE.0;
-                let Some(place) = places.take(service.holder(&stream)) else {
+                let (answers, holder) = service.connected(&stream);
+                let Some(place) = places.take(holder) else {
                     // Closed by dropping it: an answer would cost more than the question.
                     server.over_share();
                     continue;
@@ -93,9 +92,8 @@ pub(crate) async fn serve<A, S>(
                     stop: stop.child_token(),
                     server: server.clone(),
                 };
-                let service = Arc::clone(&service);
                 tasks.spawn(async move {
-                    connection.run(stream, place, &*service).await;
+                    connection.run(stream, place, answers).await;
                     drop(slot);
                 });
             }
@@ -173,14 +171,14 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<T, S>(self, stream: T, place: Place, service: &S)
+    async fn run<T, A>(self, stream: T, place: Place, answers: A)
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-        S: Service<T>,
+        A: Answer,
     {
         let _open = self.server.opened();
         let pace = Arc::clone(&place.pace);
-        let shared = Arc::new((service.connected(&stream), Arc::clone(&pace)));
+        let shared = Arc::new((answers, Arc::clone(&pace)));
         let io = TokioIo::new(Paced {
             stream,
             pace: Arc::clone(&pace),

@@ -32,12 +32,8 @@ struct Hello {
 impl Service<DuplexStream> for Hello {
     type Connection = Self;
 
-    fn connected(&self, _: &DuplexStream) -> Self {
-        self.clone()
-    }
-
-    fn holder(&self, _: &DuplexStream) -> Option<Holder> {
-        self.holders.lock().unwrap().pop_front()
+    fn connected(&self, _: &DuplexStream) -> (Self, Option<Holder>) {
+        (self.clone(), self.holders.lock().unwrap().pop_front())
     }
 }
 
