@@ -5,7 +5,7 @@
 mod access;
 mod evidence;
 
-pub(crate) use access::{Access, Grant, Metrics, Rules, RulesError, Visitor, What};
+pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visitor, What};
 pub(crate) use evidence::Evidence;
 
 use std::fmt;
@@ -41,6 +41,17 @@ pub(crate) enum Denial {
          call from the host's user namespace, and not as nobody"
     )]
     Uid { pid: i32, uid: u32 },
+}
+
+impl Denial {
+    /// One word for it: a label of metrics, and what the record merges by.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "unknown",
+            Self::Pid { .. } => "pid_namespace",
+            Self::Uid { .. } => "user_namespace",
+        }
+    }
 }
 
 /// Attests callers.

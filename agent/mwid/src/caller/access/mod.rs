@@ -1,8 +1,15 @@
 //! Who may have what: the access rules in force, each connection's caller, and the record of what was granted and denied.
+mod audience;
+mod grant;
+mod words;
+
+pub(crate) use grant::{Grant, Refusal};
+
 use super::Denial;
-use crate::config::{AccessRule, AccessTokens, IdTokens};
+use crate::config::AccessRule;
 use crate::health::status::CallersStatus;
 use crate::http::{Holder, Stream};
+use mtls_identity::Clock;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 
@@ -19,14 +26,6 @@ pub(crate) struct Rules {}
 pub(crate) enum RulesError {
     #[error("access[{index}].who.user: there is no user {name}; create it or correct the name")]
     NoUser { index: usize, name: String },
-}
-
-/// What a caller may have: all that the matching rules grant, together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Grant {
-    pub(crate) identity: bool,
-    pub(crate) access_tokens: AccessTokens,
-    pub(crate) id_tokens: IdTokens,
 }
 
 /// What is granted or denied, for the record.
@@ -48,7 +47,7 @@ pub(crate) struct Visitor {}
 
 impl Visitor {
     /// What this caller may have now; the error is for a caller whom nobody can tell from others, or who has gone.
-    pub(crate) fn grant(&self) -> Result<Arc<Grant>, Denial> {
+    pub(crate) fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         todo!()
     }
 
@@ -75,7 +74,7 @@ impl Metrics {
 }
 
 impl Access {
-    pub(crate) fn new(_rules: Rules, _metrics: Metrics) -> Self {
+    pub(crate) fn new(_rules: Rules, _metrics: Metrics, _clock: Clock) -> Self {
         todo!()
     }
 
