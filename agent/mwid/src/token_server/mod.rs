@@ -3,6 +3,7 @@
 //! In: requests on loopback TCP and a Unix socket. Out: tokens by grant, and the instance's own data, in the metadata server's words. Never answers
 //! an unattested caller, never hands out a token that no rule grants, never passes on what a path tries to hide.
 mod mirror;
+mod words;
 
 use crate::caller::Access;
 use crate::http::{self, Listener};
