@@ -73,6 +73,18 @@ pub(crate) struct Environment {
     pub(crate) allow_executables: bool,
 }
 
+impl Environment {
+    /// Where `gcloud auth application-default login` leaves its file. None without a home.
+    pub(crate) fn well_known(&self) -> Option<std::path::PathBuf> {
+        let directory = match (&self.cloudsdk_config, &self.home) {
+            (Some(directory), _) => directory.clone(),
+            (None, Some(home)) => home.join(".config/gcloud"),
+            (None, None) => return None,
+        };
+        Some(directory.join("application_default_credentials.json"))
+    }
+}
+
 /// The cache over one source. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {}
@@ -88,14 +100,33 @@ impl Metrics {
     }
 }
 
-/// Makes the source that the settings name and the cache over it. With a named source the default token is fetched at once.
-pub(crate) fn start(_settings: &TokenSourceSettings, _context: Context<'_>) -> Tokens {
+/// Makes the source that the settings name and the cache over it. With a named source the default token is fetched at once. Must be called
+/// within the runtime. An error is one of the settings: what a source cannot do later is told by the health board and at each question.
+pub(crate) fn start(_settings: &TokenSourceSettings, _context: Context<'_>) -> Result<Tokens, TokenError> {
     todo!()
 }
 
+/// Another source, made and not yet in force.
+pub(crate) struct Prepared {}
+
 impl Tokens {
-    /// Another source from now on (reload); its predecessor's tokens are forgotten.
-    pub(crate) fn replace(&self, _settings: &TokenSourceSettings) {
+    /// First phase of a reload: makes the source. Changes nothing. `dev` is where the embedded platform is, if the settings want it.
+    pub(crate) fn prepare(
+        &self,
+        _settings: &TokenSourceSettings,
+        _dev: Option<SocketAddr>,
+    ) -> Result<Prepared, TokenError> {
+        todo!()
+    }
+
+    /// Second phase: another source from now on; its predecessor's tokens are forgotten, and its questions are dropped.
+    pub(crate) fn replace(&self, _prepared: Prepared) {
+        todo!()
+    }
+
+    /// Over a source of a test's own.
+    #[cfg(test)]
+    pub(crate) fn over(_source: Arc<dyn TokenSource>, _clock: Clock) -> Self {
         todo!()
     }
 
