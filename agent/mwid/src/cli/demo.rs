@@ -17,6 +17,8 @@ pub(super) fn run(args: &args::DemoArgs) -> Result<(), Failure> {
     let place = Temporary::new(&std::env::temp_dir())
         .map_err(|e| Failure::new(Exit::System, "there is no place for the embedded platform").because(e))?;
     let mut settings = Settings::dev(place.path());
+    // The workloads want no tokens, and the usual port may be a real daemon's.
+    settings.metadata.listen = Vec::new();
     if let SourceSettings::DevCa { lifetime, .. } = &mut settings.identity.source {
         *lifetime = LIFETIME;
     }

@@ -2,14 +2,24 @@
 
 /// What a key path will serve one day.
 pub(super) fn serves(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "tokens" => "tokens",
-        "access" => "access rules",
+    Some(match without_indexes(key).as_str() {
         "proxy" => "the mTLS proxy",
         "api.workload" => "the SPIFFE Workload API",
-        "api.metadata" => "the metadata-compatible API",
         "api.credential" => "systemd credentials",
         "identity.source.workload_api" => "identities from a Workload API",
+        "tokens.source.x509_federation" => "tokens in exchange for the X.509 identity",
+        "access[].may.routes" => "routes of a proxy",
         _ => return None,
     })
+}
+
+/// `access[3].may` as `access[].may`: a key is the same in every item of a list.
+fn without_indexes(key: &str) -> String {
+    let mut in_brackets = false;
+    key.chars()
+        .filter(|c| {
+            in_brackets = in_brackets && *c != ']' || *c == '[';
+            !in_brackets || *c == '['
+        })
+        .collect()
 }

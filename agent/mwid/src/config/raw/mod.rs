@@ -5,8 +5,8 @@
 mod alternatives;
 mod scalar;
 
-pub(super) use alternatives::{Listen, Socket, Source};
-pub(super) use scalar::{ModeText, NameText, PathText, Secret, Text, TimeText};
+pub(super) use alternatives::{Allowed, Listen, Socket, Source, TokenSource, Who};
+pub(super) use scalar::{HashText, IdNumber, ModeText, NameText, PathText, Secret, Text, TimeText};
 
 use serde::Deserialize;
 
@@ -17,6 +17,8 @@ pub(super) struct File {
     pub(super) runtime_dir: Option<PathText>,
     pub(super) publish: Option<Vec<Publish>>,
     pub(super) api: Option<Api>,
+    pub(super) tokens: Option<Tokens>,
+    pub(super) access: Option<Vec<Access>>,
     pub(super) log: Option<Log>,
 }
 
@@ -77,18 +79,88 @@ pub(super) struct Reaction {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Api {
-    pub(super) admin: Option<Admin>,
+    pub(super) admin: Option<Door>,
+    pub(super) metadata: Option<Door>,
 }
 
+/// One API's socket and addresses.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Admin {
+pub(super) struct Door {
     pub(super) socket: Option<Socket>,
     pub(super) mode: Option<ModeText>,
     pub(super) owner: Option<NameText>,
     pub(super) group: Option<NameText>,
     pub(super) listen: Option<Listen>,
     pub(super) unsafe_listen: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tokens {
+    pub(super) source: Option<TokenSource>,
+}
+
+/// The source of tokens that has the identity's name too, but fetches when it is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenMetadata {
+    pub(super) address: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adc {
+    pub(super) file: Option<PathText>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Impersonate {
+    pub(super) email: Option<Text>,
+    pub(super) from: Option<Box<TokenSource>>,
+    pub(super) delegates: Option<Vec<Text>>,
+    pub(super) endpoint: Option<Text>,
+}
+
+/// One access rule.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Access {
+    pub(super) who: Option<Who>,
+    pub(super) may: Option<May>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Caller {
+    pub(super) user: Option<NameText>,
+    pub(super) uid: Option<IdNumber>,
+    pub(super) group: Option<NameText>,
+    pub(super) gid: Option<IdNumber>,
+    pub(super) unit: Option<Text>,
+    pub(super) exe: Option<PathText>,
+    pub(super) sha256: Option<HashText>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct May {
+    pub(super) identity: Option<bool>,
+    pub(super) access_tokens: Option<Allowed<Scopes>>,
+    pub(super) id_tokens: Option<Allowed<Audiences>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scopes {
+    pub(super) scopes: Option<Vec<Text>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Audiences {
+    pub(super) audiences: Option<Vec<Text>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -40,9 +40,37 @@ text!(
     NameText, "a name or a number", number: number
 );
 text!(
+    /// All digits, or digits and one `e`, are a number to YAML: hence the quotes.
+    HashText, "a SHA-256 in quotes: 64 hexadecimal digits"
+);
+text!(
     Address,
     "an address: \"HOST:PORT\", \"unix:PATH\" or \"systemd:NAME\""
 );
+
+/// A user's or a group's number. In no quotes, so that `uid: "alice"` is told apart from `user: alice` at once.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct IdNumber(pub(in crate::config) u64);
+
+impl<'de> Deserialize<'de> for IdNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdNumberWords)
+    }
+}
+
+struct IdNumberWords;
+
+impl Visitor<'_> for IdNumberWords {
+    type Value = IdNumber;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, without quotes")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<IdNumber, E> {
+        Ok(IdNumber(number))
+    }
+}
 
 /// A password. Its errors and its Debug never show it.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! `api`: sockets and addresses of our own.
 use super::place::At;
-use super::values;
-use crate::config::defaults::{ADMIN_MODE, ADMIN_SOCKET, Defaults};
+use super::{apart, values};
+use crate::config::defaults::{ADMIN_MODE, ADMIN_SOCKET, Defaults, METADATA_MODE, METADATA_SOCKET};
 use crate::config::error::Wrong;
 use crate::config::raw;
 use crate::config::{Address, DoorSettings, SocketSettings};
@@ -9,24 +9,76 @@ use std::path::Path;
 
 const MOST_ADDRESSES: usize = 64;
 
-pub(super) fn admin(at: &At, raw: raw::Admin, base: &Defaults) -> DoorSettings {
+/// All APIs.
+pub(super) struct Doors {
+    pub(super) admin: DoorSettings,
+    pub(super) metadata: DoorSettings,
+}
+
+/// What one API is where the file is silent.
+struct Silent {
+    socket: &'static str,
+    mode: u32,
+    example: &'static str,
+    listen: Vec<Address>,
+}
+
+pub(super) fn settle(at: &At, raw: raw::Api, base: &Defaults) -> Doors {
+    let silent = base.settings();
+    let admin = Silent {
+        socket: ADMIN_SOCKET,
+        mode: ADMIN_MODE,
+        example: "0660",
+        listen: silent.admin.listen,
+    };
+    let metadata = Silent {
+        socket: METADATA_SOCKET,
+        mode: METADATA_MODE,
+        example: "0666",
+        listen: silent.metadata.listen,
+    };
+    let (raw_admin, raw_metadata) = (raw.admin.unwrap_or_default(), raw.metadata.unwrap_or_default());
+    let said = [apart::Said::of(&raw_admin), apart::Said::of(&raw_metadata)];
+    let doors = Doors {
+        admin: door(&at.key("admin"), raw_admin, &admin, base),
+        metadata: door(&at.key("metadata"), raw_metadata, &metadata, base),
+    };
+    // Not when something was wrong: what stands in for a wrong value would clash with others.
+    if at.is_clean() {
+        apart::doors(
+            at,
+            &[
+                ("admin", &doors.admin, &said[0]),
+                ("metadata", &doors.metadata, &said[1]),
+            ],
+        );
+    }
+    doors
+}
+
+fn door(at: &At, raw: raw::Door, silent: &Silent, base: &Defaults) -> DoorSettings {
     let unsafe_listen = raw.unsafe_listen == Some(true);
     DoorSettings {
         listen_by_default: raw.listen.is_none(),
-        listen: listen(&at.key("listen"), raw.listen, &base.runtime_dir, unsafe_listen),
-        socket: socket(at, raw.socket, raw.mode, raw.owner, raw.group, base),
+        listen: match raw.listen {
+            Some(listen) => self::listen(&at.key("listen"), listen, &base.runtime_dir, unsafe_listen),
+            None => silent.listen.clone(),
+        },
+        socket: socket(at, raw.socket, (raw.mode, raw.owner, raw.group), silent, base),
     }
 }
 
 fn socket(
     at: &At,
     raw: Option<raw::Socket>,
-    mode: Option<raw::ModeText>,
-    owner: Option<raw::NameText>,
-    group: Option<raw::NameText>,
+    (mode, owner, group): (
+        Option<raw::ModeText>,
+        Option<raw::NameText>,
+        Option<raw::NameText>,
+    ),
+    silent: &Silent,
     base: &Defaults,
 ) -> Option<SocketSettings> {
-    let silent = base.runtime_dir.join(ADMIN_SOCKET);
     let path = match raw {
         Some(raw::Socket::Off) => {
             no_use(
@@ -39,16 +91,16 @@ fn socket(
             );
             return None;
         }
-        Some(raw::Socket::Path(text)) => Some(values::socket_path(&text, &base.runtime_dir)),
+        Some(raw::Socket::Path(text)) => values::socket_path(&text, &base.runtime_dir),
         // The default lies in a runtime_dir that may be too long for it.
-        None => Some(values::socket_path(ADMIN_SOCKET, &base.runtime_dir)),
+        None => values::socket_path(silent.socket, &base.runtime_dir),
     };
     Some(SocketSettings {
-        path: at.take("socket", path, silent),
+        path: at.take("socket", Some(path), base.runtime_dir.join(silent.socket)),
         mode: at.take(
             "mode",
-            mode.map(|text| values::mode(&text.0, 0o666, "0660")),
-            ADMIN_MODE,
+            mode.map(|text| values::mode(&text.0, 0o666, silent.example)),
+            silent.mode,
         ),
         owner: at.maybe("owner", owner.map(|text| values::name(&text.0))),
         group: at.maybe("group", group.map(|text| values::name(&text.0))),
@@ -63,10 +115,10 @@ fn no_use(at: &At, keys: &[(&str, bool)]) {
     }
 }
 
-fn listen(at: &At, raw: Option<raw::Listen>, runtime_dir: &Path, unsafe_listen: bool) -> Vec<Address> {
+fn listen(at: &At, raw: raw::Listen, runtime_dir: &Path, unsafe_listen: bool) -> Vec<Address> {
     let texts = match raw {
-        None | Some(raw::Listen::Off) => return Vec::new(),
-        Some(raw::Listen::One(text)) => {
+        raw::Listen::Off => return Vec::new(),
+        raw::Listen::One(text) => {
             return match judged(&text.0, runtime_dir, unsafe_listen) {
                 Ok(address) => vec![address],
                 Err(wrong) => {
@@ -75,7 +127,7 @@ fn listen(at: &At, raw: Option<raw::Listen>, runtime_dir: &Path, unsafe_listen: 
                 }
             };
         }
-        Some(raw::Listen::Many(texts)) => texts,
+        raw::Listen::Many(texts) => texts,
     };
     if texts.len() > MOST_ADDRESSES {
         at.refuse(Wrong::new(

@@ -81,7 +81,10 @@ fn metadata_grpc(at: &At, raw: raw::Metadata) -> SourceSettings {
 
 fn server(at: &At, raw: raw::Metadata) -> (Option<SocketAddr>, Duration) {
     (
-        at.maybe("address", raw.address.map(|text| server_address(&text.0))),
+        at.maybe(
+            "address",
+            raw.address.map(|text| server_address(&text.0, "the private key")),
+        ),
         at.time(raw.poll, "poll", SHORTEST_POLL..=LONGEST_POLL, METADATA_POLL),
     )
 }

@@ -1,10 +1,13 @@
 //! Settling: the raw mirror in, typed values out, or every problem that there is. Looks at nothing outside the file.
 
+mod access;
+mod apart;
 mod api;
 mod identity;
 mod place;
 mod publish;
 mod reaction;
+mod tokens;
 mod values;
 
 use super::defaults::Defaults;
@@ -22,26 +25,26 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
     let runtime_dir = root.path(raw.runtime_dir, "runtime_dir", base.runtime_dir.clone());
     let base = base.in_runtime_dir(&runtime_dir);
     let silent = base.settings();
+    let doors = api::settle(&root.key("api"), raw.api.unwrap_or_default(), &base);
     let settings = Settings {
         identity: identity::settle(&root.key("identity"), raw.identity.unwrap_or_default(), &base),
         publish: match raw.publish {
             Some(entries) => publish::settle(&root.key("publish"), entries, &base),
             None => silent.publish,
         },
-        admin: api::admin(
-            &root.key("api").key("admin"),
-            raw.api.unwrap_or_default().admin.unwrap_or_default(),
-            &base,
-        ),
-        metadata: silent.metadata,
-        tokens: silent.tokens,
-        access: silent.access,
+        admin: doors.admin,
+        metadata: doors.metadata,
+        tokens: match raw.tokens.and_then(|tokens| tokens.source) {
+            Some(source) => tokens::settle(&root.key("tokens").key("source"), source),
+            None => silent.tokens,
+        },
+        access: access::settle(&root.key("access"), raw.access.unwrap_or_default()),
         log: log(&root.key("log"), raw.log.unwrap_or_default(), silent.log),
         runtime_dir,
     };
     // Not when something was wrong: defaults that stand in for wrong values would clash with each other.
     if root.is_clean() {
-        publish::keep_apart(&root, &settings);
+        apart::directories(&root, &settings);
     }
     let problems = root.into_problems();
     if problems.is_empty() {

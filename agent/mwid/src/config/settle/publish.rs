@@ -1,12 +1,10 @@
-//! `publish`: directories, files, owners and modes, and that no two of our places are in each other's way.
+//! `publish`: directories, files, owners and modes.
 use super::place::At;
 use super::{reaction, values};
 use crate::config::defaults::{Defaults, store_password};
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{FileSet, PublishSettings, Settings, SourceSettings, StorePassword};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use crate::config::{FileSet, PublishSettings, StorePassword};
 
 const FILE_SETS: [(&str, FileSet); 6] = [
     ("gce", FileSet::Gce),
@@ -140,64 +138,4 @@ fn password(raw: raw::Secret) -> Result<StorePassword, Wrong> {
         .fix("remove the key for the usual `changeit`; what protects the file is its mode"));
     }
     Ok(StorePassword(raw.0))
-}
-
-/// A published directory is replaced as a whole: nothing else of ours may be in it, and it may not hold another.
-pub(super) fn keep_apart(root: &At, settings: &Settings) {
-    let list = root.key("publish");
-    for (index, entry) in settings.publish.iter().enumerate() {
-        let here = list.item(index).key("directory");
-        let clash = settings.publish[..index]
-            .iter()
-            .position(|other| nested(&entry.directory, &other.directory))
-            .map(|other| {
-                (
-                    format!("the directory of publish[{other}]"),
-                    &settings.publish[other].directory,
-                )
-            });
-        let clash = clash.or_else(|| in_the_way(settings, &entry.directory));
-        if let Some((what, path)) = clash {
-            here.refuse(
-                Wrong::new(
-                    &format!(
-                        "{}, which is, holds or lies in {what} ({})",
-                        entry.directory.display(),
-                        path.display()
-                    ),
-                    "a directory of its own",
-                )
-                .fix("a published directory is replaced as a whole; choose another"),
-            );
-        }
-    }
-}
-
-fn in_the_way<'s>(settings: &'s Settings, directory: &Path) -> Option<(String, &'s PathBuf)> {
-    if settings.runtime_dir.starts_with(directory) {
-        return Some(("runtime_dir".to_owned(), &settings.runtime_dir));
-    }
-    if let SourceSettings::GuestAgent {
-        directory: source, ..
-    } = &settings.identity.source
-        && nested(directory, source)
-    {
-        return Some(("the source's directory".to_owned(), source));
-    }
-    let socket = settings.admin.socket.as_ref()?;
-    (socket.path.starts_with(directory)).then(|| ("the admin socket".to_owned(), &socket.path))
-}
-
-/// Whether one is in the other, or in the hidden sibling (`.identity` beside `identity`) that keeps the other's generations.
-fn nested(one: &Path, other: &Path) -> bool {
-    one.starts_with(other)
-        || other.starts_with(one)
-        || one.starts_with(hidden_sibling(other))
-        || other.starts_with(hidden_sibling(one))
-}
-
-fn hidden_sibling(directory: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(directory.file_name().unwrap_or_default());
-    directory.with_file_name(name)
 }

@@ -205,5 +205,5 @@ fn every_example_loads() {
             loaded += 1;
         }
     }
-    assert!(loaded >= 4, "only {loaded} examples were found");
+    assert!(loaded >= 5, "only {loaded} examples were found");
 }

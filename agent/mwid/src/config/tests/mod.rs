@@ -1,7 +1,11 @@
 //! Wrong configurations and what we say of them; right ones and what they mean.
 
+mod access;
+mod doors;
 mod files;
+mod grants;
 mod meaning;
+mod tokens;
 mod values;
 mod wrong;
 

@@ -6,7 +6,7 @@ const SPELLING: &str = "correct the spelling or the indentation, or remove it";
 #[test]
 fn unknown_keys_are_refused_with_their_line() {
     let top = format!(
-        "2:1: logg: found an unknown key; wanted one of `identity`, `runtime_dir`, `publish`, `api`, `log`; {SPELLING}"
+        "2:1: logg: found an unknown key; wanted one of `identity`, `runtime_dir`, `publish`, `api`, `tokens`, `access`, `log`; {SPELLING}"
     );
     let nested = format!("3:3: log.levle: found an unknown key; wanted `level` or `format`; {SPELLING}");
     let source = format!(
@@ -37,20 +37,9 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
             "proxy: { inbound: [] }",
             &[&format!("1:1: proxy: {later} the mTLS proxy yet")],
         ),
-        ("access: []", &[&format!("1:1: access: {later} access rules yet")]),
-        (
-            "tokens: { source: auto }",
-            &[&format!("1:1: tokens: {later} tokens yet")],
-        ),
         (
             "api:\n  workload: { socket: workload.sock }",
             &[&format!("2:3: api.workload: {later} the SPIFFE Workload API yet")],
-        ),
-        (
-            "api: { metadata: {} }",
-            &[&format!(
-                "1:8: api.metadata: {later} the metadata-compatible API yet"
-            )],
         ),
         (
             "api: { credential: {} }",
@@ -68,6 +57,24 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
                 "1:21: identity.source: found \"workload_api\"; wanted auto, none, guest_agent, metadata_grpc, metadata or dev_ca; \
                this version does not serve identities from a Workload API yet",
             ],
+        ),
+        (
+            "tokens: { source: { x509_federation: {} } }",
+            &[&format!(
+                "1:21: tokens.source.x509_federation: {later} tokens in exchange for the X.509 identity yet"
+            )],
+        ),
+        (
+            "tokens: { source: x509_federation }",
+            &["1:19: tokens.source: found \"x509_federation\"; \
+                 wanted auto, none, metadata, adc, dev or { impersonate: { … } }; \
+                 this version does not serve tokens in exchange for the X.509 identity yet"],
+        ),
+        (
+            "access:\n  - { who: everyone, may: { identity: true } }\n  - { who: everyone, may: { routes: [a] } }\n",
+            &[&format!(
+                "3:29: access[1].may.routes: {later} routes of a proxy yet"
+            )],
         ),
     ]);
 }

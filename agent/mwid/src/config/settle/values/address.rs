@@ -52,8 +52,8 @@ pub(in super::super) fn address(text: &str, runtime_dir: &Path) -> Result<Addres
 /// The IPv6 address of Compute Engine's metadata server; the other one, 169.254.169.254, is link-local.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 
-/// `IP:PORT` of a server that hands out a private key in plain text: nothing that is further away than the hypervisor.
-pub(in super::super) fn server_address(text: &str) -> Result<SocketAddr, Wrong> {
+/// `IP:PORT` of a server that hands out `secret` in plain text: nothing that is further away than the hypervisor.
+pub(in super::super) fn server_address(text: &str, secret: &str) -> Result<SocketAddr, Wrong> {
     let wanted = "the metadata server's address: IP:PORT, loopback or link-local (169.254.169.254)";
     let wrong = || Wrong::new(&quoted(text), wanted);
     let address: SocketAddr = text.parse().map_err(|_| {
@@ -68,7 +68,7 @@ pub(in super::super) fn server_address(text: &str) -> Result<SocketAddr, Wrong> 
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip == METADATA_V6,
     };
     if !near {
-        return Err(wrong().fix("the private key would travel over the network in plain text"));
+        return Err(wrong().fix(format!("{secret} would travel over the network in plain text")));
     }
     if address.port() == 0 {
         return Err(wrong().fix("nobody listens at port 0"));

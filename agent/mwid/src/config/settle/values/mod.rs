@@ -1,9 +1,13 @@
 //! Single values: a text in, a typed value out, or what is wrong with it.
 
+mod access;
 mod address;
+mod cloud;
 mod unit;
 
+pub(super) use access::{audience, id, only_name, scope, sha256, unit_of_processes};
 pub(super) use address::{address, server_address, socket_path};
+pub(super) use cloud::{account, endpoint};
 pub(super) use unit::{signal, signal_target, unit};
 
 use crate::config::error::Wrong;
@@ -61,8 +65,11 @@ pub(super) fn plain_components(text: &str, wanted: &'static str) -> Result<PathB
     if text.contains('\0') {
         return Err(Wrong::new(&quoted(text), wanted).fix("remove the NUL character"));
     }
-    // Collected from its components, so that `/a//b/` and `/a/b` are one.
-    let path: PathBuf = Path::new(text).components().collect();
+    // Collected from its components, so that `/a//b/` and `/a/b`, `./b` and `b` are one.
+    let path: PathBuf = Path::new(text)
+        .components()
+        .filter(|c| *c != Component::CurDir)
+        .collect();
     if path.components().any(|c| c == Component::ParentDir) {
         return Err(Wrong::new(&quoted(text), wanted).fix("write it without `..`"));
     }

@@ -1,4 +1,10 @@
 //! Keys that are written in more than one way. By hand rather than serde's `untagged`, which forgets where an error was.
+mod access;
+mod tokens;
+
+pub(in crate::config) use access::{Allowed, Who};
+pub(in crate::config) use tokens::TokenSource;
+
 use super::scalar::Address;
 use super::{DevCa, GuestAgent, Metadata};
 use serde::Deserialize;

@@ -1,0 +1,186 @@
+//! No two of our places are in each other's way: published directories, sockets, addresses.
+use super::place::At;
+use crate::config::error::Wrong;
+use crate::config::raw;
+use crate::config::{Address, DoorSettings, Settings, SourceSettings};
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// A published directory is replaced as a whole: nothing else of ours may be in it, and it may not hold another.
+pub(super) fn directories(root: &At, settings: &Settings) {
+    let list = root.key("publish");
+    for (index, entry) in settings.publish.iter().enumerate() {
+        let here = list.item(index).key("directory");
+        let clash = settings.publish[..index]
+            .iter()
+            .position(|other| nested(&entry.directory, &other.directory))
+            .map(|other| {
+                (
+                    format!("the directory of publish[{other}]"),
+                    &settings.publish[other].directory,
+                )
+            });
+        let clash = clash.or_else(|| in_the_way(settings, &entry.directory));
+        if let Some((what, path)) = clash {
+            here.refuse(
+                Wrong::new(
+                    &format!(
+                        "{}, which is, holds or lies in {what} ({})",
+                        entry.directory.display(),
+                        path.display()
+                    ),
+                    "a directory of its own",
+                )
+                .fix("a published directory is replaced as a whole; choose another"),
+            );
+        }
+    }
+}
+
+fn in_the_way<'s>(settings: &'s Settings, directory: &Path) -> Option<(String, &'s PathBuf)> {
+    if settings.runtime_dir.starts_with(directory) {
+        return Some(("runtime_dir".to_owned(), &settings.runtime_dir));
+    }
+    if let SourceSettings::GuestAgent {
+        directory: source, ..
+    } = &settings.identity.source
+        && nested(directory, source)
+    {
+        return Some(("the source's directory".to_owned(), source));
+    }
+    [
+        ("the admin socket", &settings.admin),
+        ("the metadata socket", &settings.metadata),
+    ]
+    .into_iter()
+    .filter_map(|(what, door)| Some((what, &door.socket.as_ref()?.path)))
+    .find(|(_, path)| path.starts_with(directory))
+    .map(|(what, path)| (what.to_owned(), path))
+}
+
+/// Whether one is in the other, or in the hidden sibling (`.identity` beside `identity`) that keeps the other's generations.
+fn nested(one: &Path, other: &Path) -> bool {
+    one.starts_with(other)
+        || other.starts_with(one)
+        || one.starts_with(hidden_sibling(other))
+        || other.starts_with(hidden_sibling(one))
+}
+
+fn hidden_sibling(directory: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(directory.file_name().unwrap_or_default());
+    directory.with_file_name(name)
+}
+
+/// What the file itself says of an API, so that a clash with a default is told where the file has a word to change.
+pub(super) struct Said {
+    socket: bool,
+    listen: bool,
+    /// `listen: [A]`, where the keys of the addresses have an index.
+    list: bool,
+}
+
+impl Said {
+    pub(super) fn of(raw: &raw::Door) -> Self {
+        Self {
+            socket: raw.socket.is_some(),
+            listen: raw.listen.is_some(),
+            list: !matches!(raw.listen, Some(raw::Listen::One(_))),
+        }
+    }
+}
+
+/// One place where we would listen.
+struct Spot {
+    at: At,
+    key: String,
+    said: bool,
+    address: Address,
+}
+
+/// No address is listened on twice, whichever API wants it.
+pub(super) fn doors(api: &At, doors: &[(&str, &DoorSettings, &Said)]) {
+    let mut spots: Vec<Spot> = Vec::new();
+    for (name, door, said) in doors {
+        for spot in spots_of(api, name, door, said) {
+            let Some(other) = spots.iter().find(|other| clash(&other.address, &spot.address)) else {
+                spots.push(spot);
+                continue;
+            };
+            let (here, there) = if spot.said { (&spot, other) } else { (other, &spot) };
+            here.at.refuse(
+                Wrong::new(
+                    &format!(
+                        "{}, where {} is ({})",
+                        Shown(&here.address),
+                        there.key,
+                        Shown(&there.address)
+                    ),
+                    "an address of its own",
+                )
+                .fix("each API listens somewhere else; change one of the two, or say off"),
+            );
+        }
+    }
+}
+
+fn spots_of(api: &At, name: &str, door: &DoorSettings, said: &Said) -> Vec<Spot> {
+    let at = api.key(name);
+    let mut spots = Vec::new();
+    if let Some(socket) = &door.socket {
+        spots.push(Spot {
+            at: at.key("socket"),
+            key: format!("api.{name}.socket"),
+            said: said.socket,
+            address: Address::Unix(socket.path.clone()),
+        });
+    }
+    for (index, address) in door.listen.iter().enumerate() {
+        let (at, key) = if said.list {
+            (
+                at.key("listen").item(index),
+                format!("api.{name}.listen[{index}]"),
+            )
+        } else {
+            (at.key("listen"), format!("api.{name}.listen"))
+        };
+        spots.push(Spot {
+            at,
+            key,
+            said: said.listen,
+            address: address.clone(),
+        });
+    }
+    spots
+}
+
+fn clash(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Tcp(one), Address::Tcp(other)) => tcp_clash(*one, *other),
+        _ => one == other,
+    }
+}
+
+/// Port 0 is a free one each time; an unspecified address is every address of its family, and [::] those of both.
+fn tcp_clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |wide: SocketAddr, ip: SocketAddr| {
+        wide.ip().is_unspecified() && (wide.is_ipv6() || ip.ip().to_canonical().is_ipv4())
+    };
+    let same = one.ip().to_canonical() == other.ip().to_canonical();
+    one.port() != 0 && one.port() == other.port() && (same || covers(one, other) || covers(other, one))
+}
+
+/// As the file would say it.
+struct Shown<'a>(&'a Address);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Address::Tcp(tcp) => write!(f, "{tcp}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}

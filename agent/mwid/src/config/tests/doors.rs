@@ -1,0 +1,142 @@
+//! `api.metadata`, and that no two APIs are at one address.
+use super::{refused, right};
+use crate::config::{Address, Settings, SocketSettings};
+use std::path::Path;
+
+#[test]
+fn without_a_word_the_metadata_api_is_on_loopback_and_in_the_runtime_directory() {
+    for settings in [
+        Settings::default(),
+        right("api: { metadata: {} }"),
+        right("api: { admin: { mode: \"0600\" } }"),
+    ] {
+        assert_eq!(
+            settings.metadata.listen,
+            ["127.0.0.1:8174", "[::1]:8174"].map(|a| Address::Tcp(a.parse().unwrap()))
+        );
+        assert!(settings.metadata.listen_by_default);
+        let socket = settings.metadata.socket.unwrap();
+        assert_eq!(
+            (socket.path.as_path(), socket.mode, socket.owner, socket.group),
+            (Path::new("/run/mwid/metadata.sock"), 0o666, None, None)
+        );
+    }
+    assert_eq!(Settings::default().admin.listen, []);
+}
+
+#[test]
+fn every_key_of_the_metadata_api_arrives() {
+    let settings = right(
+        "runtime_dir: /srv/mwid\napi:\n  metadata: { socket: m.sock, mode: \"0660\", owner: 7, group: tokens, \
+         listen: [\"0.0.0.0:80\", \"systemd:metadata\"], unsafe_listen: true }\n",
+    );
+    assert_eq!(
+        settings.metadata.socket,
+        Some(SocketSettings {
+            path: "/srv/mwid/m.sock".into(),
+            mode: 0o660,
+            owner: Some("7".to_owned()),
+            group: Some("tokens".to_owned()),
+        })
+    );
+    assert_eq!(
+        settings.metadata.listen,
+        [
+            Address::Tcp("0.0.0.0:80".parse().unwrap()),
+            Address::Systemd("metadata".to_owned())
+        ]
+    );
+    assert!(!settings.metadata.listen_by_default);
+    let off = right("api: { metadata: { listen: off, socket: off } }").metadata;
+    assert_eq!(
+        (off.socket, off.listen, off.listen_by_default),
+        (None, vec![], false)
+    );
+    let named = right("api: { metadata: { listen: \"127.0.0.1:8174\" } }").metadata;
+    assert!(!named.listen_by_default, "who names an address wants it");
+}
+
+#[test]
+fn the_metadata_api_is_judged_like_the_others() {
+    refused(&[(
+        "api:\n  metadata:\n    mode: \"0777\"\n    owner: \"a:b\"\n    listen: [\"10.0.0.1:80\"]\n    \
+         unsafe_listen: false\n",
+        &[
+            "3:11: api.metadata.mode: found \"0777\"; wanted a file mode in octal, such as \"0666\"; \
+             leave out the bits 0111; allowed are those of 0666",
+            "4:12: api.metadata.owner: found \"a:b\"; wanted the name or the number of a user or group",
+            "5:14: api.metadata.listen[0]: found \"10.0.0.1:80\", which is not loopback; \
+             wanted a loopback address (127.0.0.1, [::1]) or a Unix socket, since this side is plaintext; \
+             listen there and put TLS before it, or say unsafe_listen: true beside it",
+        ],
+    )]);
+    refused(&[(
+        "api: { metadata: { socket: off, group: a } }",
+        &[
+            "1:40: api.metadata.group: found a key of no use, since `socket` is off; wanted no such key; remove it",
+        ],
+    )]);
+    refused(&[(
+        "publish: [{ directory: /srv/a }]\napi: { metadata: { socket: /srv/a/m.sock } }\n",
+        &[
+            "1:24: publish[0].directory: found /srv/a, which is, holds or lies in the metadata socket (/srv/a/m.sock); \
+             wanted a directory of its own; a published directory is replaced as a whole; choose another",
+        ],
+    )]);
+}
+
+#[test]
+fn two_apis_are_never_at_one_address() {
+    let fix =
+        "wanted an address of its own; each API listens somewhere else; change one of the two, or say off";
+    refused(&[
+        (
+            "api:\n  admin: { socket: a.sock, listen: \"127.0.0.1:9\" }\n  metadata: { socket: ./a.sock, listen: [\"127.0.0.1:9\"] }\n",
+            &[
+                &format!(
+                    "3:23: api.metadata.socket: found unix:/run/mwid/a.sock, where api.admin.socket is (unix:/run/mwid/a.sock); {fix}"
+                ),
+                &format!(
+                    "3:42: api.metadata.listen[0]: found 127.0.0.1:9, where api.admin.listen is (127.0.0.1:9); {fix}"
+                ),
+            ],
+        ),
+        // Told where the file has a word, not at a default.
+        (
+            "api: { admin: { socket: metadata.sock, listen: [\"[::1]:8174\"] } }",
+            &[
+                &format!(
+                    "1:25: api.admin.socket: found unix:/run/mwid/metadata.sock, where api.metadata.socket is (unix:/run/mwid/metadata.sock); {fix}"
+                ),
+                &format!(
+                    "1:49: api.admin.listen[0]: found [::1]:8174, where api.metadata.listen[1] is ([::1]:8174); {fix}"
+                ),
+            ],
+        ),
+        (
+            "api: { admin: { listen: \"unix:admin.sock\" } }",
+            &[&format!(
+                "1:25: api.admin.listen: found unix:/run/mwid/admin.sock, where api.admin.socket is (unix:/run/mwid/admin.sock); {fix}"
+            )],
+        ),
+        (
+            "api: { admin: { listen: \"[::]:8174\", unsafe_listen: true }, metadata: { listen: \"127.0.0.1:8174\" } }",
+            &[&format!(
+                "1:81: api.metadata.listen: found 127.0.0.1:8174, where api.admin.listen is ([::]:8174); {fix}"
+            )],
+        ),
+        (
+            "api: { admin: { listen: \"systemd:x\" }, metadata: { listen: \"systemd:x\" } }",
+            &[&format!(
+                "1:60: api.metadata.listen: found systemd:x, where api.admin.listen is (systemd:x); {fix}"
+            )],
+        ),
+    ]);
+    for apart in [
+        "api: { admin: { listen: \"127.0.0.1:0\" }, metadata: { listen: \"127.0.0.1:0\" } }",
+        "api: { admin: { listen: \"0.0.0.0:9\", unsafe_listen: true }, metadata: { listen: \"[::1]:9\" } }",
+        "api: { admin: { listen: \"127.0.0.1:8174\" }, metadata: { listen: off } }",
+    ] {
+        right(apart);
+    }
+}
