@@ -1,15 +1,35 @@
-//! Callers: who is at the other end of a Unix socket, as the kernel says.
+//! Callers: who is at the other end of a local socket, as the kernel says, and what it may have.
 //!
-//! In: a connected stream. Out: a [`Caller`], or why there is none. Never asks the other side, and never lets one through whom
-//! it cannot tell from others.
+//! In: a connected stream, the access rules. Out: a [`Caller`] or [`Evidence`], a [`Grant`], or why there is none. Never asks the
+//! other side, and never lets one through whom it cannot tell from others.
+//!
+//! What each transport proves (it is always about the process that made the connection: whoever is handed its socket speaks
+//! in its name):
+//!
+//! | | Unix socket, Linux 6.5 | Unix socket, older | TCP on loopback |
+//! |---|---|---|---|
+//! | uid | at connect() | at connect() | of the socket's maker |
+//! | gid, groups | at connect() | at connect() | not known |
+//! | pid | at connect(), held by pidfd | at connect(); held from when it was met, which is weaker | not known |
+//! | unit | of that process | of the process with that number and user | of the socket's maker, at that time |
+//! | exe, sha256 | of that process; another user's needs CAP_SYS_PTRACE | the same, weaker | not known |
+//!
+//! What is a boundary: the user, a group, and a unit of the system's service manager, for nobody but root moves a process into
+//! another's unit. **A rule on `exe` or `sha256` alone is no boundary**: whoever may run the program can run it under its own
+//! conditions (preloaded code, a debugger, a connection made before `execve`); they narrow a rule on user or unit further.
+//! **Container root without a user namespace is root**: it is uid 0 to the kernel, and so to us. Somebody else's proxy on
+//! loopback is, for all that the kernel tells, the caller.
 mod access;
+mod denial;
 mod evidence;
 
 pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visitor, What};
+pub(crate) use denial::Denial;
 pub(crate) use evidence::Evidence;
 
+use evidence::Digests;
 use std::fmt;
-use std::io;
+use std::sync::Arc;
 use tokio::net::UnixStream;
 
 /// A local process at one of our sockets, as it was when it connected.
@@ -27,79 +47,72 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Why a caller is not served. The text is for the caller; the operator gets it too.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Denial {
-    #[error("the kernel does not say who you are")]
-    Unknown(#[source] io::Error),
-    #[error(
-        "you, uid {uid}, are in a process namespace that mwid cannot see into (pid 0): call from the host's"
-    )]
-    Pid { uid: u32 },
-    #[error(
-        "the user of your process {pid} has no number here (the kernel shows uid {uid}): \
-         call from the host's user namespace, and not as nobody"
-    )]
-    Uid { pid: i32, uid: u32 },
-}
+/// Attests callers. Cheap to clone; clones share what they have looked up.
+#[derive(Clone, Debug)]
+pub(crate) struct Attestor(Arc<Shared>);
 
-impl Denial {
-    /// One word for it: a label of metrics, and what the record merges by.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Unknown(_) => "unknown",
-            Self::Pid { .. } => "pid_namespace",
-            Self::Uid { .. } => "user_namespace",
-        }
-    }
-}
-
-/// Attests callers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attestor {
+#[derive(Debug)]
+struct Shared {
     /// The number that the kernel shows for every user whom our user namespace has no number for.
     overflow_uid: u32,
+    /// The same of groups.
+    overflow_gid: u32,
+    digests: Digests,
 }
 
+/// The kernel's own default, where /proc is not to be read.
+const OVERFLOW: u32 = 65534;
+
 impl Attestor {
-    /// Reads from the system what an attestation needs.
+    /// Reads from the system what an attestation needs. Opens nothing.
     pub(crate) fn new() -> Self {
-        let told = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
-        // The kernel's own default, where /proc is not to be read.
-        let overflow_uid = told
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(65534);
-        Self { overflow_uid }
+        let number = |file| {
+            std::fs::read_to_string(file)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(OVERFLOW)
+        };
+        Self::with(
+            number("/proc/sys/kernel/overflowuid"),
+            number("/proc/sys/kernel/overflowgid"),
+        )
+    }
+
+    fn with(overflow_uid: u32, overflow_gid: u32) -> Self {
+        Self(Arc::new(Shared {
+            overflow_uid,
+            overflow_gid,
+            digests: Digests::default(),
+        }))
     }
 
     #[cfg(test)]
     pub(crate) fn with_overflow_uid(overflow_uid: u32) -> Self {
-        Self { overflow_uid }
+        Self::with(overflow_uid, OVERFLOW)
     }
 
     /// Whether this process runs as the user whom the kernel also shows for all that it cannot name: then its own user would
     /// be denied, or everybody of another user namespace let in.
-    pub(crate) fn denies_its_own_user(self) -> bool {
-        self.overflow_uid == nix::unistd::geteuid().as_raw()
+    pub(crate) fn denies_its_own_user(&self) -> bool {
+        self.0.overflow_uid == nix::unistd::geteuid().as_raw()
     }
 
     /// The user's number as the kernel shows it, whether it names a caller or not: good for counting, not for trusting.
-    pub(crate) fn uid(self, stream: &UnixStream) -> u32 {
-        stream.peer_cred().map_or(self.overflow_uid, |told| told.uid())
+    pub(crate) fn uid(&self, stream: &UnixStream) -> u32 {
+        stream.peer_cred().map_or(self.0.overflow_uid, |told| told.uid())
     }
 
     /// Who connected this stream.
-    pub(crate) fn attest(self, stream: &UnixStream) -> Result<Caller, Denial> {
+    pub(crate) fn attest(&self, stream: &UnixStream) -> Result<Caller, Denial> {
         let told = stream.peer_cred().map_err(Denial::Unknown)?;
         self.decide(told.pid().unwrap_or(0), told.uid(), told.gid())
     }
 
-    fn decide(self, pid: i32, uid: u32, gid: u32) -> Result<Caller, Denial> {
+    fn decide(&self, pid: i32, uid: u32, gid: u32) -> Result<Caller, Denial> {
         if pid <= 0 {
             return Err(Denial::Pid { uid });
         }
-        if uid == self.overflow_uid {
+        if uid == self.0.overflow_uid {
             return Err(Denial::Uid { pid, uid });
         }
         Ok(Caller { pid, uid, gid })
@@ -122,7 +135,7 @@ mod tests {
 
     #[test]
     fn whom_the_kernel_cannot_name_is_denied() {
-        let attestor = Attestor { overflow_uid: 65534 };
+        let attestor = Attestor::with_overflow_uid(65534);
         assert!(
             matches!(attestor.decide(0, 0, 0), Err(Denial::Pid { uid: 0 })),
             "also root"

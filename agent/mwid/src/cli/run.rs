@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn run(args: args::RunArgs) -> Result<(), Failure> {
     app::close_process().map_err(|e| Failure::new(Exit::System, "the daemon does not start").because(e))?;
-    refuse_nobody(Attestor::new())?;
+    refuse_nobody(&Attestor::new())?;
     let origin = origin(args, std::env::var_os("MWID_RUNTIME_DIR"))?;
     let settings = origin
         .load()
@@ -17,7 +17,7 @@ pub(super) fn run(args: args::RunArgs) -> Result<(), Failure> {
 }
 
 /// As the overflow user (`nobody`) the daemon could not tell its own user from strangers, and would have to deny both.
-fn refuse_nobody(attestor: Attestor) -> Result<(), Failure> {
+fn refuse_nobody(attestor: &Attestor) -> Result<(), Failure> {
     if attestor.denies_its_own_user() {
         return Err(Failure::new(
             Exit::Permission,
@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn the_user_who_stands_for_strangers_does_not_run_the_daemon() {
         let own = nix::unistd::geteuid().as_raw();
-        let failure = refuse_nobody(Attestor::with_overflow_uid(own)).unwrap_err();
+        let failure = refuse_nobody(&Attestor::with_overflow_uid(own)).unwrap_err();
         assert_eq!(failure.exit(), Exit::Permission);
         assert!(failure.to_string().contains("user of its own"), "{failure}");
-        assert!(refuse_nobody(Attestor::with_overflow_uid(own + 1)).is_ok());
+        assert!(refuse_nobody(&Attestor::with_overflow_uid(own + 1)).is_ok());
     }
 
     #[test]

@@ -1,0 +1,218 @@
+//! What the kernel says about one connection's other end. In: a stream that was just accepted. Out: its user, and on being asked more of it.
+//! Never a word from the other end itself.
+mod digest;
+mod process;
+mod socket;
+mod stat;
+mod unit;
+
+pub(super) use digest::Digests;
+
+use super::{Attestor, Caller, Denial};
+use crate::http::Stream;
+use digest::{DigestError, FileKey, MOST_BYTES};
+use process::{Process, Program};
+use std::fmt;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::OnceLock;
+use tokio::net::UnixStream;
+
+/// What was seen when the connection came, and what can still be looked up while its process lives. What is found once is kept.
+///
+/// On a Unix socket it holds a pidfd: one more open file a connection.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    attestor: Attestor,
+    uid: u32,
+    of: Of,
+    unit: OnceLock<Option<String>>,
+    program: OnceLock<Program>,
+    sha256: OnceLock<[u8; 32]>,
+}
+
+/// What it is about.
+#[derive(Debug)]
+enum Of {
+    Process {
+        process: Process,
+        gid: u32,
+        groups: Box<[u32]>,
+    },
+}
+
+impl Attestor {
+    /// Who connected: on a Unix socket by its credentials, groups and pidfd; on loopback TCP by the kernel's socket table.
+    pub(crate) fn evidence(&self, stream: &Stream) -> Result<Evidence, Denial> {
+        match stream {
+            Stream::Unix(stream) => self.of_unix(stream),
+            Stream::Tcp(_) => todo!(),
+        }
+    }
+
+    fn of_unix(&self, stream: &UnixStream) -> Result<Evidence, Denial> {
+        let Caller { pid, uid, gid } = self.attest(stream)?;
+        let groups = socket::peer_groups(stream.as_fd()).map_err(|e| Denial::Unknown(e.into()))?;
+        // The group that stands for all that have no number here stands for nobody.
+        let mut groups: Vec<u32> = groups
+            .into_iter()
+            .chain([gid])
+            .filter(|g| *g != self.0.overflow_gid)
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let of = Of::Process {
+            process: Process::of_peer(stream, pid, uid),
+            gid,
+            groups: groups.into(),
+        };
+        Ok(Evidence::new(self, uid, of))
+    }
+}
+
+impl Evidence {
+    fn new(attestor: &Attestor, uid: u32, of: Of) -> Self {
+        Self {
+            attestor: attestor.clone(),
+            uid,
+            of,
+            unit: OnceLock::new(),
+            program: OnceLock::new(),
+            sha256: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Primary group; not known on TCP. To match a group, look into [`Evidence::groups`].
+    pub(crate) fn gid(&self) -> Option<u32> {
+        match &self.of {
+            Of::Process { gid, .. } => Some(*gid),
+        }
+    }
+
+    /// All groups, the primary one too, in order; none on TCP, where the kernel tells the user alone. The overflow group is never
+    /// among them.
+    pub(crate) fn groups(&self) -> Option<&[u32]> {
+        match &self.of {
+            Of::Process { groups, .. } => Some(groups),
+        }
+    }
+
+    /// Not known on TCP.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.process().map(Process::pid)
+    }
+
+    /// Whether unit and program are certainly those of the process that connected: false on kernels before 6.5, where they are those of the
+    /// process that had its number and user when the connection was met. (Of TCP: see the room's table.)
+    pub(crate) fn is_certain(&self) -> bool {
+        self.process().is_none_or(Process::is_certain)
+    }
+
+    /// The systemd unit, `payments.service`; `None`: in none. An error when the caller has gone meanwhile, or it cannot be told.
+    pub(crate) fn unit(&self) -> Result<Option<&str>, Denial> {
+        let unit = keep(&self.unit, || match &self.of {
+            Of::Process { process, .. } => process.unit(),
+        })?;
+        Ok(unit.as_deref())
+    }
+
+    /// The program's file, for the record: in a container it is the container's name for it, and of a removed file it ends with
+    /// ` (deleted)`. To match, ask [`Evidence::runs`]. `None` on TCP, where it is never known.
+    pub(crate) fn exe(&self) -> Result<Option<&Path>, Denial> {
+        Ok(self.program()?.map(|program| program.path.as_path()))
+    }
+
+    /// Whether it runs the file that has this path here: the path is the same (symbolic links of the configured one
+    /// followed), and so is the file itself (device and inode). A file that was replaced since is another. Always false on TCP.
+    pub(crate) fn runs(&self, configured: &Path) -> Result<bool, Denial> {
+        let Some(program) = self.program()? else {
+            return Ok(false);
+        };
+        // What is not there, or not to be seen by us, nobody runs.
+        let (Ok(path), Ok(key)) = (configured.canonicalize(), FileKey::of(configured)) else {
+            return Ok(false);
+        };
+        Ok(program.path == path && program.key.is_same_file(&key))
+    }
+
+    /// SHA-256 of the program's file, of the very file that runs. `None` on TCP. The first time for a program takes as long as
+    /// reading it: ask last.
+    pub(crate) fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {
+        let (Some(process), Some(program)) = (self.process(), self.program()?) else {
+            return Ok(None);
+        };
+        keep(&self.sha256, || self.digest(process, program))
+            .copied()
+            .map(Some)
+    }
+
+    fn digest(&self, process: &Process, program: &Program) -> Result<[u8; 32], Denial> {
+        let Program { path, key } = program.clone();
+        if key.size > MOST_BYTES {
+            return Err(Denial::ProgramSize {
+                path,
+                size: key.size,
+                most: MOST_BYTES,
+            });
+        }
+        // That the process still ran when it was opened matters not: the key says that it is the same file.
+        self.attestor
+            .0
+            .digests
+            .get(key, || process.open_program())
+            .map_err(|e| match e {
+                DigestError::Busy => Denial::Busy,
+                DigestError::Changed => Denial::ProgramChanged { path },
+                DigestError::Read(source) => Denial::Program { path, source },
+            })
+    }
+
+    fn program(&self) -> Result<Option<&Program>, Denial> {
+        self.process()
+            .map(|process| keep(&self.program, || process.program()))
+            .transpose()
+    }
+
+    fn process(&self) -> Option<&Process> {
+        match &self.of {
+            Of::Process { process, .. } => Some(process),
+        }
+    }
+}
+
+/// What was found; a failure is not kept, so that a later look may succeed.
+fn keep<T>(cell: &OnceLock<T>, look: impl FnOnce() -> Result<T, Denial>) -> Result<&T, Denial> {
+    if let Some(found) = cell.get() {
+        return Ok(found);
+    }
+    let found = look()?;
+    Ok(cell.get_or_init(|| found))
+}
+
+/// `uid 1000 pid 4711 unit payments.service`, with what was looked up until now; looks up nothing.
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}", self.uid)?;
+        match &self.of {
+            Of::Process { process, .. } => write!(f, " pid {}", process.pid())?,
+        }
+        if let Some(Some(unit)) = self.unit.get() {
+            write!(f, " unit {unit}")?;
+        }
+        if let Some(program) = self.program.get() {
+            // Escaped: a path may hold line ends.
+            write!(f, " exe {:?}", program.path)?;
+        }
+        if !self.is_certain() {
+            write!(f, " (by its number)")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

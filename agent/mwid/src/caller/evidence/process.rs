@@ -1,0 +1,212 @@
+//! A process that connected, and what /proc says of it. In: its number and a hold on it. Out: its unit and its program, proven to be
+//! of that process. Never what was read of a process that ended meanwhile: its number may be another's by then.
+//!
+//! Every read here is short and of memory that the kernel holds (some 10 µs), and so is done where it is needed, async thread or
+//! not. Reading a program whole is not: see `digest`.
+use super::digest::FileKey;
+use super::stat::{effective_uid, start_time};
+use super::{socket, unit};
+use crate::caller::Denial;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+/// More than the longest path in each of a dozen hierarchies.
+const MOST_PROC_BYTES: u64 = 64 * 1024;
+
+/// A process, held.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: i32,
+    /// Of the connection.
+    uid: u32,
+    hold: Hold,
+}
+
+/// What keeps a process apart from a later one of the same number.
+#[derive(Debug)]
+enum Hold {
+    /// The kernel's own, of the process that connected.
+    Peer(OwnedFd),
+    /// Of whoever had the number when we met the connection: weaker, for the one that connected may have ended before. So
+    /// its user must be the connection's, and its start time must not change while we read.
+    Number(OwnedFd),
+    /// The process has ended.
+    Ended,
+    Failed(Errno),
+}
+
+/// The file that a process runs.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    /// As the kernel shows it: of a process in another mount namespace it is that one's path, and of a removed file it ends
+    /// with ` (deleted)`.
+    pub(super) path: PathBuf,
+    pub(super) key: FileKey,
+}
+
+impl Process {
+    /// Takes hold of the process that connected.
+    pub(super) fn of_peer(stream: &impl AsFd, pid: i32, uid: u32) -> Self {
+        let hold = match socket::peer_pidfd(stream) {
+            Ok(pidfd) => Hold::Peer(pidfd),
+            Err(Errno::ENOPROTOOPT) => Hold::by_number(pid),
+            Err(e) => Hold::failed(e),
+        };
+        Self { pid, uid, hold }
+    }
+
+    /// Takes hold of whoever has the number.
+    #[cfg(test)]
+    pub(super) fn by_number(pid: i32, uid: u32) -> Self {
+        Self {
+            pid,
+            uid,
+            hold: Hold::by_number(pid),
+        }
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether what is read of it is certainly of the process that connected.
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(self.hold, Hold::Peer(_))
+    }
+
+    /// The systemd unit; `None`: in none.
+    pub(super) fn unit(&self) -> Result<Option<String>, Denial> {
+        self.look(|process| {
+            let text = process.read("cgroup")?;
+            Ok(unit::in_proc_file(&text).map(str::to_owned))
+        })
+    }
+
+    /// The file that it runs.
+    pub(super) fn program(&self) -> Result<Program, Denial> {
+        self.look(|process| {
+            let link = process.path("exe");
+            let fail = |e: io::Error| match e.kind() {
+                io::ErrorKind::PermissionDenied => Denial::NotPermitted { pid: process.pid },
+                _ => process.unreadable("exe", e),
+            };
+            Ok(Program {
+                path: std::fs::read_link(&link).map_err(fail)?,
+                key: FileKey::of(&link).map_err(fail)?,
+            })
+        })
+    }
+
+    /// Opens the very file that it runs, wherever its path leads.
+    pub(super) fn open_program(&self) -> io::Result<File> {
+        File::open(self.path("exe"))
+    }
+
+    /// Reads something, and vouches that it is of the process that we hold.
+    fn look<T>(&self, read: impl FnOnce(&Self) -> Result<T, Denial>) -> Result<T, Denial> {
+        let (pidfd, started) = match &self.hold {
+            Hold::Peer(pidfd) => (pidfd, None),
+            Hold::Number(pidfd) => (pidfd, Some(self.start_time()?)),
+            Hold::Ended => return Err(Denial::Ended { pid: self.pid }),
+            Hold::Failed(e) => {
+                return Err(Denial::Hold {
+                    pid: self.pid,
+                    source: (*e).into(),
+                });
+            }
+        };
+        let found = read(self);
+        if started.is_some() {
+            self.is_of_its_user()?;
+        }
+        // After everything was read: who lives now has had its number all the time, so whatever was read is its own. An end
+        // also explains whatever could not be read.
+        if !is_alive(pidfd) || (started.is_some() && started != Some(self.start_time()?)) {
+            return Err(Denial::Ended { pid: self.pid });
+        }
+        found
+    }
+
+    /// When the process started, in ticks since the boot.
+    fn start_time(&self) -> Result<u64, Denial> {
+        let text = self.read("stat")?;
+        start_time(&text).ok_or_else(|| self.unreadable("stat", io::ErrorKind::InvalidData.into()))
+    }
+
+    fn is_of_its_user(&self) -> Result<(), Denial> {
+        let text = self.read("status")?;
+        match effective_uid(&text) {
+            Some(uid) if uid == self.uid => Ok(()),
+            Some(now) => Err(Denial::Replaced {
+                pid: self.pid,
+                uid: self.uid,
+                now,
+            }),
+            None => Err(self.unreadable("status", io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        format!("/proc/{}/{file}", self.pid).into()
+    }
+
+    fn read(&self, file: &'static str) -> Result<Vec<u8>, Denial> {
+        let mut text = Vec::with_capacity(1024);
+        let read = File::open(self.path(file)).and_then(|f| f.take(MOST_PROC_BYTES).read_to_end(&mut text));
+        match read {
+            // A text that is cut may say something else than the whole.
+            Ok(n) if n as u64 == MOST_PROC_BYTES => {
+                Err(self.unreadable(file, io::ErrorKind::FileTooLarge.into()))
+            }
+            Ok(_) => Ok(text),
+            Err(e) => Err(self.unreadable(file, e)),
+        }
+    }
+
+    fn unreadable(&self, file: &'static str, source: io::Error) -> Denial {
+        // ESRCH: it ended between open and read.
+        if source.raw_os_error() == Some(Errno::ESRCH as i32) {
+            return Denial::Ended { pid: self.pid };
+        }
+        Denial::Proc {
+            pid: self.pid,
+            file,
+            source,
+        }
+    }
+}
+
+impl Hold {
+    fn by_number(pid: i32) -> Self {
+        let Some(number) = rustix::process::Pid::from_raw(pid) else {
+            return Self::Ended;
+        };
+        match rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()) {
+            Ok(pidfd) => Self::Number(pidfd),
+            Err(e) => Self::failed(Errno::from_raw(e.raw_os_error())),
+        }
+    }
+
+    fn failed(e: Errno) -> Self {
+        match e {
+            // What different kernels say of a process that nobody waits for any more.
+            Errno::ESRCH | Errno::EINVAL | Errno::ENODATA => Self::Ended,
+            e => Self::Failed(e),
+        }
+    }
+}
+
+/// A pidfd is readable once its process has ended.
+fn is_alive(pidfd: &OwnedFd) -> bool {
+    loop {
+        let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::ZERO) {
+            Err(Errno::EINTR) => {}
+            ready => return ready == Ok(0),
+        }
+    }
+}
