@@ -1,100 +1,150 @@
 //! Who may have what: the access rules in force, each connection's caller, and the record of what was granted and denied.
+//!
+//! In: settled rules; connections; what became of their requests. Out: grants, and a record in the log, the status and the metrics. Never grants
+//! what no rule names, never lets a caller choose what is written about it.
 mod audience;
+mod audit;
+mod error;
+mod facts;
 mod grant;
+mod metrics;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod visitor;
 mod words;
 
+pub(crate) use error::RulesError;
 pub(crate) use grant::{Grant, Refusal};
+pub(crate) use metrics::Metrics;
+pub(crate) use rules::Rules;
+pub(crate) use visitor::{Visitor, What};
 
-use super::Denial;
+use super::{Attestor, Denial};
 use crate::config::AccessRule;
 use crate::health::status::CallersStatus;
 use crate::http::{Holder, Stream};
+use audit::Audit;
+use facts::Facts;
 use mtls_identity::Clock;
-use prometheus_client::registry::Registry;
-use std::sync::Arc;
+use prometheus_client::metrics::counter::Counter;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The rules in force. Cheap to clone; all clones see a reload.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Access {}
+#[derive(Clone)]
+pub(crate) struct Access(Arc<Shared>);
 
-/// Rules whose names are looked up, ready to be put in force.
-#[derive(Debug)]
-pub(crate) struct Rules {}
-
-/// Why rules cannot be put in force.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RulesError {
-    #[error("access[{index}].who.user: there is no user {name}; create it or correct the name")]
-    NoUser { index: usize, name: String },
+/// What all connections share. A request that repeats another touches `version` and its own line of the record alone.
+struct Shared {
+    /// The version of the rules in force: 1 and up.
+    version: AtomicU64,
+    rules: RwLock<Arc<InForce>>,
+    attestor: Attestor,
+    metrics: Metrics,
+    /// One for each kind of grant.
+    grants: [Counter; 3],
+    audit: Audit,
 }
 
-/// What is granted or denied, for the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum What<'a> {
-    /// With the scopes as asked; empty: the default ones.
-    AccessToken {
-        scopes: &'a str,
-    },
-    IdToken {
-        audience: &'a str,
-    },
-    /// The X.509 identity's private key.
-    Identity,
+struct InForce {
+    version: u64,
+    rules: Rules,
 }
 
-/// The caller of one connection. Decides once, and again when the rules change.
-pub(crate) struct Visitor {}
+/// All callers who cannot be told from others share the places of one who is nobody: no user has the number (uid_t)-1.
+const STRANGERS: Holder = Holder {
+    uid: u32::MAX,
+    trusted: false,
+};
 
-impl Visitor {
-    /// What this caller may have now; the error is for a caller whom nobody can tell from others, or who has gone.
-    pub(crate) fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
-        todo!()
-    }
-
-    /// Puts a grant on record. Costs next to nothing when it repeats.
-    pub(crate) fn granted(&self, _what: What<'_>) {
-        todo!()
-    }
-
-    /// Puts a denial on record, with the reason that the caller is told.
-    pub(crate) fn denied(&self, _what: What<'_>, _why: &str) {
-        todo!()
+impl Shared {
+    /// Takes a lock for as long as it takes to count a reference.
+    fn rules(&self) -> Arc<InForce> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Counts of this room.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Metrics {}
-
-impl Metrics {
-    /// Registers everything that this room counts.
-    pub(crate) fn register(&self, _registry: &mut Registry) {
-        todo!()
-    }
+fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
 }
 
 impl Access {
-    pub(crate) fn new(_rules: Rules, _metrics: Metrics, _clock: Clock) -> Self {
-        todo!()
+    pub(crate) fn new(rules: Rules, metrics: Metrics, clock: Clock) -> Self {
+        let version = 1;
+        Self(Arc::new(Shared {
+            version: AtomicU64::new(version),
+            rules: RwLock::new(Arc::new(InForce { version, rules })),
+            attestor: Attestor::new(),
+            grants: What::KINDS.map(|kind| metrics.grants(kind)),
+            metrics,
+            audit: Audit::new(clock),
+        }))
     }
 
-    /// Looks up the names of users and groups. At the start a missing name is said and its rule matches nobody (`strict` false); at a reload it
-    /// is an error.
-    pub(crate) fn prepare(_rules: &[AccessRule], _strict: bool) -> Result<Rules, RulesError> {
-        todo!()
+    /// Looks up the names of users and groups, which may block. At the start a missing name is said and its rule matches nobody (`strict`
+    /// false); at a reload it is an error.
+    pub(crate) fn prepare(rules: &[AccessRule], strict: bool) -> Result<Rules, RulesError> {
+        rules::compile(rules, strict, own_uid())
     }
 
     /// Puts other rules in force. Connections that are open are decided anew at their next request.
-    pub(crate) fn replace(&self, _rules: Rules) {
-        todo!()
+    pub(crate) fn replace(&self, rules: Rules) {
+        let mut in_force = self.0.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let version = in_force.version + 1;
+        *in_force = Arc::new(InForce { version, rules });
+        // While the lock is held, so that who sees the version finds these rules or later ones.
+        self.0.version.store(version, Ordering::Release);
     }
 
     /// Meets a connection: who is there, and whose share of the places it takes. `listener` names the door in the record.
-    pub(crate) fn meet(&self, _stream: &Stream, _listener: &'static str) -> (Visitor, Option<Holder>) {
-        todo!()
+    pub(crate) fn meet(&self, stream: &Stream, listener: &'static str) -> (Visitor, Option<Holder>) {
+        let evidence = self.0.attestor.evidence(stream);
+        self.met(
+            evidence.map(|evidence| Box::new(evidence) as Box<dyn Facts>),
+            listener,
+        )
+    }
+
+    fn met(&self, who: Result<Box<dyn Facts>, Denial>, listener: &'static str) -> (Visitor, Option<Holder>) {
+        let who = who.map_err(Arc::new);
+        let holder = who.as_ref().map_or(STRANGERS, |facts| {
+            let uid = facts.uid();
+            Holder {
+                uid,
+                trusted: uid == 0 || uid == own_uid(),
+            }
+        });
+        let denial = who.as_ref().err().cloned();
+        let visitor = Visitor::new(Arc::clone(&self.0), listener, who);
+        if let Some(denial) = denial {
+            visitor.came_unattested(&denial);
+        }
+        (visitor, Some(holder))
     }
 
     pub(crate) fn status(&self) -> CallersStatus {
-        CallersStatus::default()
+        let shared = &self.0;
+        CallersStatus {
+            rules: shared.rules().rules.count(),
+            grants: shared.grants.iter().map(Counter::get).sum(),
+            denials: shared.audit.denials(),
+            recent: shared.audit.recent(),
+        }
+    }
+}
+
+/// No rules: nobody but root and mwid's own user has anything.
+impl Default for Access {
+    fn default() -> Self {
+        let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+        Self::new(Rules::none(own_uid()), Metrics::default(), clock)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
     }
 }

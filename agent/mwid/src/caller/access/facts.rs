@@ -1,0 +1,56 @@
+//! What the rules know of a caller. In: evidence. Out: the facts, each only when a rule asks for it. Never decides.
+use super::super::{Denial, Evidence};
+use std::path::Path;
+
+/// What is known of a caller. Each answer is remembered where finding it out costs anything.
+pub(super) trait Facts: Send + Sync + 'static {
+    fn uid(&self) -> u32;
+
+    /// Not known on TCP.
+    fn gid(&self) -> Option<u32>;
+
+    /// All groups, the primary one too; not known on TCP.
+    fn groups(&self) -> Option<&[u32]>;
+
+    /// Not known on TCP.
+    fn pid(&self) -> Option<i32>;
+
+    /// The systemd unit; `None`: in none. An error where it cannot be told.
+    fn unit(&self) -> Result<Option<&str>, Denial>;
+
+    /// The program's file; `None` where it cannot be told.
+    fn exe(&self) -> Result<Option<&Path>, Denial>;
+
+    /// Of the program's file; `None` where it cannot be told. May read a large file.
+    fn sha256(&self) -> Result<Option<[u8; 32]>, Denial>;
+}
+
+impl Facts for Evidence {
+    fn uid(&self) -> u32 {
+        self.uid()
+    }
+
+    fn gid(&self) -> Option<u32> {
+        self.gid()
+    }
+
+    fn groups(&self) -> Option<&[u32]> {
+        self.groups()
+    }
+
+    fn pid(&self) -> Option<i32> {
+        self.pid()
+    }
+
+    fn unit(&self) -> Result<Option<&str>, Denial> {
+        self.unit()
+    }
+
+    fn exe(&self) -> Result<Option<&Path>, Denial> {
+        self.exe()
+    }
+
+    fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {
+        self.sha256()
+    }
+}

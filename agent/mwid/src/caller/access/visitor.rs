@@ -1,0 +1,302 @@
+//! The caller of one connection.
+//!
+//! In: who is there, or why nobody can tell; then each request's questions. Out: what the caller may have by the rules in force, and a record of
+//! what it got. Decides once, and again when the rules change; a repeat takes no lock but this connection's own.
+use super::Shared;
+use super::audit::{Entry, Subject, Who, Why};
+use super::facts::Facts;
+use super::grant::Grant;
+use super::metrics::Reason;
+use super::rules::{By, Decision};
+use super::words::clean;
+use crate::caller::Denial;
+use crate::config::{AccessTokens, IdTokens};
+use crate::report::Causes;
+use prometheus_client::metrics::counter::Counter;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is granted or denied, for the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum What<'a> {
+    /// With the scopes as asked, apart by commas or spaces; empty: the default ones.
+    AccessToken {
+        scopes: &'a str,
+    },
+    IdToken {
+        audience: &'a str,
+    },
+    /// The X.509 identity's private key.
+    Identity,
+}
+
+/// The caller of one connection.
+pub(crate) struct Visitor {
+    shared: Arc<Shared>,
+    listener: &'static str,
+    who: Result<Box<dyn Facts>, Arc<Denial>>,
+    /// The requests of a connection come one after another: nobody waits here.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    decided: Option<Decided>,
+    /// What is on record already, the newest last.
+    noted: Vec<Noted>,
+}
+
+impl State {
+    /// The last decision, whatever the rules in force are now; the first if there was none.
+    fn last(&mut self, shared: &Shared, facts: &dyn Facts) -> &Decided {
+        self.decided.get_or_insert_with(|| {
+            let in_force = shared.rules();
+            Decided::new(in_force.version, in_force.rules.decide(facts))
+        })
+    }
+}
+
+struct Decided {
+    version: u64,
+    grant: Arc<Grant>,
+    by: By,
+    hints: String,
+}
+
+struct Noted {
+    kind: &'static str,
+    value: String,
+    why: Option<String>,
+    entry: Arc<Entry>,
+}
+
+/// So many are kept at hand for one connection; a client that asks for more things in turn takes the record's lock.
+const NOTED: usize = 8;
+/// So many hints are told.
+const HINTS: usize = 3;
+
+impl Visitor {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        listener: &'static str,
+        who: Result<Box<dyn Facts>, Arc<Denial>>,
+    ) -> Self {
+        Self {
+            shared,
+            listener,
+            who,
+            state: Mutex::default(),
+        }
+    }
+
+    /// What this caller may have now; the error is for a caller whom nobody can tell from others. The first call of a connection may look
+    /// things up, and read the caller's program if a rule wants its hash.
+    pub(crate) fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
+        let facts = self.who.as_deref().map_err(Arc::clone)?;
+        Ok(Arc::clone(&self.decided(&mut self.state(), facts).grant))
+    }
+
+    /// Puts a grant on record. Costs next to nothing when it repeats.
+    pub(crate) fn granted(&self, what: What<'_>) {
+        self.note(what, None);
+    }
+
+    /// Puts a denial on record, with the reason that the caller is told.
+    pub(crate) fn denied(&self, what: What<'_>, why: &str) {
+        self.note(what, Some(why));
+    }
+
+    fn decided<'a>(&self, state: &'a mut State, facts: &dyn Facts) -> &'a Decided {
+        let version = self.shared.version.load(Ordering::Acquire);
+        if state.decided.as_ref().is_none_or(|d| d.version != version) {
+            state.noted.clear();
+            state.decided = None;
+        }
+        state.last(&self.shared, facts)
+    }
+
+    fn note(&self, what: What<'_>, why: Option<&str>) {
+        let mut state = self.state();
+        let pid = self.who.as_ref().ok().and_then(|facts| facts.pid());
+        let (kind, value) = (what.kind(), what.value());
+        let is_it = |noted: &Noted| {
+            noted.kind == kind
+                && noted.value == value
+                && noted.why.as_deref() == why
+                && !noted.entry.is_forgotten()
+        };
+        if let Some(noted) = state.noted.iter().rev().find(|noted| is_it(noted)) {
+            return self.shared.audit.note(&noted.entry, pid);
+        }
+        let entry = self.entry(&mut state, what, why);
+        if state.noted.len() == NOTED {
+            state.noted.remove(0);
+        }
+        self.shared.audit.note(&entry, pid);
+        state.noted.push(Noted {
+            kind,
+            value: value.to_owned(),
+            why: why.map(str::to_owned),
+            entry,
+        });
+    }
+
+    fn entry(&self, state: &mut State, what: What<'_>, why: Option<&str>) -> Arc<Entry> {
+        let metrics = &self.shared.metrics;
+        let facts = match &self.who {
+            Ok(facts) => facts.as_ref(),
+            Err(denial) => {
+                let counter = metrics.denials(what.kind(), Reason::Unattested);
+                return self.unattested(denial, what.to_string(), counter);
+            }
+        };
+        // The decision that the answer was made by, also when the rules have changed meanwhile.
+        let decided = state.last(&self.shared, facts);
+        let counter = match why {
+            None => metrics.grants(what.kind()),
+            Some(_) => metrics.denials(what.kind(), decided.reason(what)),
+        };
+        let subject = Subject {
+            who: Who::Attested {
+                uid: facts.uid(),
+                gid: facts.gid(),
+                // Two services of one user are two callers. One whose unit cannot be told is a third.
+                unit: facts.unit().ok().flatten().map(clean),
+            },
+            listener: self.listener,
+            what: what.to_string(),
+            denied: why.map(|why| Why {
+                text: clean(why),
+                hints: decided.hints.clone(),
+            }),
+            rule: clean(&decided.by.to_string()),
+        };
+        self.shared.audit.entry(subject, None, counter)
+    }
+
+    /// Puts on record that somebody came whom nobody can tell from others.
+    pub(super) fn came_unattested(&self, denial: &Denial) {
+        let counter = self.shared.metrics.unattested(denial.kind());
+        let entry = self.unattested(denial, "connection".to_owned(), counter);
+        self.shared.audit.note(&entry, None);
+    }
+
+    fn unattested(&self, denial: &Denial, what: String, counter: Counter) -> Arc<Entry> {
+        let subject = Subject {
+            who: Who::Unattested(denial.kind()),
+            listener: self.listener,
+            what,
+            // The kind says it. The text may name a process, and each would be another line.
+            denied: Some(Why {
+                text: denial.kind().to_owned(),
+                hints: String::new(),
+            }),
+            rule: By::Nothing.to_string(),
+        };
+        let detail = clean(&Causes(denial).to_string());
+        self.shared.audit.entry(subject, Some(detail), counter)
+    }
+
+    /// Nothing in here panics half way.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Decided {
+    fn new(version: u64, decision: Decision) -> Self {
+        let more = decision.hints.len().saturating_sub(HINTS);
+        let mut hints: Vec<String> = decision
+            .hints
+            .iter()
+            .take(HINTS)
+            .map(|hint| clean(&hint.to_string()))
+            .collect();
+        if more > 0 {
+            hints.push(format!("{more} more rules could not be told"));
+        }
+        Self {
+            // No version of the rules is 0: what could not be looked up this time is tried again.
+            version: if decision.lasting { version } else { 0 },
+            grant: Arc::new(decision.grant),
+            by: decision.by,
+            hints: hints.join("; "),
+        }
+    }
+
+    fn reason(&self, what: What<'_>) -> Reason {
+        let grant = &*self.grant;
+        let (none, allowed, otherwise) = match what {
+            What::AccessToken { scopes } => {
+                let asked: BTreeSet<String> = scopes
+                    .split([',', ' '])
+                    .filter(|scope| !scope.is_empty())
+                    .map(str::to_owned)
+                    .collect();
+                let none = grant.access_tokens == AccessTokens::None;
+                (none, grant.scopes_for(&asked).is_ok(), Reason::Scopes)
+            }
+            What::IdToken { audience } => {
+                let none = grant.id_tokens == IdTokens::None;
+                (none, grant.audience_allowed(audience).is_ok(), Reason::Audience)
+            }
+            What::Identity => (!grant.identity, grant.identity, Reason::Other),
+        };
+        match (none, allowed) {
+            (_, true) => Reason::Other,
+            (true, false) if self.by == By::Nothing => Reason::NoRule,
+            (true, false) => Reason::NotGranted,
+            (false, false) => otherwise,
+        }
+    }
+}
+
+impl<'a> What<'a> {
+    /// The labels of metrics.
+    pub(super) const KINDS: [&'static str; 3] = ["access_token", "id_token", "identity"];
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::AccessToken { .. } => "access_token",
+            Self::IdToken { .. } => "id_token",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// What makes two of a kind differ.
+    fn value(self) -> &'a str {
+        match self {
+            Self::AccessToken { scopes: text } | Self::IdToken { audience: text } => text,
+            Self::Identity => "",
+        }
+    }
+}
+
+/// In words for the record: what a caller wrote is cleaned.
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccessToken { scopes: "" } => f.write_str("access token"),
+            Self::AccessToken { scopes } => write!(f, "access token with {}", clean(scopes)),
+            Self::IdToken { audience } => write!(f, "ID token for {}", clean(audience)),
+            Self::Identity => f.write_str("X.509 identity"),
+        }
+    }
+}
+
+impl fmt::Debug for Visitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitor")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Visitor {
+    pub(super) fn state_size(&self) -> usize {
+        self.state().noted.len()
+    }
+}
