@@ -1,5 +1,6 @@
 //! Why there is no token. In: what went wrong at a source. Out: words with what to do, and what kind of failure it is. Cheap to clone: one
 //! failed fetch is told to all who waited for it. Never holds a token or a body that could be one.
+use super::metadata::ServerError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +74,8 @@ pub(crate) enum TokenError {
     #[error("mwid stops, no token is fetched any more")]
     Stopping,
     // The source `metadata`: variants from here.
-
+    #[error(transparent)]
+    Metadata(Arc<ServerError>),
     // The source `adc`: variants from here.
 
     // The source `impersonate`: variants from here.
@@ -93,7 +95,7 @@ impl TokenError {
             | Self::TooManyAtOnce { .. }
             | Self::Stopping => Failure::LATER,
             // The source `metadata`: from here.
-
+            Self::Metadata(error) => error.failure(),
             // The source `adc`: from here.
 
             // The source `impersonate`: from here.

@@ -5,6 +5,7 @@
 
 mod ask;
 mod error;
+mod metadata;
 mod open;
 mod token;
 
@@ -14,7 +15,7 @@ pub(crate) use token::{AccessToken, AccountInfo, IdToken};
 
 use crate::health::Board;
 use crate::health::status::TokensStatus;
-use crate::metadata;
+use crate::metadata::Server;
 use crate::shutdown::Shutdown;
 use mtls_identity::Clock;
 use prometheus_client::registry::Registry;
@@ -52,7 +53,7 @@ pub(crate) struct Context<'a> {
     pub(crate) board: &'a Board,
     pub(crate) metrics: Metrics,
     /// The platform's metadata server.
-    pub(crate) server: metadata::Server,
+    pub(crate) server: Server,
     /// The embedded platform's, when the settings want it.
     pub(crate) dev: Option<SocketAddr>,
     /// What Google's clients look at (`GOOGLE_APPLICATION_CREDENTIALS`, HOME, …), read by the wiring.

@@ -1,5 +1,6 @@
 //! Makes the source that the settings name. In: settings, and what sources stand on. Out: a source. Never asks one, never loads root
 //! certificates before somebody asks: an idle daemon has none.
+use super::metadata::Source;
 use super::{Environment, TokenError, TokenSource};
 use crate::config::TokenSourceSettings;
 use crate::metadata;
@@ -43,10 +44,9 @@ impl Ground {
         }))
     }
 
-    /// Seam: `metadata::Source::new(client, kind, clock)`.
     pub(super) fn metadata(&self, server: SocketAddr, kind: &'static str) -> Arc<dyn TokenSource> {
-        let (_client, _kind, _clock) = (metadata::Client::new(server), kind, &self.clock);
-        todo!("Arc::new(metadata::Source::new(client, kind, clock))")
+        let client = metadata::Client::new(server);
+        Arc::new(Source::new(client, kind, Arc::clone(&self.clock)))
     }
 
     /// Seam: `adc::Source::open(file, &environment, web, clock)`.

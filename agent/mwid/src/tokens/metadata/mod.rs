@@ -1,0 +1,227 @@
+//! Source `metadata`: the VM's metadata server, or the embedded platform's (`dev`).
+//!
+//! In: questions, and a server. Out: tokens as narrow as was asked. Plain `scopes` are never relied on: Compute Engine ignores them. Never hands
+//! out a token that is wider than was asked for, or for another audience, and passes a binding on as it came.
+mod answer;
+mod error;
+mod path;
+mod talk;
+#[cfg(test)]
+mod tests;
+
+pub(super) use error::ServerError;
+
+use super::{
+    AccessAsk, AccessToken, Account, AccountInfo, Asking, Binding, IdAsk, IdToken, Scopes, TokenError,
+    TokenSource,
+};
+use crate::metadata::Client;
+use answer::AnswerError;
+use mtls_identity::{Clock, UnixTime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use talk::{Got, Wanted};
+use tokio::time::Instant;
+
+/// How long the server's proof that it knows `enforce_scopes` holds; a VM may move to another host.
+const PROOF_HOLDS: Duration = Duration::from_secs(10 * 60);
+/// How long it is believed that it does not.
+const LACK_HOLDS: Duration = Duration::from_secs(5 * 60);
+/// The scopes of a VM's account change only while the VM is stopped.
+const ACCOUNT_HOLDS: Duration = Duration::from_secs(10 * 60);
+/// Accounts that are remembered. A VM has one.
+const MOST_ACCOUNTS: usize = 16;
+
+const ACCESS: &str = "access token";
+const ID: &str = "ID token";
+const ACCOUNT: &str = "account";
+
+pub(super) struct Source {
+    client: Client,
+    kind: &'static str,
+    clock: Clock,
+    /// Whether the server knows `enforce_scopes`, and until when that is believed. Held while it is asked, so that it is asked once.
+    enforces: tokio::sync::Mutex<Option<(bool, Instant)>>,
+    /// What accounts are known, and until when.
+    accounts: Mutex<BTreeMap<Account, (AccountInfo, Instant)>>,
+}
+
+impl Source {
+    pub(super) fn new(client: Client, kind: &'static str, clock: Clock) -> Self {
+        Self {
+            client,
+            kind,
+            clock,
+            enforces: tokio::sync::Mutex::default(),
+            accounts: Mutex::default(),
+        }
+    }
+
+    async fn access_token(&self, ask: &AccessAsk) -> Result<AccessToken, ServerError> {
+        let account = path::account(&ask.account)?;
+        let binding = ask.binding.as_ref();
+        let (path, asked) = match &ask.scopes {
+            Scopes::Default => (path::whole(account, binding), None),
+            Scopes::Exactly(asked) => {
+                let narrow = path::narrow(account, asked, binding)?;
+                if self.known(&ask.account).await?.scopes == *asked {
+                    (path::whole(account, binding), Some(asked))
+                } else if self.is_enforcing(account).await? {
+                    (narrow, Some(asked))
+                } else {
+                    return Err(ServerError::NoEnforcement {
+                        server: self.client.server(),
+                        asked: asked.iter().cloned().collect(),
+                    });
+                }
+            }
+        };
+        let got = self.ask(ACCESS, account, &path, binding).await;
+        let got = got.map_err(|error| match (error, asked) {
+            (ServerError::BadRequest { server, words, .. }, Some(asked)) => {
+                ServerError::NotAmongTheAccounts {
+                    server,
+                    asked: asked.iter().cloned().collect(),
+                    words,
+                }
+            }
+            (error, _) => error,
+        })?;
+        let token = answer::access(&got.body).map_err(|error| self.unusable(ACCESS, error))?;
+        if let (Some(asked), Some(given)) = (asked, token.scopes)
+            && given != *asked
+        {
+            return Err(ServerError::Scopes {
+                server: self.client.server(),
+                asked: asked.iter().cloned().collect(),
+                given: given.into_iter().collect(),
+            });
+        }
+        let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(got.asked_at.as_secs()) + token.life);
+        Ok(AccessToken::new(token.secret, token.token_type, expires_at))
+    }
+
+    async fn id_token(&self, ask: &IdAsk) -> Result<IdToken, ServerError> {
+        let account = path::account(&ask.account)?;
+        let path = path::id(account, &ask.audience, ask.format, ask.binding.as_ref());
+        let got = self.ask(ID, account, &path, ask.binding.as_ref()).await?;
+        let token = answer::id(&got.body).map_err(|error| self.unusable(ID, error))?;
+        let server = self.client.server();
+        if token.audience != ask.audience {
+            return Err(ServerError::Audience {
+                server,
+                asked: ask.audience.clone(),
+                given: answer::words(token.audience.as_bytes()),
+            });
+        }
+        if token.expires_at <= got.asked_at.as_secs() {
+            return Err(ServerError::Expired { server });
+        }
+        let last = got.asked_at.as_secs().saturating_add(answer::LONGEST_LIFE);
+        let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(token.expires_at.min(last)));
+        Ok(IdToken::new(token.secret, expires_at))
+    }
+
+    async fn info(&self, whose: &Account) -> Result<AccountInfo, ServerError> {
+        let account = path::account(whose)?;
+        let got = self.ask(ACCOUNT, account, &path::info(account), None).await?;
+        let told = answer::account(&got.body).map_err(|error| self.unusable(ACCOUNT, error))?;
+        let info = AccountInfo {
+            email: told.email,
+            aliases: told.aliases,
+            scopes: told.scopes,
+        };
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.len() >= MOST_ACCOUNTS {
+            accounts.clear();
+        }
+        accounts.insert(whose.clone(), (info.clone(), Instant::now() + ACCOUNT_HOLDS));
+        Ok(info)
+    }
+
+    /// As it was told not long ago, or now.
+    async fn known(&self, whose: &Account) -> Result<AccountInfo, ServerError> {
+        let known = {
+            let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            accounts
+                .get(whose)
+                .filter(|(_, until)| Instant::now() < *until)
+                .cloned()
+        };
+        match known {
+            Some((info, _)) => Ok(info),
+            None => self.info(whose).await,
+        }
+    }
+
+    /// Whether the server has shown that it knows `enforce_scopes`: it refuses to be told not to. One that does not know the parameter
+    /// answers with a token of all scopes, which ends here.
+    async fn is_enforcing(&self, account: &str) -> Result<bool, ServerError> {
+        let mut known = self.enforces.lock().await;
+        if let Some((enforces, until)) = *known
+            && Instant::now() < until
+        {
+            return Ok(enforces);
+        }
+        *known = None;
+        let enforces = match self.ask(ACCESS, account, &path::proof(account), None).await {
+            Ok(_wide) => false,
+            Err(ServerError::BadRequest { .. }) => true,
+            Err(error) => return Err(error),
+        };
+        let holds = if enforces { PROOF_HOLDS } else { LACK_HOLDS };
+        *known = Some((enforces, Instant::now() + holds));
+        Ok(enforces)
+    }
+
+    async fn ask(
+        &self,
+        what: &'static str,
+        account: &str,
+        path: &str,
+        binding: Option<&Binding>,
+    ) -> Result<Got, ServerError> {
+        let wanted = Wanted {
+            what,
+            account,
+            path,
+            json: binding.and_then(|binding| binding.body.as_deref()),
+        };
+        talk::ask(&self.client, &self.clock, wanted).await
+    }
+
+    fn unusable(&self, what: &'static str, source: AnswerError) -> ServerError {
+        ServerError::Answer {
+            server: self.client.server(),
+            what,
+            source,
+        }
+    }
+}
+
+impl TokenSource for Source {
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(self.client.server().to_string())
+    }
+
+    fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {
+        Box::pin(async { self.access_token(ask).await.map_err(told) })
+    }
+
+    fn id<'a>(&'a self, ask: &'a IdAsk) -> Asking<'a, IdToken> {
+        Box::pin(async { self.id_token(ask).await.map_err(told) })
+    }
+
+    fn account<'a>(&'a self, account: &'a Account) -> Asking<'a, AccountInfo> {
+        Box::pin(async { self.info(account).await.map_err(told) })
+    }
+}
+
+fn told(error: ServerError) -> TokenError {
+    TokenError::Metadata(Arc::new(error))
+}
