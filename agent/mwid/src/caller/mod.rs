@@ -27,7 +27,7 @@ pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visi
 pub(crate) use denial::Denial;
 pub(crate) use evidence::Evidence;
 
-use evidence::Digests;
+use evidence::{Cgroups, Digests, SocketTable};
 use std::fmt;
 use std::sync::Arc;
 use tokio::net::UnixStream;
@@ -58,6 +58,8 @@ struct Shared {
     /// The same of groups.
     overflow_gid: u32,
     digests: Digests,
+    sockets: SocketTable,
+    cgroups: Cgroups,
 }
 
 /// The kernel's own default, where /proc is not to be read.
@@ -83,6 +85,8 @@ impl Attestor {
             overflow_uid,
             overflow_gid,
             digests: Digests::default(),
+            sockets: SocketTable::default(),
+            cgroups: Cgroups::default(),
         }))
     }
 

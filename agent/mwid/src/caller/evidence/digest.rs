@@ -84,7 +84,7 @@ pub(super) enum DigestError {
 
 /// What was computed.
 #[derive(Debug, Default)]
-pub(crate) struct Digests {
+pub(in crate::caller) struct Digests {
     state: Mutex<State>,
     /// Told whenever a reader ends.
     ended: Condvar,

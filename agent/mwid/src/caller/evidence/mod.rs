@@ -1,12 +1,17 @@
 //! What the kernel says about one connection's other end. In: a stream that was just accepted. Out: its user, and on being asked more of it.
 //! Never a word from the other end itself.
+mod cgroups;
 mod digest;
 mod process;
+mod sock_diag;
 mod socket;
+mod socket_table;
 mod stat;
 mod unit;
 
+pub(super) use cgroups::Cgroups;
 pub(super) use digest::Digests;
+pub(super) use socket_table::SocketTable;
 
 use super::{Attestor, Caller, Denial};
 use crate::http::Stream;
@@ -16,7 +21,7 @@ use std::fmt;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::OnceLock;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// What was seen when the connection came, and what can still be looked up while its process lives. What is found once is kept.
 ///
@@ -39,6 +44,8 @@ enum Of {
         gid: u32,
         groups: Box<[u32]>,
     },
+    /// With the number of the control group in which it was made.
+    Socket { cgroup: Option<u64> },
 }
 
 impl Attestor {
@@ -46,7 +53,7 @@ impl Attestor {
     pub(crate) fn evidence(&self, stream: &Stream) -> Result<Evidence, Denial> {
         match stream {
             Stream::Unix(stream) => self.of_unix(stream),
-            Stream::Tcp(_) => todo!(),
+            Stream::Tcp(stream) => self.of_tcp(stream),
         }
     }
 
@@ -67,6 +74,17 @@ impl Attestor {
             groups: groups.into(),
         };
         Ok(Evidence::new(self, uid, of))
+    }
+
+    fn of_tcp(&self, stream: &TcpStream) -> Result<Evidence, Denial> {
+        let socket = self.0.sockets.other_end(stream)?;
+        if socket.uid == self.0.overflow_uid {
+            return Err(Denial::SocketUid { uid: socket.uid });
+        }
+        let of = Of::Socket {
+            cgroup: socket.cgroup,
+        };
+        Ok(Evidence::new(self, socket.uid, of))
     }
 }
 
@@ -90,6 +108,7 @@ impl Evidence {
     pub(crate) fn gid(&self) -> Option<u32> {
         match &self.of {
             Of::Process { gid, .. } => Some(*gid),
+            Of::Socket { .. } => None,
         }
     }
 
@@ -98,6 +117,7 @@ impl Evidence {
     pub(crate) fn groups(&self) -> Option<&[u32]> {
         match &self.of {
             Of::Process { groups, .. } => Some(groups),
+            Of::Socket { .. } => None,
         }
     }
 
@@ -116,6 +136,7 @@ impl Evidence {
     pub(crate) fn unit(&self) -> Result<Option<&str>, Denial> {
         let unit = keep(&self.unit, || match &self.of {
             Of::Process { process, .. } => process.unit(),
+            Of::Socket { cgroup } => self.attestor.0.cgroups.unit(cgroup.ok_or(Denial::NoCgroup)?),
         })?;
         Ok(unit.as_deref())
     }
@@ -180,6 +201,7 @@ impl Evidence {
     fn process(&self) -> Option<&Process> {
         match &self.of {
             Of::Process { process, .. } => Some(process),
+            Of::Socket { .. } => None,
         }
     }
 }
@@ -199,6 +221,7 @@ impl fmt::Display for Evidence {
         write!(f, "uid {}", self.uid)?;
         match &self.of {
             Of::Process { process, .. } => write!(f, " pid {}", process.pid())?,
+            Of::Socket { .. } => {}
         }
         if let Some(Some(unit)) = self.unit.get() {
             write!(f, " unit {unit}")?;
