@@ -10,6 +10,7 @@ mod metrics;
 mod pace;
 pub(crate) mod reply;
 mod serve;
+pub(crate) mod web;
 
 pub(crate) use listener::{Listener, Stream};
 pub(crate) use metrics::Metrics;

@@ -1,6 +1,8 @@
 //! Why there is no token. In: what went wrong at a source. Out: words with what to do, and what kind of failure it is. Cheap to clone: one
 //! failed fetch is told to all who waited for it. Never holds a token or a body that could be one.
 use super::metadata::ServerError;
+use super::adc::AdcError;
+use super::endpoint::iam::{IamError, TargetError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,8 +79,38 @@ pub(crate) enum TokenError {
     #[error(transparent)]
     Metadata(Arc<ServerError>),
     // The source `adc`: variants from here.
-
+    #[error(transparent)]
+    Adc(Arc<AdcError>),
     // The source `impersonate`: variants from here.
+    #[error(transparent)]
+    Impersonate(Arc<IamError>),
+    #[error(
+        "the endpoint {endpoint:?} of tokens.source is no URL for the IAM Credentials API; write https://HOST"
+    )]
+    ImpersonateUrl {
+        endpoint: String,
+        #[source]
+        source: Arc<TargetError>,
+    },
+    #[error("{email} is not impersonated: the source that it stands on gave no token")]
+    ImpersonateKey {
+        email: String,
+        #[source]
+        cause: Arc<TokenError>,
+    },
+    // Both of them.
+    #[error(
+        "the source of tokens ({kind}) binds no token to a certificate or a transport, and gives no weaker one; only the metadata server does"
+    )]
+    NoBinding { kind: &'static str },
+    #[error(
+        "there is no account {asked:?} at the source of tokens ({kind}), only {ours}; ask for that one, or for `default`"
+    )]
+    OtherAccount {
+        kind: &'static str,
+        asked: String,
+        ours: String,
+    },
 }
 
 impl TokenError {
@@ -97,8 +129,14 @@ impl TokenError {
             // The source `metadata`: from here.
             Self::Metadata(error) => error.failure(),
             // The source `adc`: from here.
-
+            Self::Adc(error) => error.failure(),
             // The source `impersonate`: from here.
+            Self::Impersonate(error) => error.failure(),
+            Self::ImpersonateUrl { .. } => Failure::BadRequest,
+            Self::ImpersonateKey { cause, .. } => cause.failure(),
+            // Both of them.
+            Self::NoBinding { .. } => Failure::Refused,
+            Self::OtherAccount { .. } => Failure::NoAccount,
         }
     }
 

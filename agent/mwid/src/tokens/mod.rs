@@ -3,9 +3,12 @@
 //! In: questions for access tokens and ID tokens. Out: tokens that are as narrow as was asked, from the cache or the source. Never decides who
 //! may have one, never hands out one that has expired, and never one that is wider or weaker than what was asked for.
 
+mod adc;
 mod ask;
+mod endpoint;
 mod error;
 mod metadata;
+mod impersonate;
 mod open;
 mod token;
 

@@ -1,0 +1,167 @@
+//! The credentials file as it is now. In: a path. Out: what it says, read again only when it changed. A file that others can read is used,
+//! and warned of: a key in it is theirs too.
+use super::AdcError;
+use super::file::{self, Credentials, ImpersonationUrl, Own};
+use crate::tokens::AccountInfo;
+use crate::tokens::endpoint::iam::{Target, TargetError};
+use crate::tokens::endpoint::kept::Kept;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+/// Keys are 2 KB.
+const LARGEST: u64 = 64 * 1024;
+
+/// One version of the file, and what was found out with it.
+pub(super) struct Loaded {
+    pub(super) path: PathBuf,
+    pub(super) own: Own,
+    /// The service account by which they act, where there is one in between.
+    pub(super) via: Option<Target>,
+    /// Whom they act as, where that is another.
+    pub(super) target: Option<Target>,
+    /// The acting account's own token, which makes those of the target.
+    pub(super) key: Kept,
+    pub(super) info: OnceCell<AccountInfo>,
+}
+
+/// The newest version.
+#[derive(Default)]
+pub(super) struct Newest(Mutex<Option<(Stamp, Arc<Loaded>)>>);
+
+/// By what a change is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl Newest {
+    /// Looks at the file; blocks for as long as the disk does.
+    pub(super) fn look(&self, path: &Path) -> Result<Arc<Loaded>, AdcError> {
+        let (file, metadata) = open(path)?;
+        let stamp = Stamp::of(&metadata);
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, loaded)) = newest.as_ref()
+            && *known == stamp
+        {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(read(path, file)?);
+        if metadata.mode() & 0o004 != 0 {
+            tracing::warn!(
+                file = %path.display(),
+                "every user of this machine can read the credentials file, so whatever it gives is theirs too; run `chmod o-r` on it"
+            );
+        }
+        *newest = Some((stamp, Arc::clone(&loaded)));
+        Ok(loaded)
+    }
+}
+
+fn open(path: &Path) -> Result<(File, Metadata), AdcError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => AdcError::NotThere {
+            path: path.to_owned(),
+        },
+        _ => AdcError::Unreadable {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    // A pipe would block the open for ever.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(AdcError::NoFile {
+            path: path.to_owned(),
+        });
+    }
+    Ok((file, metadata))
+}
+
+fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
+    let path = path.to_owned();
+    // Large enough at once: a growing vector would leave copies behind.
+    let mut json = Zeroizing::new(Vec::with_capacity(LARGEST as usize + 1));
+    if let Err(source) = file.take(LARGEST + 1).read_to_end(&mut json) {
+        return Err(AdcError::Unreadable { path, source });
+    }
+    if json.len() as u64 > LARGEST {
+        return Err(AdcError::TooLarge { path, limit: LARGEST });
+    }
+    let credentials = match file::parse(&json) {
+        Ok(credentials) => credentials,
+        Err(source) => return Err(AdcError::Format { path, source }),
+    };
+    let Settled { own, via, target } = match settled(credentials) {
+        Ok(settled) => settled,
+        Err(source) => return Err(AdcError::Target { path, source }),
+    };
+    Ok(Loaded {
+        path,
+        own,
+        via,
+        target,
+        key: Kept::default(),
+        info: OnceCell::new(),
+    })
+}
+
+/// Who acts, and as whom, maybe by one in between.
+struct Settled {
+    own: Own,
+    via: Option<Target>,
+    target: Option<Target>,
+}
+
+fn settled(credentials: Credentials) -> Result<Settled, TargetError> {
+    Ok(match credentials {
+        Credentials::Impersonated(file) => Settled {
+            target: Some(of_url(&file.target)?.with_delegates(&file.delegates)),
+            via: target_of(&file.source)?,
+            own: file.source,
+        },
+        Credentials::Own(own) => Settled {
+            target: target_of(&own)?,
+            via: None,
+            own,
+        },
+    })
+}
+
+/// Federated credentials may name a service account of their own.
+fn target_of(own: &Own) -> Result<Option<Target>, TargetError> {
+    let Own::External(file) = own else {
+        return Ok(None);
+    };
+    let target = file.target.as_ref().map(of_url).transpose()?;
+    Ok(match file.target_lifetime {
+        Some(lifetime) => target.map(|target| target.with_lifetime(lifetime)),
+        None => target,
+    })
+}
+
+fn of_url(ImpersonationUrl(url): &ImpersonationUrl) -> Result<Target, TargetError> {
+    Target::of_url(url)
+}
