@@ -1,4 +1,4 @@
-//! HTTP over local sockets: listeners, a bounded server loop and a small client.
+//! HTTP over local sockets: listeners, a bounded server loop and a small client; and one client for the web.
 //!
 //! In: a listener and a [`Service`] that answers. Out: answers, each within the [`Limits`]. Never knows what is asked or who asks:
 //! a service sees the raw stream once and attests for itself.

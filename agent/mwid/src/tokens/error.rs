@@ -1,8 +1,8 @@
 //! Why there is no token. In: what went wrong at a source. Out: words with what to do, and what kind of failure it is. Cheap to clone: one
 //! failed fetch is told to all who waited for it. Never holds a token or a body that could be one.
-use super::metadata::ServerError;
 use super::adc::AdcError;
 use super::endpoint::iam::{IamError, TargetError};
+use super::metadata::ServerError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

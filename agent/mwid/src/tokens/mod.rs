@@ -7,8 +7,8 @@ mod adc;
 mod ask;
 mod endpoint;
 mod error;
-mod metadata;
 mod impersonate;
+mod metadata;
 mod open;
 mod token;
 
@@ -18,6 +18,7 @@ pub(crate) use token::{AccessToken, AccountInfo, IdToken};
 
 use crate::health::Board;
 use crate::health::status::TokensStatus;
+use crate::http::web;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
 use mtls_identity::Clock;
@@ -75,6 +76,8 @@ pub(crate) struct Environment {
     pub(crate) home: Option<std::path::PathBuf>,
     /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` is `1`.
     pub(crate) allow_executables: bool,
+    /// The way out to the web.
+    pub(crate) proxies: web::Proxies,
 }
 
 impl Environment {

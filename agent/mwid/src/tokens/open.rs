@@ -1,8 +1,9 @@
 //! Makes the source that the settings name. In: settings, and what sources stand on. Out: a source. Never asks one, never loads root
 //! certificates before somebody asks: an idle daemon has none.
 use super::metadata::Source;
-use super::{Environment, TokenError, TokenSource};
+use super::{Environment, TokenError, TokenSource, adc, impersonate};
 use crate::config::TokenSourceSettings;
+use crate::http::web;
 use crate::metadata;
 use mtls_identity::Clock;
 use rustls::crypto::CryptoProvider;
@@ -39,7 +40,7 @@ impl Ground {
                 endpoint,
             } => {
                 let from = self.source(from, dev)?.ok_or(TokenError::NoSource)?;
-                self.impersonate(email, delegates, endpoint.as_deref(), from)
+                self.impersonate(email, delegates, endpoint.as_deref(), from)?
             }
         }))
     }
@@ -49,21 +50,26 @@ impl Ground {
         Arc::new(Source::new(client, kind, Arc::clone(&self.clock)))
     }
 
-    /// Seam: `adc::Source::open(file, &environment, web, clock)`.
     pub(super) fn adc(&self, file: Option<PathBuf>) -> Arc<dyn TokenSource> {
-        let (_file, _environment, _provider, _clock) = (file, &self.environment, &self.provider, &self.clock);
-        todo!("Arc::new(adc::Source::open(file, environment, web, clock))")
+        let clock = Arc::clone(&self.clock);
+        Arc::new(adc::Source::open(file, &self.environment, self.web(), clock))
     }
 
-    /// Seam: `impersonate::Source::new(email, delegates, endpoint, from, web, clock)`.
     fn impersonate(
         &self,
-        _email: &str,
-        _delegates: &[String],
-        _endpoint: Option<&str>,
-        _from: Arc<dyn TokenSource>,
-    ) -> Arc<dyn TokenSource> {
-        let (_provider, _clock) = (&self.provider, &self.clock);
-        todo!("Arc::new(impersonate::Source::new(email, delegates, endpoint, from, web, clock))")
+        email: &str,
+        delegates: &[String],
+        endpoint: Option<&str>,
+        from: Arc<dyn TokenSource>,
+    ) -> Result<Arc<dyn TokenSource>, TokenError> {
+        let clock = Arc::clone(&self.clock);
+        let source = impersonate::Source::new(email, delegates, endpoint, from, self.web(), clock)?;
+        Ok(Arc::new(source))
+    }
+
+    /// Reads nothing yet.
+    fn web(&self) -> web::Client {
+        let (provider, clock) = (Arc::clone(&self.provider), Arc::clone(&self.clock));
+        web::Client::new(provider, clock, &self.environment.proxies, web::Roots::System)
     }
 }

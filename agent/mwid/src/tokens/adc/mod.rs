@@ -12,7 +12,6 @@ mod external;
 mod file;
 mod key;
 mod load;
-pub(crate) mod place;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -50,7 +49,9 @@ impl Source {
         clock: Clock,
     ) -> Self {
         Self {
-            path: file.or_else(|| place::of(environment)),
+            path: file
+                .or_else(|| environment.credentials.clone())
+                .or_else(|| environment.well_known()),
             allow_executables: environment.allow_executables,
             reach: Reach { web, clock },
             newest: Arc::default(),

@@ -45,10 +45,10 @@ pub(crate) fn id_token(
             given: claims.aud,
         });
     }
-    Ok(IdToken {
+    Ok(IdToken::new(
         secret,
-        expires_at: UnixTime::since_unix_epoch(Duration::from_secs(claims.exp)),
-    })
+        UnixTime::since_unix_epoch(Duration::from_secs(claims.exp)),
+    ))
 }
 
 #[cfg(test)]

@@ -198,11 +198,8 @@ pub(crate) async fn access(
         .ok_or_else(|| missing("accessToken"))?;
     // By the server's clock; never longer than was asked for, counted by ours from before the question.
     let longest = after(asked_at, target.lifetime.as_secs()).as_secs();
-    Ok(AccessToken {
-        secret,
-        token_type: "Bearer".to_owned(),
-        expires_at: UnixTime::since_unix_epoch(Duration::from_secs(until.min(longest))),
-    })
+    let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(until.min(longest)));
+    Ok(AccessToken::new(secret, "Bearer".to_owned(), expires_at))
 }
 
 /// `generateIdToken`.

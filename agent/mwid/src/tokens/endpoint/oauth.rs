@@ -118,11 +118,8 @@ impl Granted {
             .take()
             .filter(|token| is_usable(token))
             .ok_or_else(|| missing("access_token"))?;
-        Ok(AccessToken {
-            secret,
-            token_type: "Bearer".to_owned(),
-            expires_at: after(self.asked_at, lifetime),
-        })
+        let expires_at = after(self.asked_at, lifetime);
+        Ok(AccessToken::new(secret, "Bearer".to_owned(), expires_at))
     }
 
     /// The ID token, if there is one.
