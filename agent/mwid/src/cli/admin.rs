@@ -50,6 +50,7 @@ pub(super) async fn try_question(
         method: &method,
         path,
         accept,
+        headers: &[],
         timeout,
         limit: LIMIT,
     })

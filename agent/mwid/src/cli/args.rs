@@ -1,5 +1,6 @@
 //! The words of the command line. In: argv. Out: plain values. Never acts on them.
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,15 +26,22 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Look for mistakes in the configuration and in everything that it names
     Check(CheckArgs),
-    /// What the running daemon does: identity, source, publishing, last errors
+    /// What the running daemon does: identity, source, publishing, tokens, callers, last errors
     Status(StatusArgs),
     /// The identity in force: leaf, chain and trust bundles in words
     Identity(IdentityArgs),
+    /// Print one token for Google APIs, and nothing else
+    Token(TokenArgs),
     /// Wait until the daemon is ready
     Wait(WaitArgs),
     /// Make the daemon read its configuration again
     Reload(ReloadArgs),
     /// Print the environment that points programs to what this daemon serves
+    ///
+    /// SPIFFE_CREDENTIAL_FOLDER is the published directory. GCE_METADATA_HOST and GCE_METADATA_IP make Google's client libraries
+    /// ask this daemon for tokens and instance data (some look at the one, some at the other), and GCE_METADATA_MTLS_MODE=none keeps
+    /// them from asking it over HTTPS; they are left out when the configuration says `api.metadata.listen: off`. Where
+    /// GOOGLE_APPLICATION_CREDENTIALS is set, those libraries read its file and ask nobody: it is left as it is, and said.
     Env(EnvArgs),
     /// Run a command in the environment that `mwid env` prints
     Exec(ExecArgs),
@@ -98,6 +106,50 @@ pub(super) struct IdentityArgs {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TokenArgs {
+    #[command(subcommand)]
+    pub(super) kind: TokenKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenKind {
+    /// An access token
+    Access(AccessArgs),
+    /// An ID token (a JWT) for one audience
+    Id(IdArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct AccessArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// Exactly these scopes, separated by commas [default: all that the caller may have]
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub(super) scopes: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct IdArgs {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// Who will verify the token, usually the URL of a service
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) audience: String,
+    /// Which claims: full adds those of the VM
+    #[arg(long, value_enum, default_value_t = TokenFormat::Standard)]
+    pub(super) format: TokenFormat,
+    /// With the licenses of the VM's images (--format full)
+    #[arg(long)]
+    pub(super) licenses: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TokenFormat {
+    Standard,
+    Full,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -175,6 +227,38 @@ mod tests {
         };
         assert_eq!(exec.command, ["curl", "--config", "x"]);
         assert!(exec.at.config.is_none());
+    }
+
+    #[test]
+    fn tokens_are_asked_for_in_plain_words() {
+        let parse = |words: &str| Args::try_parse_from(words.split(' ')).map(|args| args.command);
+        let Command::Token(TokenArgs {
+            kind: TokenKind::Access(access),
+        }) = parse("mwid token access --scopes a,b --scopes c").unwrap()
+        else {
+            panic!("no access token")
+        };
+        assert_eq!(access.scopes, ["a", "b", "c"]);
+        let Command::Token(TokenArgs {
+            kind: TokenKind::Id(id),
+        }) = parse("mwid token id --audience https://a --format full --licenses").unwrap()
+        else {
+            panic!("no ID token")
+        };
+        assert_eq!(
+            (id.audience.as_str(), id.format, id.licenses),
+            ("https://a", TokenFormat::Full, true)
+        );
+        for wrong in [
+            "mwid token",
+            "mwid token id",
+            "mwid token id --audience=",
+            "mwid token access --scopes a,,b",
+            "mwid token access --audience x",
+            "mwid token id --audience x --format all",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which daemon a client command means. In: `--config` and the environment. Out: its settings. Never connects.
 use super::{Exit, Failure, args::At, output};
-use crate::config::{self, Settings};
+use crate::config::{self, Address, Settings};
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// `--config`, then `MWID_RUNTIME_DIR`, then the system's daemon.
@@ -25,6 +26,24 @@ pub(super) fn admin_socket(at: &At) -> Result<PathBuf, Failure> {
                 "this daemon has no admin socket: its configuration says `api.admin.socket: off`",
             )
         })
+}
+
+/// Where the daemon's metadata-compatible API is on TCP, as a program on this machine dials it: the first address whose port is known.
+pub(super) fn metadata_address(settings: &Settings) -> Option<SocketAddr> {
+    settings.metadata.listen.iter().find_map(|address| match address {
+        Address::Tcp(tcp) if tcp.port() != 0 => Some(dialled(*tcp)),
+        _ => None,
+    })
+}
+
+/// Who listens on every address is reached on loopback.
+fn dialled(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 fn find(at: &At, runtime_dir: Option<OsString>, system_file: &Path) -> Result<Settings, Failure> {
@@ -100,5 +119,24 @@ mod tests {
             settings.admin.socket.unwrap().path,
             Path::new("/tmp/x/admin.sock")
         );
+    }
+
+    #[test]
+    fn the_first_address_that_can_be_dialled_is_the_metadata_apis() {
+        let of = |listen: &str| {
+            let text = format!("api: {{ metadata: {{ listen: {listen}, unsafe_listen: true }} }}");
+            let settings = config::parse(&text, Path::new("f.yaml")).unwrap();
+            metadata_address(&settings).map(|address| address.to_string())
+        };
+        assert_eq!(
+            metadata_address(&Settings::default()).unwrap().to_string(),
+            "127.0.0.1:8174"
+        );
+        let named = |text: &str| Some(text.to_owned());
+        assert_eq!(of("\"0.0.0.0:80\""), named("127.0.0.1:80"));
+        assert_eq!(of("[\"unix:x.sock\", \"[::]:80\"]"), named("[::1]:80"));
+        assert_eq!(of("[\"127.0.0.1:0\", \"10.0.0.1:81\"]"), named("10.0.0.1:81"));
+        assert_eq!(of("off"), None);
+        assert_eq!(of("\"systemd:x\""), None);
     }
 }

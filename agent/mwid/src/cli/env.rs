@@ -1,5 +1,5 @@
 //! `mwid env`: which daemon in, the environment that points programs to what it serves out. Never asks the daemon.
-use super::{Exit, Failure, args, daemon, output};
+use super::{Exit, Failure, args, daemon, output, words};
 use crate::config::{FileSet, Settings};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 pub(super) fn run(args: &args::EnvArgs) -> Result<(), Failure> {
     let variables = variables(&args.at)?;
+    say_what_wins(&variables);
     let text = if args.json {
         json(&variables)?
     } else {
@@ -24,10 +25,33 @@ pub(super) fn variables(at: &args::At) -> Result<Variables, Failure> {
 
 fn of(settings: &Settings) -> Variables {
     let mut variables = BTreeMap::from([("MWID_RUNTIME_DIR", settings.runtime_dir.clone().into())]);
+    if let Some(address) = daemon::metadata_address(settings) {
+        // Python pings the one and asks the other; Node and Go look at one each (reference of Google's clients, 2026).
+        variables.insert("GCE_METADATA_HOST", address.to_string().into());
+        variables.insert("GCE_METADATA_IP", address.to_string().into());
+        variables.insert("GCE_METADATA_MTLS_MODE", "none".into());
+    }
     if let Some(published) = with_credential_bundle(settings) {
         variables.insert("SPIFFE_CREDENTIAL_FOLDER", published.into());
     }
     variables
+}
+
+/// Google's clients look at a file of their own before they ask any metadata server. That is the user's choice, but a silent one.
+pub(super) fn say_what_wins(variables: &Variables) {
+    if let Some(line) = what_wins(variables, std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS")) {
+        output::talk(&line);
+    }
+}
+
+fn what_wins(variables: &Variables, credentials: Option<OsString>) -> Option<String> {
+    let file = credentials.filter(|file| !file.is_empty())?;
+    variables.contains_key("GCE_METADATA_HOST").then(|| {
+        format!(
+            "mwid: GOOGLE_APPLICATION_CREDENTIALS is set: Google's clients use {} and do not ask mwid for tokens; unset it if they should",
+            words::clean(&file.display().to_string()).replace('\n', " ")
+        )
+    })
 }
 
 fn with_credential_bundle(settings: &Settings) -> Option<&Path> {
@@ -119,5 +143,43 @@ mod tests {
         settings.publish[0].files = vec![FileSet::Gce];
         assert!(!of(&settings).contains_key("SPIFFE_CREDENTIAL_FOLDER"));
         assert_eq!(of(&settings)["MWID_RUNTIME_DIR"], "/run/mwid");
+    }
+
+    #[test]
+    fn googles_clients_are_pointed_here_only_while_there_is_somebody_to_ask() {
+        let mut settings = Settings::default();
+        let names = ["GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_MTLS_MODE"];
+        let variables = of(&settings);
+        assert_eq!(
+            names.map(|name| variables[name].to_str().unwrap()),
+            ["127.0.0.1:8174", "127.0.0.1:8174", "none"]
+        );
+        settings.metadata.listen.remove(0);
+        assert_eq!(of(&settings)["GCE_METADATA_HOST"], "[::1]:8174");
+        settings.metadata.listen.clear();
+        let variables = of(&settings);
+        assert!(
+            !names.iter().any(|name| variables.contains_key(name)),
+            "{variables:?}"
+        );
+    }
+
+    #[test]
+    fn credentials_that_win_over_the_daemon_are_said() {
+        let asked = of(&Settings::default());
+        let said = what_wins(&asked, Some("/home/me/\x1b[2Jkey.json".into())).unwrap();
+        assert!(
+            said.contains("/home/me/") && said.contains("unset it") && !said.contains('\x1b'),
+            "{said}"
+        );
+        assert_eq!(what_wins(&asked, None), None);
+        assert_eq!(what_wins(&asked, Some(OsString::new())), None, "empty is unset");
+        let mut off = Settings::default();
+        off.metadata.listen.clear();
+        assert_eq!(
+            what_wins(&of(&off), Some("/k".into())),
+            None,
+            "nobody is asked here anyway"
+        );
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn run(args: &args::ExecArgs) -> Result<(), Failure> {
             "no command was given; write `mwid exec -- CMD`",
         ));
     };
+    env::say_what_wins(&variables);
     let error = Command::new(program).args(rest).envs(variables).exec();
     let exit = if error.kind() == ErrorKind::NotFound {
         Exit::NotFound

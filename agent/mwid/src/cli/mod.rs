@@ -17,6 +17,7 @@ mod output;
 mod reload;
 mod run;
 mod status;
+mod token;
 mod wait;
 mod words;
 
@@ -48,6 +49,7 @@ fn dispatch(command: args::Command) -> Result<(), Failure> {
         C::Check(args) => check::run(&args),
         C::Status(args) => status::run(&args),
         C::Identity(args) => identity::run(&args),
+        C::Token(args) => token::run(&args),
         C::Wait(args) => wait::run(&args),
         C::Reload(args) => reload::run(&args),
         C::Env(args) => env::run(&args),

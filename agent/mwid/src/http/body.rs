@@ -2,6 +2,7 @@
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use std::error::Error;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +35,13 @@ where
         Err(e) if e.is::<LengthLimitError>() => Err(BodyError::TooLarge { limit }),
         Err(e) => Err(BodyError::Broken(e)),
     }
+}
+
+/// A copy that is wiped when it is dropped; the original is wiped now, where nobody shares it.
+pub(crate) fn wiped(bytes: Bytes) -> Zeroizing<Vec<u8>> {
+    let copy = Zeroizing::new(bytes.to_vec());
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.zeroize();
+    }
+    copy
 }

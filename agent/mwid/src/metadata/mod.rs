@@ -15,6 +15,7 @@ mod tests;
 pub(crate) use address::{Environment, Server};
 pub(crate) use error::MetadataError;
 
+use crate::http::body::wiped;
 use crate::http::client::{TalkError, talk};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -24,7 +25,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const FLAVOR: &str = "metadata-flavor";
 const GOOGLE: &str = "Google";
@@ -193,13 +194,4 @@ async fn connect(server: SocketAddr) -> Result<TcpStream, MetadataError> {
             after: CONNECT_WITHIN,
         }),
     }
-}
-
-/// A copy that is wiped when it is dropped; the original is wiped now, where nobody shares it.
-fn wiped(bytes: Bytes) -> Zeroizing<Vec<u8>> {
-    let copy = Zeroizing::new(bytes.to_vec());
-    if let Ok(mut bytes) = bytes.try_into_mut() {
-        bytes.zeroize();
-    }
-    copy
 }

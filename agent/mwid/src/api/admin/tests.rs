@@ -98,6 +98,7 @@ impl Admin {
             method: &method,
             path,
             accept,
+            headers: &[],
             timeout: Duration::from_secs(100),
             limit: 1 << 20,
         })
@@ -527,6 +528,7 @@ async fn a_caller_whom_the_kernel_cannot_name_is_told_so() {
             method: &Method::GET,
             path: path_asked,
             accept: "*/*",
+            headers: &[],
             timeout: Duration::from_secs(100),
             limit: 1 << 20,
         })

@@ -1,7 +1,10 @@
 //! A status as people see it.
 use super::*;
 use crate::health::Condition;
-use crate::health::status::{ErrorLine, IdentityStatus, PublishStatus, ReactionStatus, SourceStatus};
+use crate::health::status::{
+    CallerLine, CallersStatus, ErrorLine, IdentityStatus, PublishStatus, ReactionStatus, SourceStatus,
+    TokensStatus,
+};
 use jiff::Timestamp;
 
 fn at(second: i64) -> Timestamp {
@@ -10,8 +13,30 @@ fn at(second: i64) -> Timestamp {
 
 fn good() -> Status {
     Status {
-        tokens: crate::health::status::TokensStatus::default(),
-        callers: crate::health::status::CallersStatus::default(),
+        tokens: TokensStatus {
+            source: "metadata".to_owned(),
+            from: Some("169.254.169.254:80".to_owned()),
+            account: Some("vm@p.iam.gserviceaccount.com".to_owned()),
+            cached: 2,
+            fetches: 1,
+            hits: 700,
+            expires_at: Some(at(3_000)),
+            last_answer: Some(at(-599)),
+            ..TokensStatus::default()
+        },
+        callers: CallersStatus {
+            rules: 1,
+            grants: 701,
+            denials: 0,
+            recent: vec![CallerLine {
+                at: at(-3),
+                granted: true,
+                caller: "uid 1000 pid 4711 unit payments.service".to_owned(),
+                what: "access token".to_owned(),
+                why: None,
+                times: 700,
+            }],
+        },
         version: "1.2.3".to_owned(),
         pid: 42,
         started_at: at(-7_384),
@@ -61,7 +86,12 @@ fn a_good_day_fits_on_few_aligned_lines() {
          \x20           trust domains: a.example, b.example\n\
          source      guest_agent /run/secrets/x, answered 30s ago\n\
          publish     /run/mwid/identity, generation 5, written 29s ago\n\
-         \x20           reload nginx.service: done for generation 5, 28s ago\n"
+         \x20           reload nginx.service: done for generation 5, 28s ago\n\
+         tokens      metadata 169.254.169.254:80, account vm@p.iam.gserviceaccount.com, answered 9m 59s ago\n\
+         \x20           default token valid until 2023-11-14T23:03:20Z (in 50m)\n\
+         \x20           2 cached, 1 fetch, 700 hits\n\
+         callers     1 rule, 701 grants, 0 denials\n\
+         \x20           granted 3s ago: access token to uid 1000 pid 4711 unit payments.service, 700 times\n"
     );
 }
 
@@ -90,6 +120,24 @@ fn bad() -> Status {
     bad.publish[0].published_at = None;
     bad.publish[0].reactions[0].done_at = None;
     bad.publish[0].reactions[0].failures = 2;
+    bad.tokens = TokensStatus {
+        source: "dev".to_owned(),
+        for_development: true,
+        trouble: trouble("nobody\nlistens"),
+        ..TokensStatus::default()
+    };
+    bad.callers = CallersStatus {
+        denials: 1,
+        recent: vec![CallerLine {
+            at: at(-60),
+            granted: false,
+            caller: "uid 33 pid 7".to_owned(),
+            what: "ID token for https://x/\x1b[2J".to_owned(),
+            why: Some("no rule\ngrants it".to_owned()),
+            times: 1,
+        }],
+        ..CallersStatus::default()
+    };
     bad.last_errors = trouble("source is silent").into_iter().collect();
     bad
 }
@@ -110,6 +158,12 @@ fn a_bad_day_says_everything_and_steers_no_terminal() {
          \x20           3 refused since the start\n\
          publish     /run/mwid/identity, nothing written yet\n\
          \x20           reload nginx.service: not done yet, 2 failures\n\
+         tokens      dev\n\
+         \x20           for development only: nobody but this machine believes these tokens\n\
+         \x20           0 cached, 0 fetches, 0 hits\n\
+         \x20           trouble 1m ago: nobody listens\n\
+         callers     no rules (only root and mwid's own user get tokens), 0 grants, 1 denial\n\
+         \x20           denied 1m ago: ID token for https://x/\\u{1b}[2J to uid 33 pid 7: no rule grants it\n\
          last errors 2023-11-14T22:12:20Z  source is silent\n"
     );
 }
@@ -156,4 +210,22 @@ fn a_vm_without_identity_by_choice_is_not_waiting_for_one() {
     status.identity = None;
     status.source.kind = "none".to_owned();
     assert!(render::text(&status, Paint(false)).contains("identity    none wanted\n"));
+}
+
+#[test]
+fn a_daemon_without_a_source_of_tokens_counts_none() {
+    let mut status = good();
+    status.tokens = TokensStatus {
+        source: "none".to_owned(),
+        ..TokensStatus::default()
+    };
+    let text = render::text(&status, Paint(false));
+    assert!(text.contains("\ntokens      none\ncallers  "), "{text}");
+}
+
+#[test]
+fn a_watched_stream_shows_a_denial() {
+    let (first, mut later) = (good(), good());
+    later.callers.denials = 1;
+    assert_ne!(key(&first, false), key(&later, false));
 }

@@ -29,6 +29,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) path: &'a str,
     /// The wanted type of the answer.
     pub(crate) accept: &'static str,
+    /// Further headers, by lower-case name.
+    pub(crate) headers: &'a [(&'static str, &'static str)],
     /// For everything together.
     pub(crate) timeout: Duration,
     /// Of the answer's body, in bytes.
@@ -95,7 +97,12 @@ async fn exchange(ask: Ask<'_>) -> Result<Answered, ClientError> {
     let stream = UnixStream::connect(ask.socket)
         .await
         .map_err(|e| not_connected(ask.socket, e))?;
-    let request = Request::builder()
+    let request = ask
+        .headers
+        .iter()
+        .fold(Request::builder(), |request, (name, value)| {
+            request.header(*name, *value)
+        })
         .method(ask.method)
         .uri(ask.path)
         .header(HOST, "localhost")

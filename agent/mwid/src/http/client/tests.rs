@@ -10,6 +10,7 @@ async fn get(socket: &Path) -> Result<Answered, ClientError> {
         method: &Method::GET,
         path: "/status",
         accept: "application/json",
+        headers: &[("metadata-flavor", "Google")],
         timeout: Duration::from_secs(10),
         limit: 1000,
     })
@@ -30,6 +31,7 @@ async fn get_from(answer: &str, stays: bool) -> Result<Answered, ClientError> {
         let asked = String::from_utf8(asked).unwrap();
         assert!(asked.starts_with("GET /status HTTP/1.1\r\n"), "{asked}");
         assert!(asked.contains("host: localhost\r\n") && asked.contains("accept: application/json\r\n"));
+        assert!(asked.contains("\r\nmetadata-flavor: Google\r\n"), "{asked}");
         stream.write_all(answer.as_bytes()).await.unwrap();
         stays.then_some(stream)
     };

@@ -1,4 +1,6 @@
 //! A status as aligned text.
+mod tokens;
+
 use crate::cli::words::{Paint, clean, relative, span};
 use crate::health::Condition;
 use crate::health::status::{ErrorLine, IdentityStatus, PublishStatus, SourceStatus, Status};
@@ -53,6 +55,8 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
     for one in &status.publish {
         publish(&mut page, one);
     }
+    tokens::tokens(&mut page, &status.tokens);
+    tokens::callers(&mut page, &status.callers);
     let mut label = "last errors";
     for error in &status.last_errors {
         let text = format!("{:.0}  {}", error.at, one_line(&error.text));
