@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod files;
 pub(crate) mod listener;
 mod metrics;
 mod pace;

@@ -2,16 +2,34 @@
 //!
 //! In: requests on loopback TCP and a Unix socket. Out: tokens by grant, and the instance's own data, in the metadata server's words. Never answers
 //! an unattested caller, never hands out a token that no rule grants, never passes on what a path tries to hide.
+mod account;
+mod door;
+mod guest;
+mod hand_out;
+mod host;
+mod metrics;
 mod mirror;
+mod page;
+mod query;
+mod refusal;
+mod seldom;
+mod site;
+mod target;
+#[cfg(test)]
+mod tests;
 mod words;
 
+pub(crate) use metrics::Metrics;
+
 use crate::caller::Access;
-use crate::http::{self, Listener};
+use crate::http::{self, Limits, Listener};
 use crate::metadata;
 use crate::shutdown::Shutdown;
 use crate::tokens::Tokens;
-use prometheus_client::registry::Registry;
+use door::Door;
+use site::Site;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the answers are made of.
 #[derive(Clone)]
@@ -23,32 +41,66 @@ pub(crate) struct Inputs {
     pub(crate) metrics: Metrics,
 }
 
-/// What this room counts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Metrics {}
-
-impl Metrics {
-    /// Registers everything that this room counts.
-    pub(crate) fn register(&self, _registry: &mut Registry) {
-        todo!()
-    }
+/// What all listeners share: the answers, and what the platform said before.
+pub(crate) struct Server {
+    site: Arc<Site>,
+    access: Access,
 }
 
-/// What all listeners share: the answers, and what the platform said before.
-pub(crate) struct Server {}
+/// Of one listener. A quarter of them is one user's.
+const CONNECTIONS: usize = 4096;
 
 impl Server {
-    pub(crate) fn new(_inputs: Inputs, _shutdown: &Shutdown) -> Arc<Self> {
-        todo!()
+    /// Raises the number of files that this process may have open, as far as it may: each caller takes one.
+    pub(crate) fn new(inputs: Inputs, shutdown: &Shutdown) -> Arc<Self> {
+        http::files::raise();
+        let Inputs {
+            tokens,
+            access,
+            platform,
+            metrics,
+        } = inputs;
+        Arc::new(Self {
+            site: Arc::new(Site::new(tokens, platform, metrics, shutdown)),
+            access,
+        })
     }
 
     /// Serves on these listeners until `shutdown`.
     pub(crate) fn start(
         self: &Arc<Self>,
-        _listeners: Vec<Listener>,
-        _http_metrics: &http::Metrics,
-        _shutdown: &Shutdown,
+        listeners: Vec<Listener>,
+        http_metrics: &http::Metrics,
+        shutdown: &Shutdown,
     ) {
-        todo!()
+        let limits = limits(http::files::allowed());
+        for listener in listeners {
+            let name = if listener.is_unix() {
+                "metadata"
+            } else {
+                "metadata_tcp"
+            };
+            let door = Door::new(Arc::clone(&self.site), self.access.clone(), name);
+            shutdown.spawn(http::serve(
+                listener,
+                Arc::new(door),
+                limits.clone(),
+                http_metrics.server(name),
+                shutdown.token(),
+            ));
+        }
+    }
+}
+
+/// With so many open files allowed. There are three listeners as a rule, and the rest of the daemon wants some too.
+fn limits(files: usize) -> Limits {
+    Limits {
+        connections: CONNECTIONS.min(files.saturating_sub(256) / 4).max(64),
+        // Clients keep connections for the next token; who keeps one for nothing leaves it as soon as others need it.
+        idle: Duration::from_secs(300),
+        // Somebody may wait for a change. What must not take long has its own bound.
+        request: mirror::LONGEST_WAIT + Duration::from_secs(60),
+        header_bytes: 16 * 1024,
+        ..Limits::default()
     }
 }

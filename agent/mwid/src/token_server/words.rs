@@ -16,6 +16,9 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 /// What pages, refusals and ID tokens are.
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 
+pub(super) const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
+
 /// Where all that is served lives.
 pub(super) const ROOT: &str = "/computeMetadata/v1/";
 
@@ -24,11 +27,10 @@ pub(super) fn reply(status: StatusCode, content_type: HeaderValue, body: impl In
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
+    // Room for all at once: a token's answer is made of little else.
+    headers.reserve(8);
     headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(
-        HeaderName::from_static("metadata-flavor"),
-        HeaderValue::from_static("Google"),
-    );
+    headers.insert(FLAVOR, GOOGLE);
     headers.insert(SERVER, HeaderValue::from_static("Metadata Server for VM"));
     headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
@@ -62,13 +64,16 @@ pub(super) fn unavailable(why: &str, retry_after: Duration) -> Reply {
 
 /// The page for a key that is not there. `path` is the whole one.
 pub(super) fn not_found(path: &str) -> Reply {
+    reply(StatusCode::NOT_FOUND, HTML, not_found_page(path))
+}
+
+pub(super) fn not_found_page(path: &str) -> String {
     let path = escaped(path);
-    let page = format!(
+    format!(
         "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <title>Error 404 (Not Found)!!1</title>\n  \
          <p><b>404.</b> <ins>That's an error.</ins>\n  <p>The requested URL <code>{path}</code> was not found on this \
          server.  <ins>That's all we know.</ins>\n"
-    );
-    reply(StatusCode::NOT_FOUND, HTML, page)
+    )
 }
 
 /// A directory is asked for with a slash at its end. `path` is the whole one, `host` the caller's own word for us, already judged.
@@ -85,7 +90,7 @@ pub(super) fn moved(host: &str, path: &str, query: &str) -> Reply {
 }
 
 /// As text within a page.
-fn escaped(plain: &str) -> String {
+pub(super) fn escaped(plain: &str) -> String {
     let mut text = String::with_capacity(plain.len());
     for c in plain.chars() {
         match c {

@@ -1,0 +1,115 @@
+//! Who gets in. In: the head of a request. Out: what it asks for, or a refusal. Never looks at a body.
+use super::Connection;
+use crate::caller::Grant;
+use crate::http::reply::Reply;
+use crate::report::Causes;
+use crate::token_server::guest::Guest;
+use crate::token_server::metrics::Kind;
+use crate::token_server::seldom::clean;
+use crate::token_server::target::Target;
+use crate::token_server::{host, refusal, words};
+use hyper::header::{HOST, HeaderMap, HeaderName};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode, Version};
+use std::sync::Arc;
+
+const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Who sends no Host is no browser; where a redirect needs one, it gets this.
+const USUAL_HOST: &str = "metadata.google.internal";
+
+/// A request that was let in.
+pub(super) struct Admitted<'a> {
+    pub(super) target: Target<'a>,
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) host: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) grant: Arc<Grant>,
+}
+
+impl Admitted<'_> {
+    pub(super) fn kind(&self) -> Kind {
+        match self.target {
+            Target::Root => Kind::Root,
+            Target::Token(_) => Kind::Token,
+            Target::Identity(_) => Kind::Identity,
+            Target::Accounts | Target::Account(_) | Target::Leaf(..) => Kind::Account,
+            _ => Kind::Metadata,
+        }
+    }
+}
+
+impl<G: Guest> Connection<G> {
+    pub(super) fn admit<'a>(&self, head: &'a Parts) -> Result<Admitted<'a>, Reply> {
+        let path = head.uri.path();
+        let host = self.host(head)?;
+        if head.headers.contains_key(FORWARDED) {
+            self.note("a request with X-Forwarded-For was refused", host.as_bytes());
+            return Err(refusal::forwarded(path));
+        }
+        let grant = self
+            .guest
+            .grant()
+            .map_err(|denial| words::refused(StatusCode::FORBIDDEN, &Causes(&*denial).to_string()))?;
+        let target = Target::find(path);
+        if target != Some(Target::Root) {
+            let flavor = head.headers.get(words::FLAVOR);
+            if flavor.is_none_or(|flavor| flavor.as_bytes() != b"Google") {
+                return Err(refusal::no_flavor(path));
+            }
+        }
+        let target = target.ok_or_else(|| words::not_found(path))?;
+        let takes_post = matches!(target, Target::Token(_) | Target::Identity(_));
+        match head.method {
+            Method::GET | Method::HEAD => {}
+            Method::POST if takes_post => {}
+            _ if takes_post => return Err(refusal::wrong_method("GET, HEAD, POST")),
+            _ => return Err(refusal::wrong_method("GET, HEAD")),
+        }
+        Ok(Admitted {
+            target,
+            method: &head.method,
+            path,
+            query: head.uri.query().unwrap_or_default(),
+            host,
+            headers: &head.headers,
+            grant,
+        })
+    }
+
+    /// What the request calls us, if that can be us.
+    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Reply> {
+        let mut headers = head.headers.get_all(HOST).iter();
+        let (told, second) = (headers.next(), headers.next());
+        // RFC 9112, 3.2.
+        if second.is_some() || (told.is_none() && head.version == Version::HTTP_11) {
+            return Err(refusal::no_host());
+        }
+        let in_target = head.uri.authority().map(|authority| authority.as_str());
+        let told = told
+            .map(|told| told.to_str().map_err(|_| told.as_bytes()))
+            .transpose();
+        let foreign = match (&told, in_target) {
+            (Err(bytes), _) => Some(*bytes),
+            (Ok(Some(told)), _) if !host::is_ours(told) => Some(told.as_bytes()),
+            (_, Some(in_target)) if !host::is_ours(in_target) => Some(in_target.as_bytes()),
+            _ => None,
+        };
+        if let Some(foreign) = foreign {
+            self.note(
+                "a request for a foreign Host was refused, as a web page makes them by DNS rebinding",
+                foreign,
+            );
+            return Err(refusal::foreign_host(head.uri.path()));
+        }
+        Ok(in_target.or(told.unwrap_or_default()).unwrap_or(USUAL_HOST))
+    }
+
+    fn note(&self, what: &'static str, host: &[u8]) {
+        if let Some(left_out) = self.log.say() {
+            tracing::warn!(listener = self.listener, host = %clean(host), left_out, "{what}");
+        }
+    }
+}

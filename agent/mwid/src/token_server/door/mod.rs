@@ -1,0 +1,136 @@
+//! The door: who asks, under which name, what for, and whether that is answered.
+//!
+//! In: a connection and its requests. Out: a refusal in the metadata server's words, or the answer. Never answers a request that a web page could
+//! have caused, one that came through a proxy, or one of a caller whom the kernel does not name.
+mod admit;
+mod tokens;
+
+use super::guest::{Guest, Host};
+use super::metrics::Kind;
+use super::mirror::{PrivateKey, Wish};
+use super::query::Query;
+use super::seldom::Seldom;
+use super::site::Site;
+use super::target::Target;
+use super::words;
+use crate::caller::What;
+use crate::http::reply::Reply;
+use crate::http::{Answer, Holder, Service, Stream};
+use admit::Admitted;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, StatusCode};
+use std::sync::{Arc, Mutex};
+use tokens::Memo;
+
+/// Meets connections.
+pub(super) struct Door<H> {
+    site: Arc<Site>,
+    host: H,
+    listener: &'static str,
+    log: Arc<Seldom>,
+}
+
+impl<H: Host> Door<H> {
+    pub(super) fn new(site: Arc<Site>, host: H, listener: &'static str) -> Self {
+        Self {
+            site,
+            host,
+            listener,
+            log: Arc::default(),
+        }
+    }
+}
+
+/// A connection.
+pub(super) struct Connection<G> {
+    site: Arc<Site>,
+    guest: G,
+    listener: &'static str,
+    log: Arc<Seldom>,
+    /// The last question for an access token: clients ask the same again and again.
+    memo: Mutex<Option<Memo>>,
+}
+
+impl<H: Host> Service<Stream> for Door<H> {
+    type Connection = Connection<H::Guest>;
+
+    fn connected(&self, stream: &Stream) -> (Self::Connection, Option<Holder>) {
+        let (guest, holder) = self.host.meet(stream, self.listener);
+        let connection = Connection {
+            site: Arc::clone(&self.site),
+            guest,
+            listener: self.listener,
+            log: Arc::clone(&self.log),
+            memo: Mutex::new(None),
+        };
+        (connection, holder)
+    }
+}
+
+impl<G: Guest> Answer for Connection<G> {
+    type Body = Full<Bytes>;
+
+    async fn answer(&self, request: Request<Incoming>) -> Reply {
+        let (head, body) = request.into_parts();
+        let (kind, reply) = match self.admit(&head) {
+            Ok(admitted) => {
+                let reply = match self.at_once(&admitted) {
+                    Some(reply) => reply,
+                    // Boxed: what waits is large, and would be moved for each request that does not.
+                    None => Box::pin(self.in_time(&admitted, body)).await,
+                };
+                (admitted.kind(), reply)
+            }
+            Err(reply) => (Kind::None, reply),
+        };
+        self.site.metrics.answered(kind, reply.status());
+        reply
+    }
+}
+
+impl<G: Guest> Connection<G> {
+    async fn in_time(&self, asked: &Admitted<'_>, body: Incoming) -> Reply {
+        self.answered(asked, body).await.unwrap_or_else(|refusal| refusal)
+    }
+
+    async fn answered(&self, asked: &Admitted<'_>, body: Incoming) -> Result<Reply, Reply> {
+        let (path, site) = (asked.path, &*self.site);
+        match asked.target {
+            Target::Root => Ok(words::reply(StatusCode::OK, words::TEXT, "computeMetadata/\n")),
+            Target::Versions => Ok(words::reply(StatusCode::OK, words::TEXT, "v1/\n")),
+            Target::Unslashed => Ok(words::moved(asked.host, path, asked.query)),
+            Target::Token(name) => self.access(name, asked, body).await,
+            Target::Identity(name) => self.id(name, asked, body).await,
+            Target::Tree(below) => {
+                let wish = Wish {
+                    path: below,
+                    query: asked.query,
+                    host: asked.host,
+                };
+                let accounts = site.accounts(&asked.grant);
+                let reply = site.mirror.answer(wish, &asked.grant, accounts).await;
+                match reply.extensions().get() {
+                    // It may have waited for hours: what holds now counts.
+                    Some(PrivateKey::Given) if !self.may_have_identity() => {
+                        let why = "the access rules of mwid do not grant you the X.509 identity any more";
+                        self.guest.denied(What::Identity, why);
+                        return Err(words::refused(StatusCode::FORBIDDEN, why));
+                    }
+                    Some(PrivateKey::Given) => self.guest.granted(What::Identity),
+                    Some(PrivateKey::Denied(why)) => self.guest.denied(What::Identity, why),
+                    None => {}
+                }
+                Ok(reply)
+            }
+            ours => {
+                let query = Query::parse(asked.query)?;
+                site.value(ours, path, &query, &self.guest).await
+            }
+        }
+    }
+
+    fn may_have_identity(&self) -> bool {
+        self.guest.grant().is_ok_and(|grant| grant.identity)
+    }
+}

@@ -1,0 +1,44 @@
+//! Who is at the other end, as far as this room looks at it. In: a connection. Out: what its caller may have, and the record of what it got. The
+//! wiring's is [`Access`]; tests bring their own.
+use crate::caller::{Access, Denial, Grant, Visitor, What};
+use crate::http::{Holder, Stream};
+use std::sync::Arc;
+
+/// Meets connections.
+pub(super) trait Host: Send + Sync + 'static {
+    type Guest: Guest;
+
+    fn meet(&self, stream: &Stream, listener: &'static str) -> (Self::Guest, Option<Holder>);
+}
+
+/// The caller of one connection.
+pub(super) trait Guest: Send + Sync + 'static {
+    /// What the caller may have now. Asked for each request, so that other rules hold at once.
+    fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>>;
+
+    fn granted(&self, what: What<'_>);
+
+    fn denied(&self, what: What<'_>, why: &str);
+}
+
+impl Host for Access {
+    type Guest = Visitor;
+
+    fn meet(&self, stream: &Stream, listener: &'static str) -> (Visitor, Option<Holder>) {
+        Self::meet(self, stream, listener)
+    }
+}
+
+impl Guest for Visitor {
+    fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
+        Self::grant(self)
+    }
+
+    fn granted(&self, what: What<'_>) {
+        Self::granted(self, what);
+    }
+
+    fn denied(&self, what: What<'_>, why: &str) {
+        Self::denied(self, what, why);
+    }
+}

@@ -1,0 +1,183 @@
+//! Tokens, handed out. In: what was asked for and what the caller may have. Out: the question for the cache, and its answer on the wire. Never asks
+//! for more than is granted, never leaves a binding out.
+use super::query::{Query, QueryError};
+use super::words::{self, HTML, JSON};
+use crate::caller::{Grant, Refusal};
+use crate::http::reply::Reply;
+use crate::tokens::{AccessAsk, AccessToken, Account, Binding, IdAsk, IdFormat, IdToken, Scopes};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use mtls_identity::UnixTime;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Why no token is asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum No {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("non-empty audience parameter required")]
+    NoAudience,
+    #[error("the parameter format must be standard or full")]
+    Format,
+    #[error("wait_for_change is not supported for tokens")]
+    Wait,
+    #[error("enforce_scopes may not be false: the asked scopes are always enforced")]
+    NotEnforced,
+    /// The only ones that go on the record.
+    #[error(transparent)]
+    Denied(#[from] Refusal),
+}
+
+/// A question for an access token, and how it goes on the record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    pub(super) ask: AccessAsk,
+    pub(super) record: String,
+}
+
+/// The scopes as they were asked for, for the record of a denial.
+pub(super) fn asked_scopes(query: &Query<'_>) -> BTreeSet<String> {
+    query
+        .all("scopes")
+        .flat_map(|list| list.split([',', ' ']))
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+pub(super) fn joined(scopes: &BTreeSet<String>) -> String {
+    scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// The question for an access token. `body` is that of a POST.
+pub(super) fn access(
+    account: Account,
+    query: &Query<'_>,
+    body: Option<Vec<u8>>,
+    grant: &Grant,
+) -> Result<Access, No> {
+    refuse_waiting(query)?;
+    if query.boolean("enforce_scopes")? == Some(false) {
+        return Err(No::NotEnforced);
+    }
+    let asked = asked_scopes(query);
+    let exact = grant.scopes_for(&asked)?;
+    Ok(Access {
+        record: exact.map(joined).unwrap_or_default(),
+        ask: AccessAsk {
+            account,
+            scopes: exact.map_or(Scopes::Default, |scopes| Scopes::Exactly(scopes.clone())),
+            binding: binding(query, body),
+        },
+    })
+}
+
+/// The question for an ID token. `body` is that of a POST.
+pub(super) fn id(
+    account: Account,
+    query: &Query<'_>,
+    body: Option<Vec<u8>>,
+    grant: &Grant,
+) -> Result<IdAsk, No> {
+    refuse_waiting(query)?;
+    let audience = query.one("audience")?.unwrap_or_default();
+    if audience.is_empty() {
+        return Err(No::NoAudience);
+    }
+    let licenses = query.boolean("licenses")? == Some(true);
+    let format = match query.one("format")? {
+        None | Some("" | "standard") => IdFormat::Standard,
+        Some("full") => IdFormat::Full { licenses },
+        Some(_) => return Err(No::Format),
+    };
+    grant.audience_allowed(audience)?;
+    Ok(IdAsk {
+        account,
+        audience: audience.to_owned(),
+        format,
+        binding: binding(query, body),
+    })
+}
+
+fn refuse_waiting(query: &Query<'_>) -> Result<(), No> {
+    if query.boolean("wait_for_change")? == Some(true) {
+        return Err(No::Wait);
+    }
+    Ok(())
+}
+
+fn binding(query: &Query<'_>, body: Option<Vec<u8>>) -> Option<Binding> {
+    let query = query.binding();
+    (!query.is_empty() || body.is_some()).then_some(Binding { query, body })
+}
+
+/// None: it is over, or nearly.
+pub(super) fn access_reply(token: &AccessToken, now: UnixTime) -> Option<Reply> {
+    if token.remaining(now) == 0 {
+        return None;
+    }
+    let body = token.body(now, |remaining| rendered(token, remaining));
+    Some(secret(words::reply(StatusCode::OK, JSON, body)))
+}
+
+pub(super) fn id_reply(token: Arc<IdToken>, now: UnixTime) -> Option<Reply> {
+    if token.expires_at <= now {
+        return None;
+    }
+    let body = Bytes::from_owner(Held(token));
+    Some(secret(words::reply(StatusCode::OK, HTML, body)))
+}
+
+/// The cache had one whose time was over when it came here.
+pub(super) fn over() -> Reply {
+    words::unavailable(
+        "the token that is here has just expired; ask again",
+        Duration::from_secs(1),
+    )
+}
+
+/// Nobody but the caller may keep it.
+fn secret(mut reply: Reply) -> Reply {
+    reply
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// The bytes of a token that is alive as long as they are.
+struct Held(Arc<IdToken>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.secret.as_bytes()
+    }
+}
+
+/// The body of an answer, wiped when the last holder lets go.
+fn rendered(token: &AccessToken, remaining: u64) -> Bytes {
+    let strings = [&**token.secret, &token.token_type];
+    // A growing vector would leave copies behind: room for all, each byte that JSON escapes included.
+    let room: usize = strings.iter().map(|s| s.len() + 5 * escapes(s)).sum();
+    let mut body = Zeroizing::new(Vec::with_capacity(room + 80));
+    let written = (|| {
+        body.write_all(b"{\"access_token\":")?;
+        serde_json::to_writer(&mut *body, &**token.secret)?;
+        write!(body, ",\"expires_in\":{remaining},\"token_type\":")?;
+        serde_json::to_writer(&mut *body, &token.token_type)?;
+        body.write_all(b"}")
+    })();
+    // Writing to memory, text as JSON: neither fails.
+    debug_assert!(written.is_ok());
+    Bytes::from_owner(body)
+}
+
+fn escapes(text: &str) -> usize {
+    text.bytes()
+        .filter(|b| *b < b' ' || matches!(b, b'"' | b'\\'))
+        .count()
+}

@@ -1,0 +1,214 @@
+//! What all connections share. In: the rooms that know the answers. Out: values of the tree that are ours, and waiting for their change.
+use super::account;
+use super::guest::Guest;
+use super::metrics::Metrics;
+use super::mirror::{LONGEST_WAIT, Mirror};
+use super::page::Page;
+use super::query::{Alt, Query, QueryError};
+use super::target::{Leaf, Target};
+use super::words::TEXT;
+use super::{refusal, words};
+use crate::caller::Grant;
+use crate::http::reply::Reply;
+use crate::metadata;
+use crate::report::Causes;
+use crate::shutdown::Shutdown;
+use crate::tokens::{Account, AccountInfo, TokenError, Tokens};
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use mtls_identity::Clock;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Accounts change only with the settings or the platform's; somebody who waits for that is told within this time.
+const LOOK: Duration = Duration::from_secs(10);
+
+const UNIVERSE_DOMAIN: &str = "universe/universe-domain";
+
+pub(super) struct Site {
+    pub(super) tokens: Tokens,
+    pub(super) clock: Clock,
+    pub(super) mirror: Arc<Mirror>,
+    pub(super) metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+/// What of a directory or value is wanted.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    recursive: bool,
+    alt: Option<Alt>,
+}
+
+/// How long an answer may be held back until it differs.
+struct Wait {
+    /// What the caller has.
+    last_etag: Option<String>,
+    until: Instant,
+}
+
+impl Wait {
+    fn wanted(query: &Query<'_>) -> Result<Option<Self>, QueryError> {
+        let longest = query.seconds()?.map_or(LONGEST_WAIT, |seconds| {
+            Duration::from_secs(seconds).min(LONGEST_WAIT)
+        });
+        if query.boolean("wait_for_change")? != Some(true) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            last_etag: query.one("last_etag")?.map(str::to_owned),
+            until: Instant::now() + longest,
+        }))
+    }
+}
+
+impl Site {
+    pub(super) fn new(
+        tokens: Tokens,
+        platform: Option<metadata::Client>,
+        metrics: Metrics,
+        shutdown: &Shutdown,
+    ) -> Self {
+        Self {
+            clock: tokens.clock(),
+            mirror: Mirror::new(platform, metrics.mirror.clone(), shutdown),
+            tokens,
+            metrics,
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    /// Under which name an account is asked for: by its e-mail address the source's own is still its own.
+    pub(super) async fn account(&self, name: &str) -> Account {
+        if name == "default" {
+            return Account::Default;
+        }
+        match self.tokens.account(&Account::Default).await {
+            Ok(own) if own.email == name || own.aliases.iter().any(|alias| alias == name) => Account::Default,
+            _ => Account::Named(name.to_owned()),
+        }
+    }
+
+    async fn info(&self, name: &str) -> Result<Arc<AccountInfo>, TokenError> {
+        let account = self.account(name).await;
+        self.tokens.account(&account).await
+    }
+
+    /// What a tree shows of the accounts. With no account it is empty; none: that cannot be told now.
+    pub(super) async fn accounts(&self, grant: &Grant) -> Option<serde_json::Value> {
+        match self.own().await {
+            Ok(own) => Some(account::all(own.as_deref(), grant)),
+            Err(error) => {
+                tracing::debug!(error = %Causes(&error), "a tree is answered without accounts");
+                None
+            }
+        }
+    }
+
+    /// The source's account, if it has one.
+    async fn own(&self) -> Result<Option<Arc<AccountInfo>>, TokenError> {
+        match self.tokens.account(&Account::Default).await {
+            Ok(own) => Ok(Some(own)),
+            Err(error) if error.failure() == crate::tokens::Failure::NoAccount => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A value or directory of ours, perhaps after it changed. `path` is the whole one.
+    pub(super) async fn value(
+        &self,
+        target: Target<'_>,
+        path: &str,
+        query: &Query<'_>,
+        guest: &impl Guest,
+    ) -> Result<Reply, Reply> {
+        let shape = Shape {
+            recursive: query.boolean("recursive")? == Some(true),
+            alt: query.alt()?,
+        };
+        let wait = Wait::wanted(query)?;
+        let is_listing = matches!(target, Target::Accounts | Target::Account(_) | Target::Universe);
+        if wait.is_some() && is_listing && !shape.recursive {
+            return Err(refusal::bad(
+                "wait_for_change is for values, and for directories with recursive=true",
+            ));
+        }
+        let mut page = self.page(target, path, shape, guest).await?;
+        let Some(wait) = wait else {
+            return Ok(page.reply());
+        };
+        let last = wait.last_etag.unwrap_or_else(|| page.etag.clone());
+        while page.etag == last && Instant::now() < wait.until {
+            let next = wait.until.min(Instant::now() + LOOK);
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                // Who waits is told what there is.
+                () = self.shutdown.asked() => break,
+            }
+            // While it cannot be told it has not changed.
+            if let Ok(now) = self.page(target, path, shape, guest).await {
+                page = now;
+            }
+        }
+        Ok(page.reply())
+    }
+
+    async fn page(
+        &self,
+        target: Target<'_>,
+        path: &str,
+        shape: Shape,
+        guest: &impl Guest,
+    ) -> Result<Page, Reply> {
+        let grant = guest
+            .grant()
+            .map_err(|denial| words::refused(StatusCode::FORBIDDEN, &Causes(&*denial).to_string()))?;
+        let failed = |error: TokenError| refusal::no_token(path, &error);
+        let Shape { recursive, alt } = shape;
+        Ok(match target {
+            Target::Accounts => {
+                let own = self.own().await.map_err(failed)?;
+                if recursive {
+                    Page::tree(&account::all(own.as_deref(), &grant), alt)
+                } else {
+                    let names = own.as_deref().map(account::names).unwrap_or_default();
+                    let names: Vec<_> = names.iter().map(|name| format!("{name}/")).collect();
+                    Page::listing(&names.iter().map(String::as_str).collect::<Vec<_>>())
+                }
+            }
+            Target::Account(name) => {
+                let info = self.info(name).await.map_err(failed)?;
+                if recursive {
+                    Page::tree(&account::one(&info, &grant), alt)
+                } else {
+                    Page::listing(account::LEAVES)
+                }
+            }
+            Target::Leaf(name, leaf) => {
+                let info = self.info(name).await.map_err(failed)?;
+                if leaf == Leaf::Email && info.email.is_empty() {
+                    return Err(words::not_found(path));
+                }
+                Page::leaf(&account::leaf(&info, leaf, &grant), alt, TEXT)
+            }
+            Target::Universe if recursive => {
+                Page::tree(&json!({"universeDomain": self.universe_domain().await}), alt)
+            }
+            Target::Universe => Page::listing(&["universe-domain"]),
+            Target::UniverseDomain => {
+                let plain = HeaderValue::from_static("text/plain");
+                Page::leaf(&json!(self.universe_domain().await), alt, plain)
+            }
+            _ => return Err(words::not_found(path)),
+        })
+    }
+
+    /// Older platforms have none: then it is Google's own, as every client assumes.
+    async fn universe_domain(&self) -> String {
+        let told = self.mirror.value(UNIVERSE_DOMAIN).await;
+        told.filter(|domain| !domain.is_empty())
+            .unwrap_or_else(|| "googleapis.com".to_owned())
+    }
+}
