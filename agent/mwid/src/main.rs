@@ -4,6 +4,7 @@
 
 // floor 0: ground
 mod backoff;
+mod clock;
 mod health;
 mod http;
 mod proto;

@@ -5,29 +5,39 @@
 
 mod adc;
 mod ask;
+mod auto;
+mod cache;
 mod endpoint;
 mod error;
 mod impersonate;
+mod ledger;
 mod metadata;
+mod metrics;
 mod open;
+#[cfg(test)]
+pub(crate) mod testing;
 mod token;
 
 pub(crate) use ask::{AccessAsk, Account, Binding, IdAsk, IdFormat, Scopes};
 pub(crate) use error::{Failure, TokenError};
+pub(crate) use metrics::Metrics;
 pub(crate) use token::{AccessToken, AccountInfo, IdToken};
 
+use crate::config::TokenSourceSettings;
 use crate::health::Board;
-use crate::health::status::TokensStatus;
+use crate::health::status::{TokensStatus, timestamp};
 use crate::http::web;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
+use cache::{Base, Caches, Moment, Times};
+use ledger::{Ledger, Place};
 use mtls_identity::Clock;
-use prometheus_client::registry::Registry;
+use open::Ground;
 use rustls::crypto::CryptoProvider;
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-
-use crate::config::TokenSourceSettings;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// What a source of tokens does. Each is a file of this room.
 pub(crate) trait TokenSource: Send + Sync + 'static {
@@ -69,11 +79,11 @@ pub(crate) struct Context<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     /// `GOOGLE_APPLICATION_CREDENTIALS`.
-    pub(crate) credentials: Option<std::path::PathBuf>,
+    pub(crate) credentials: Option<PathBuf>,
     /// `CLOUDSDK_CONFIG`.
-    pub(crate) cloudsdk_config: Option<std::path::PathBuf>,
+    pub(crate) cloudsdk_config: Option<PathBuf>,
     /// `HOME`.
-    pub(crate) home: Option<std::path::PathBuf>,
+    pub(crate) home: Option<PathBuf>,
     /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` is `1`.
     pub(crate) allow_executables: bool,
     /// The way out to the web.
@@ -82,7 +92,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// Where `gcloud auth application-default login` leaves its file. None without a home.
-    pub(crate) fn well_known(&self) -> Option<std::path::PathBuf> {
+    pub(crate) fn well_known(&self) -> Option<PathBuf> {
         let directory = match (&self.cloudsdk_config, &self.home) {
             (Some(directory), _) => directory.clone(),
             (None, Some(home)) => home.join(".config/gcloud"),
@@ -92,81 +102,251 @@ impl Environment {
     }
 }
 
-/// The cache over one source. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tokens {}
+/// The cache over one source. Cheap to clone. The default has no source: that of tests of other rooms.
+#[derive(Clone, Default)]
+pub(crate) struct Tokens(Option<Arc<Room>>);
 
-/// What this room counts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Metrics {}
+struct Room {
+    ground: Arc<Ground>,
+    times: Times,
+    metrics: Metrics,
+    place: Arc<Place>,
+    shutdown: Shutdown,
+    /// None: the settings want no source.
+    supply: RwLock<Option<Arc<Supply>>>,
+}
 
-impl Metrics {
-    /// Registers everything that this room counts.
-    pub(crate) fn register(&self, _registry: &mut Registry) {
-        todo!()
+/// One source, its caches and their timer. All of them end with it.
+struct Supply {
+    caches: Arc<Caches>,
+    for_development: bool,
+}
+
+impl Drop for Supply {
+    fn drop(&mut self) {
+        self.caches.base.stop.ask();
     }
 }
 
 /// Makes the source that the settings name and the cache over it. With a named source the default token is fetched at once. Must be called
 /// within the runtime. An error is one of the settings: what a source cannot do later is told by the health board and at each question.
-pub(crate) fn start(_settings: &TokenSourceSettings, _context: Context<'_>) -> Result<Tokens, TokenError> {
-    todo!()
+pub(crate) fn start(settings: &TokenSourceSettings, context: Context<'_>) -> Result<Tokens, TokenError> {
+    let times = Times::new(Arc::clone(&context.clock));
+    let room = Room {
+        ground: Arc::new(Ground {
+            clock: context.clock,
+            provider: context.provider,
+            server: context.server,
+            environment: context.environment,
+        }),
+        times,
+        metrics: context.metrics,
+        place: Place::new(Some(context.board.part(PART))),
+        shutdown: context.shutdown,
+        supply: RwLock::new(None),
+    };
+    let tokens = Tokens(Some(Arc::new(room)));
+    let prepared = tokens.prepare(settings, context.dev)?;
+    tokens.replace(prepared);
+    Ok(tokens)
 }
 
+/// The name of this room's part on the health board.
+const PART: &str = "tokens";
+
 /// Another source, made and not yet in force.
-pub(crate) struct Prepared {}
+pub(crate) struct Prepared {
+    source: Option<Arc<dyn TokenSource>>,
+    /// The settings name the source, so it has to have a token.
+    is_named: bool,
+}
 
 impl Tokens {
     /// First phase of a reload: makes the source. Changes nothing. `dev` is where the embedded platform is, if the settings want it.
     pub(crate) fn prepare(
         &self,
-        _settings: &TokenSourceSettings,
-        _dev: Option<SocketAddr>,
+        settings: &TokenSourceSettings,
+        dev: Option<SocketAddr>,
     ) -> Result<Prepared, TokenError> {
-        todo!()
+        let Some(room) = &self.0 else {
+            return Err(TokenError::NoSource);
+        };
+        Ok(Prepared {
+            source: room.ground.source(settings, dev)?,
+            is_named: !matches!(settings, TokenSourceSettings::Auto | TokenSourceSettings::None),
+        })
     }
 
-    /// Second phase: another source from now on; its predecessor's tokens are forgotten, and its questions are dropped.
-    pub(crate) fn replace(&self, _prepared: Prepared) {
-        todo!()
-    }
-
-    /// Over a source of a test's own.
-    #[cfg(test)]
-    pub(crate) fn over(_source: Arc<dyn TokenSource>, _clock: Clock) -> Self {
-        todo!()
+    /// Second phase: another source from now on; its predecessor's tokens are forgotten, and its questions are dropped. Must be called within
+    /// the runtime.
+    pub(crate) fn replace(&self, prepared: Prepared) {
+        let Some(room) = &self.0 else { return };
+        let supply = prepared
+            .source
+            .map(|source| room.supply(source, prepared.is_named));
+        if supply.is_none() {
+            room.place.nothing_wanted();
+        }
+        let before = std::mem::replace(
+            &mut *room.supply.write().unwrap_or_else(PoisonError::into_inner),
+            supply,
+        );
+        // Outside of the lock: its tokens are wiped.
+        drop(before);
     }
 
     /// The token if it is here and needs no waiting; if it grows old, its successor is asked for in the background.
-    pub(crate) fn access_now(&self, _ask: &AccessAsk) -> Option<Arc<AccessToken>> {
-        todo!()
+    pub(crate) fn access_now(&self, ask: &AccessAsk) -> Option<Arc<AccessToken>> {
+        self.look(|caches| caches.access.now(ask))
     }
 
     /// The token, from the cache or the source. One fetch a key is in flight, whoever asks and whoever stops waiting.
-    pub(crate) async fn access(&self, _ask: &AccessAsk) -> Result<Arc<AccessToken>, TokenError> {
-        todo!()
+    pub(crate) async fn access(&self, ask: &AccessAsk) -> Result<Arc<AccessToken>, TokenError> {
+        self.ask(async |caches: &Caches| caches.access.get(ask).await)
+            .await
     }
 
     /// The same for ID tokens.
-    pub(crate) fn id_now(&self, _ask: &IdAsk) -> Option<Arc<IdToken>> {
-        todo!()
+    pub(crate) fn id_now(&self, ask: &IdAsk) -> Option<Arc<IdToken>> {
+        self.look(|caches| caches.id.now(ask))
     }
 
-    pub(crate) async fn id(&self, _ask: &IdAsk) -> Result<Arc<IdToken>, TokenError> {
-        todo!()
+    pub(crate) async fn id(&self, ask: &IdAsk) -> Result<Arc<IdToken>, TokenError> {
+        self.ask(async |caches: &Caches| caches.id.get(ask).await).await
     }
 
     /// Whose tokens these are; remembered for as long as the source is not replaced, and asked again now and then.
-    pub(crate) async fn account(&self, _account: &Account) -> Result<Arc<AccountInfo>, TokenError> {
-        todo!()
+    pub(crate) async fn account(&self, account: &Account) -> Result<Arc<AccountInfo>, TokenError> {
+        self.ask(async |caches: &Caches| caches.accounts.get(account).await)
+            .await
     }
 
     /// The source's time now: what `expires_in` is counted from.
     pub(crate) fn clock(&self) -> Clock {
-        todo!()
+        match &self.0 {
+            Some(room) => Arc::clone(&room.times.wall),
+            None => Arc::new(rustls::time_provider::DefaultTimeProvider),
+        }
     }
 
     pub(crate) fn status(&self) -> TokensStatus {
-        TokensStatus::default()
+        let nothing = || TokensStatus {
+            source: "none".to_owned(),
+            ..TokensStatus::default()
+        };
+        let Some(room) = &self.0 else { return nothing() };
+        let counted = TokensStatus {
+            fetches: room.metrics.fetches(),
+            hits: room.metrics.hits(),
+            ..nothing()
+        };
+        match self.supply() {
+            Some(supply) => supply.status(counted),
+            None => counted,
+        }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Caches) -> Option<T>) -> Option<T> {
+        let supply = self
+            .0
+            .as_ref()?
+            .supply
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        look(&supply.as_ref()?.caches)
+    }
+
+    fn supply(&self) -> Option<Arc<Supply>> {
+        let supply = self
+            .0
+            .as_ref()?
+            .supply
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        supply.clone()
+    }
+
+    /// Asks the source in force; if it is replaced meanwhile, its successor.
+    async fn ask<T>(
+        &self,
+        get: impl AsyncFn(&Caches) -> Result<Arc<T>, TokenError>,
+    ) -> Result<Arc<T>, TokenError> {
+        loop {
+            let supply = self.supply().ok_or(TokenError::NoSource)?;
+            // Not the supply itself: a caller who waits must not keep a replaced one alive.
+            let caches = Arc::clone(&supply.caches);
+            drop(supply);
+            match get(&caches).await {
+                Err(TokenError::Stopping) if self.has_replaced(&caches) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn has_replaced(&self, caches: &Arc<Caches>) -> bool {
+        self.supply()
+            .is_none_or(|supply| !Arc::ptr_eq(&supply.caches, caches))
     }
 }
+
+impl Room {
+    fn supply(&self, source: Arc<dyn TokenSource>, is_named: bool) -> Arc<Supply> {
+        let ledger = Ledger::new(&self.place, is_named, self.metrics.clone());
+        let for_development = source.kind() == "dev";
+        let base = Base::new(
+            source,
+            self.times.clone(),
+            self.metrics.clone(),
+            ledger,
+            &self.shutdown,
+        );
+        let caches = Arc::new(Caches::new(base, is_named));
+        if is_named {
+            caches.access.prefetch(&AccessAsk::of_default());
+        }
+        // Before anybody can look at it: the first words of this source on the board.
+        caches.settle();
+        self.shutdown.spawn(cache::renew(Arc::clone(&caches)));
+        Arc::new(Supply {
+            caches,
+            for_development,
+        })
+    }
+}
+
+impl Supply {
+    fn status(&self, counted: TokensStatus) -> TokensStatus {
+        let Caches {
+            base,
+            access,
+            id,
+            accounts,
+        } = self.caches.as_ref();
+        let now: Moment = base.times.now();
+        TokensStatus {
+            source: base.source.kind().to_owned(),
+            from: base.source.place(),
+            account: accounts
+                .peek(&Account::Default, now)
+                .map(|account| account.email.clone()),
+            for_development: self.for_development,
+            cached: access.valid(now) + id.valid(now),
+            expires_at: access
+                .peek(&AccessAsk::of_default(), now)
+                .map(|token| timestamp(token.expires_at)),
+            last_answer: base.ledger.last_answer().map(timestamp),
+            trouble: base.ledger.trouble(),
+            ..counted
+        }
+    }
+}
+
+/// Nothing of the tokens.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Makes the source that the settings name. In: settings, and what sources stand on. Out: a source. Never asks one, never loads root
 //! certificates before somebody asks: an idle daemon has none.
 use super::metadata::Source;
-use super::{Environment, TokenError, TokenSource, adc, impersonate};
+use super::{Environment, TokenError, TokenSource, adc, auto, impersonate};
 use crate::config::TokenSourceSettings;
 use crate::http::web;
 use crate::metadata;
@@ -20,14 +20,15 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// `dev` is where the embedded platform is. None: the settings want no source, or `auto`, which looks for one when it is asked.
+    /// `dev` is where the embedded platform is. None: the settings want no source.
     pub(super) fn source(
-        &self,
+        self: &Arc<Self>,
         settings: &TokenSourceSettings,
         dev: Option<SocketAddr>,
     ) -> Result<Option<Arc<dyn TokenSource>>, TokenError> {
         Ok(Some(match settings {
-            TokenSourceSettings::None | TokenSourceSettings::Auto => return Ok(None),
+            TokenSourceSettings::None => return Ok(None),
+            TokenSourceSettings::Auto => Arc::new(auto::Source::new(self)),
             TokenSourceSettings::Metadata { address } => {
                 self.metadata(address.unwrap_or(self.server.http), "metadata")
             }

@@ -3,7 +3,6 @@
 //! In: reports of one source, new settings, the time. Out: proven identities in the store, the room's status, its part of the
 //! health board. Never lets a bad candidate displace a good identity, never wakes without a reason: its timers are deadlines.
 
-mod jump;
 mod ledger;
 mod moment;
 mod replace;
@@ -11,11 +10,11 @@ mod restore;
 mod view;
 
 use super::{Command, Context, Delivery, Inlet, Origin, Report, Running, SourceError};
+use crate::clock::ClockJumps;
 use crate::config::{IdentitySettings, SourceSettings};
 use crate::health::Part;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
-use jump::ClockJumps;
 use ledger::Ledger;
 use mtls_identity::store::Published;
 use mtls_identity::{Candidate, Clock, IdentitySnapshot, Prover, Reader, UnixTime, Writer, store};

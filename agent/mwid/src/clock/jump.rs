@@ -9,7 +9,7 @@ use tokio::io::unix::AsyncFd;
 /// Some 60 years after 1970 and more; the timer is not meant to end.
 const FAR: Duration = Duration::from_secs(u32::MAX as u64);
 
-pub(super) struct ClockJumps(Option<AsyncFd<Timer>>);
+pub(crate) struct ClockJumps(Option<AsyncFd<Timer>>);
 
 struct Timer(TimerFd);
 
@@ -21,7 +21,7 @@ impl AsRawFd for Timer {
 
 impl ClockJumps {
     /// Without such a timer jumps are seen with the next report of the source.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         match armed().map_err(std::io::Error::from).and_then(register) {
             Ok(timer) => Self(Some(timer)),
             Err(error) => {
@@ -32,7 +32,7 @@ impl ClockJumps {
     }
 
     /// Returns when the clock was set. Can be cancelled without loss.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         loop {
             let Some(timer) = &self.0 else {
                 return std::future::pending().await;

@@ -1,0 +1,277 @@
+//! The cache over one source: one fetch a question is in flight, whoever asks and whoever stops waiting.
+//!
+//! In: questions. Out: answers that hold, at once if they are here. Never an expired one, never one for another question. Its rules: an answer
+//! that holds is served, whatever the source does; from five minutes before its end its successor is asked for; a failure is followed by a
+//! pause that grows; everything is bounded.
+
+mod base;
+mod held;
+mod kept;
+mod renewal;
+mod shelf;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod times;
+
+pub(super) use base::Base;
+pub(super) use kept::Ask;
+pub(super) use renewal::{Caches, renew};
+pub(super) use shelf::Bounds;
+pub(super) use times::{Moment, Times};
+
+use super::TokenError;
+use futures_util::FutureExt;
+use shelf::Shelf;
+use slot::{Flight, Outcome, Verdict};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// For one fetch, with all that its source tries again.
+const FETCH_WITHIN: Duration = Duration::from_secs(35);
+
+/// Where a fetch tells its end.
+type Tell<A> = watch::Sender<Option<Outcome<<A as Ask>::Answer>>>;
+
+pub(super) struct Cache<A: Ask> {
+    shelf: RwLock<Shelf<A>>,
+    bounds: Bounds,
+    base: Arc<Base>,
+}
+
+/// What a look under the lock ends with.
+enum Next<V> {
+    Done(Outcome<V>),
+    Wait(Flight<V>),
+    Linger(Arc<V>, Flight<V>),
+}
+
+impl<A: Ask> Cache<A> {
+    /// With `pin_default`, the default question is fetched and renewed unasked.
+    pub(super) fn new(bounds: Bounds, pin_default: bool, base: &Arc<Base>) -> Arc<Self> {
+        Arc::new(Self {
+            shelf: RwLock::new(Shelf::new(bounds, pin_default)),
+            bounds,
+            base: Arc::clone(base),
+        })
+    }
+
+    /// The answer if it is here and nothing needs to be waited for.
+    pub(super) fn now(self: &Arc<Self>, ask: &A) -> Option<Arc<A::Answer>> {
+        let now = self.base.times.now();
+        if let Some(value) = self.glance(ask, now) {
+            return Some(value);
+        }
+        // Only what is here can be old, expired or renewed.
+        self.read().get(ask)?.held()?;
+        match self.look(ask, now) {
+            Next::Done(outcome) => {
+                let value = outcome.ok()?;
+                self.base.metrics.hit();
+                Some(value)
+            }
+            // Who asks will come back and wait.
+            Next::Wait(_) | Next::Linger(..) => None,
+        }
+    }
+
+    /// The answer, from here or from the source.
+    pub(super) async fn get(self: &Arc<Self>, ask: &A) -> Outcome<A::Answer> {
+        let now = self.base.times.now();
+        if let Some(value) = self.glance(ask, now) {
+            return Ok(value);
+        }
+        let next = self.look(ask, now);
+        match &next {
+            Next::Done(Ok(_)) | Next::Linger(..) => self.base.metrics.hit(),
+            Next::Done(Err(_)) | Next::Wait(_) => self.base.metrics.missed(),
+        }
+        match next {
+            Next::Done(outcome) => outcome,
+            Next::Wait(flight) => self.wait(flight).await,
+            Next::Linger(value, flight) => {
+                let until = flight.linger();
+                match timeout_at(until, self.wait(flight)).await {
+                    Ok(Ok(successor)) => Ok(successor),
+                    Ok(Err(_)) | Err(_) => Ok(value),
+                }
+            }
+        }
+    }
+
+    /// Asks for it in the background, if it is not here.
+    pub(super) fn prefetch(self: &Arc<Self>, ask: &A) {
+        drop(self.look(ask, self.base.times.now()));
+    }
+
+    /// What is known without asking or counting: for the status and the health board.
+    pub(super) fn peek(&self, ask: &A, now: Moment) -> Option<Arc<A::Answer>> {
+        let shelf = self.read();
+        let held = shelf.get(ask)?.held()?;
+        held.is_valid(now).then(|| Arc::clone(&held.value))
+    }
+
+    pub(super) fn valid(&self, now: Moment) -> usize {
+        self.read().valid(now)
+    }
+
+    fn glance(&self, ask: &A, now: Moment) -> Option<Arc<A::Answer>> {
+        let shelf = self.read();
+        let slot = shelf.get(ask)?;
+        let value = slot.glance(now)?;
+        slot.touch(now);
+        self.base.metrics.hit();
+        Some(Arc::clone(value))
+    }
+
+    /// Looks closely, and begins a fetch if it takes one.
+    fn look(self: &Arc<Self>, ask: &A, now: Moment) -> Next<A::Answer> {
+        let (next, evicted) = self.look_under_the_lock(ask, now);
+        self.base.metrics.evicted(A::KIND, evicted);
+        next
+    }
+
+    fn look_under_the_lock(self: &Arc<Self>, ask: &A, now: Moment) -> (Next<A::Answer>, u64) {
+        let mut shelf = self.write();
+        let (slot, evicted) = shelf.slot(ask);
+        let Some(slot) = slot else {
+            let error = TokenError::TooManyAtOnce {
+                kind: self.base.source.kind(),
+                most: self.bounds.entries,
+            };
+            return (Next::Done(Err(error)), evicted);
+        };
+        slot.touch(now);
+        let next = match slot.verdict(now) {
+            Verdict::Serve(value) => Next::Done(Ok(value)),
+            Verdict::Fail(error) => Next::Done(Err(error)),
+            Verdict::Wait(flight) => Next::Wait(flight),
+            Verdict::Linger(value, flight) => Next::Linger(value, flight),
+            Verdict::Renew(value) => {
+                let (is_low, (flight, tell)) = (slot.is_low(now), slot.begin());
+                self.fly(ask.clone(), tell, true);
+                if is_low {
+                    Next::Linger(value, flight)
+                } else {
+                    Next::Done(Ok(value))
+                }
+            }
+            Verdict::Fetch => {
+                let (again, (flight, tell)) = (slot.had_one(), slot.begin());
+                self.fly(ask.clone(), tell, again);
+                Next::Wait(flight)
+            }
+        };
+        (next, evicted)
+    }
+
+    /// Waits for a fetch that is bounded itself.
+    async fn wait(&self, mut flight: Flight<A::Answer>) -> Outcome<A::Answer> {
+        let told = flight.done.wait_for(Option::is_some).await;
+        match told.ok().and_then(|told| told.clone()) {
+            Some(outcome) => outcome,
+            // Only a stop ends a fetch without a word.
+            None => Err(TokenError::Stopping),
+        }
+    }
+
+    /// Runs a fetch apart from all who wait for it.
+    fn fly(self: &Arc<Self>, ask: A, tell: Tell<A>, again: bool) {
+        let (cache, stop) = (Arc::clone(self), self.base.stop.clone());
+        self.base.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.asked() => {}
+                () = cache.fetch(ask, &tell, again) => {}
+            }
+        });
+    }
+
+    async fn fetch(&self, ask: A, tell: &Tell<A>, again: bool) {
+        let base = &self.base;
+        let lane = match again {
+            _ if ask.is_default() => None,
+            true => Some(&base.again),
+            false => Some(&base.first_time),
+        };
+        let began = Instant::now();
+        let mut asked = base.times.now();
+        let asking = async {
+            let _leave = match lane {
+                Some(lane) => lane.acquire().await.ok(),
+                None => None,
+            };
+            asked = base.times.now();
+            ask.put(base.source.as_ref()).await
+        };
+        let kind = || base.source.kind();
+        let outcome = match timeout(FETCH_WITHIN, AssertUnwindSafe(asking).catch_unwind()).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_panic)) => Err(TokenError::Broke { kind: kind() }),
+            Err(_) => Err(TokenError::TimedOut {
+                kind: kind(),
+                after: FETCH_WITHIN,
+            }),
+        };
+        let now = base.times.now();
+        let (outcome, due, evicted) = self.land(&ask, outcome.map(Arc::new), asked, now);
+        base.metrics.evicted(A::KIND, evicted);
+        base.metrics
+            .fetched(A::KIND, outcome.as_ref().err(), began.elapsed());
+        base.ledger.landed(outcome.as_ref().err(), ask.is_default(), now);
+        if let Some(due) = due {
+            base.alarm.at(due);
+        }
+        base.alarm.now();
+        tell.send_replace(Some(outcome));
+    }
+
+    /// Puts the end of a fetch into its slot, and says when to look at that next.
+    fn land(
+        &self,
+        ask: &A,
+        outcome: Outcome<A::Answer>,
+        asked: Moment,
+        now: Moment,
+    ) -> (Outcome<A::Answer>, Option<Duration>, u64) {
+        let mut shelf = self.write();
+        let Some(slot) = shelf.get_mut(ask) else {
+            // What is being fetched is never pushed out.
+            return (outcome, None, 0);
+        };
+        let outcome = slot.land(self.base.source.kind(), outcome, asked, now);
+        let due = slot.due(now);
+        let evicted = shelf.weigh(ask);
+        self.base.metrics.holds(A::KIND, shelf.len(), shelf.bytes());
+        (outcome, due, evicted)
+    }
+
+    /// Looks at everything, begins what is due, and sets the alarm for what will be.
+    fn sweep(self: &Arc<Self>, now: Moment) {
+        let mut shelf = self.write();
+        let sweep = shelf.sweep(now);
+        for ask in sweep.fetch {
+            if let Some(slot) = shelf.get_mut(&ask) {
+                let (_flight, tell) = slot.begin();
+                self.fly(ask, tell, true);
+            }
+        }
+        if let Some(next) = sweep.next {
+            self.base.alarm.at(next);
+        }
+        let (entries, bytes) = (shelf.len(), shelf.bytes());
+        drop(shelf);
+        self.base.metrics.holds(A::KIND, entries, bytes);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shelf<A>> {
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shelf<A>> {
+        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
