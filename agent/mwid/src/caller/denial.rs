@@ -133,4 +133,12 @@ impl Denial {
             Self::NoCgroup | Self::Cgroup { .. } => "no_unit",
         }
     }
+
+    /// Whether another look may find out: then a decision without it does not last.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Hold { .. } | Self::Proc { .. } | Self::ProgramChanged { .. } | Self::Busy
+        )
+    }
 }

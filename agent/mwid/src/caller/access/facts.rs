@@ -18,10 +18,10 @@ pub(super) trait Facts: Send + Sync + 'static {
     /// The systemd unit; `None`: in none. An error where it cannot be told.
     fn unit(&self) -> Result<Option<&str>, Denial>;
 
-    /// The program's file; `None` where it cannot be told.
-    fn exe(&self) -> Result<Option<&Path>, Denial>;
+    /// Whether its program is this file; `None` on TCP, where it cannot be told. An error where it could be.
+    fn runs(&self, exe: &Path) -> Result<Option<bool>, Denial>;
 
-    /// Of the program's file; `None` where it cannot be told. May read a large file.
+    /// Of the program's file; `None` and errors likewise. May read a large file.
     fn sha256(&self) -> Result<Option<[u8; 32]>, Denial>;
 }
 
@@ -46,8 +46,8 @@ impl Facts for Evidence {
         self.unit()
     }
 
-    fn exe(&self) -> Result<Option<&Path>, Denial> {
-        self.exe()
+    fn runs(&self, exe: &Path) -> Result<Option<bool>, Denial> {
+        self.pid().map(|_| self.runs(exe)).transpose()
     }
 
     fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {

@@ -19,7 +19,7 @@ pub(super) struct Somebody {
     unit: Option<&'static str>,
     exe: Option<&'static str>,
     sha256: Option<[u8; 32]>,
-    breaks: bool,
+    breaks: Option<fn() -> Denial>,
     looked_up: Arc<Mutex<Vec<&'static str>>>,
 }
 
@@ -33,7 +33,7 @@ impl Somebody {
             unit: None,
             exe: None,
             sha256: None,
-            breaks: false,
+            breaks: None,
             looked_up: Arc::default(),
         }
     }
@@ -65,8 +65,8 @@ impl Somebody {
     }
 
     /// Its process cannot be looked at.
-    pub(super) fn breaking(mut self) -> Self {
-        self.breaks = true;
+    pub(super) fn breaking(mut self, how: fn() -> Denial) -> Self {
+        self.breaks = Some(how);
         self
     }
 
@@ -76,10 +76,7 @@ impl Somebody {
 
     fn look_up<T>(&self, key: &'static str, told: T) -> Result<T, Denial> {
         self.looked_up.lock().unwrap().push(key);
-        if self.breaks {
-            return Err(Denial::Unknown(std::io::Error::other("no such process")));
-        }
-        Ok(told)
+        self.breaks.map_or(Ok(told), |how| Err(how()))
     }
 }
 
@@ -104,12 +101,13 @@ impl Facts for Somebody {
         self.look_up("unit", self.unit)
     }
 
-    fn exe(&self) -> Result<Option<&Path>, Denial> {
-        self.look_up("exe", self.exe.map(Path::new))
+    fn runs(&self, exe: &Path) -> Result<Option<bool>, Denial> {
+        let runs = self.exe.is_some_and(|own| Path::new(own) == exe);
+        self.look_up("exe", self.pid.map(|_| runs))
     }
 
     fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {
-        self.look_up("sha256", self.sha256)
+        self.look_up("sha256", self.pid.and(self.sha256))
     }
 }
 
@@ -253,84 +251,88 @@ fn ask_id(visitor: &Visitor, audience: &str) -> bool {
     visitor.grant().unwrap().audience_allowed(audience).is_ok()
 }
 
+/// How often this kind was denied for this reason.
+fn denials(house: &House, what: &str, reason: &str) -> u64 {
+    house.metric(&format!(
+        "mwid_access_denials_total{{what=\"{what}\",reason=\"{reason}\"}}"
+    ))
+}
+
 #[test]
-fn every_way_to_be_denied_is_denied_logged_and_counted() {
-    let unit = |unit: &str| CallerConditions {
-        unit: Some(unit.to_owned()),
+fn whom_no_rule_means_is_denied_logged_and_counted() {
+    let group = CallerConditions {
+        gid: Some(2000),
         ..CallerConditions::default()
     };
-    let group = |gid| CallerConditions {
-        gid: Some(gid),
+    let unit = CallerConditions {
+        unit: Some("payments.service".to_owned()),
         ..CallerConditions::default()
     };
     let house = house(&[
         rule(uid(1000), scopes(&["a", "b"])),
-        rule(group(2000), scopes(&["a"])),
-        rule(unit("payments.service"), scopes(&["a"])),
-        rule(uid(3000), audience("https://*.a.run.app")),
+        rule(group, scopes(&["a"])),
+        rule(unit, scopes(&["a"])),
     ]);
-    let reason = |what: &str, reason: &str| {
-        house.metric(&format!(
-            "mwid_access_denials_total{{what=\"{what}\",reason=\"{reason}\"}}"
-        ))
-    };
     let lines = logged(|| {
         let wrong_uid = house.meet(Somebody::new(1001));
         assert!(!ask_access(&wrong_uid, "a") && !ask_access(&wrong_uid, ""));
-        assert_eq!(reason("access_token", "no_rule"), 2);
         let wrong_group = house.meet(Somebody::new(1002).groups(&[1002, 2001]));
         let wrong_unit = house.meet(Somebody::new(1003).unit("other.service"));
         assert!(!ask_access(&wrong_group, "a") && !ask_access(&wrong_unit, "a"));
-        assert_eq!(reason("access_token", "no_rule"), 4);
-        let payments = house.meet(Somebody::new(1000));
-        assert!(!ask_access(&payments, "c"), "not granted");
-        assert!(!ask_access(&payments, "a,b,c"), "wider than the grant");
-        assert_eq!(reason("access_token", "scopes"), 2);
-        assert!(!ask_id(&payments, "https://x.a.run.app"), "another kind");
-        assert_eq!(reason("id_token", "not_granted"), 1);
-        let runner = house.meet(Somebody::new(3000));
-        assert!(!ask_id(&runner, "https://x.b.run.app"));
-        assert_eq!(reason("id_token", "audience"), 1);
-        runner.denied(
-            What::Identity,
-            &runner
-                .grant()
-                .unwrap()
-                .identity_allowed()
-                .unwrap_err()
-                .to_string(),
-        );
-        assert_eq!(reason("identity", "not_granted"), 1);
-        runner.denied(
-            What::IdToken {
-                audience: "https://x.a.run.app",
-            },
-            "the source has none",
-        );
-        assert_eq!(reason("id_token", "other"), 1);
     });
-    assert_eq!(lines.len(), 10, "{lines:#?}");
-    assert!(
-        lines.iter().all(|l| l.contains("WARN mwid::access: denied ")),
-        "{lines:#?}"
-    );
+    assert_eq!(denials(&house, "access_token", "no_rule"), 4);
+    assert_eq!(lines.len(), 4, "{lines:#?}");
     for (at, wanted) in [
         (
             0,
-            "uid=1001 pid=4711 gid=1001 listener=\"metadata\" what=\"access token with a\" rule=\"none\" why=",
+            "WARN mwid::access: denied uid=1001 pid=4711 gid=1001 listener=\"metadata\" what=\"access token with a\" \
+             rule=\"none\" why=\"no access rule",
         ),
+        (1, "what=\"access token\" rule=\"none\""),
+        (2, "uid=1002"),
         (3, "uid=1003 pid=4711 gid=1003 unit=\"other.service\" listener"),
-        (
-            5,
-            "what=\"access token with a,b,c\" rule=\"access[0]\" why=\"not granted to you: the scopes c; granted are: a b\" times=1",
-        ),
-        (7, "what=\"ID token for https://x.b.run.app\""),
     ] {
         assert!(lines[at].contains(wanted), "{}", lines[at]);
     }
     let status = house.access.status();
-    assert_eq!((status.rules, status.grants, status.denials), (4, 0, 10));
-    assert_eq!(status.recent.len(), 10);
+    assert_eq!((status.rules, status.grants, status.denials), (3, 0, 4));
+    assert_eq!(status.recent.len(), 4);
+}
+
+#[test]
+fn what_is_not_granted_is_denied_logged_and_counted() {
+    let house = house(&[
+        rule(uid(1000), scopes(&["a", "b"])),
+        rule(uid(3000), audience("https://*.a.run.app")),
+    ]);
+    let lines = logged(|| {
+        let payments = house.meet(Somebody::new(1000));
+        assert!(!ask_access(&payments, "c"), "not granted");
+        assert!(!ask_access(&payments, "a,b,c"), "wider than the grant");
+        assert_eq!(denials(&house, "access_token", "scopes"), 2);
+        assert!(!ask_id(&payments, "https://x.a.run.app"), "another kind");
+        assert_eq!(denials(&house, "id_token", "not_granted"), 1);
+        let runner = house.meet(Somebody::new(3000));
+        assert!(!ask_id(&runner, "https://x.b.run.app"));
+        assert_eq!(denials(&house, "id_token", "audience"), 1);
+        let refusal = runner.grant().unwrap().identity_allowed().unwrap_err();
+        runner.denied(What::Identity, &refusal.to_string());
+        assert_eq!(denials(&house, "identity", "not_granted"), 1);
+        let granted = What::IdToken {
+            audience: "https://x.a.run.app",
+        };
+        runner.denied(granted, "the source has none");
+        assert_eq!(denials(&house, "id_token", "other"), 1);
+    });
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+    assert!(lines[1].contains(
+        "what=\"access token with a,b,c\" rule=\"access[0]\" why=\"not granted to you: the scopes c; granted are: a b\" times=1"
+    ), "{}", lines[1]);
+    assert!(
+        lines[3].contains("what=\"ID token for https://x.b.run.app\""),
+        "{}",
+        lines[3]
+    );
 }
 
 #[test]
@@ -394,9 +396,8 @@ fn a_reload_decides_open_connections_anew_at_their_next_request() {
         assert!(ask_access(&visitor, "b"), "and more than before");
         assert!(ask_access(&visitor, "a"));
     });
-    assert_eq!(
+    assert!(
         before.scopes_for(&["a".to_owned()].into()).is_ok(),
-        true,
         "the old answer"
     );
     assert_eq!(house.access.status().rules, 2);
@@ -411,7 +412,7 @@ fn what_could_not_be_looked_up_is_tried_again() {
         ..CallerConditions::default()
     };
     let house = house(&[rule(payments, scopes(&["a"]))]);
-    let caller = Somebody::new(1000).breaking();
+    let caller = Somebody::new(1000).breaking(|| Denial::Busy);
     let looks = caller.clone();
     let visitor = house.meet(caller);
     assert_eq!(*visitor.grant().unwrap(), Grant::default());
@@ -539,6 +540,16 @@ fn a_client_that_asks_for_many_things_in_turn_costs_bounded_memory_and_loses_no_
     assert_eq!(visitor.state_size(), 8);
 }
 
+#[tokio::test]
+async fn a_real_caller_of_our_own_user_has_everything() {
+    let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
+    let own = nix::unistd::geteuid().as_raw();
+    let (visitor, holder) = Access::default().meet(&Stream::Unix(ours), "metadata");
+    let trusted = true;
+    assert_eq!(holder, Some(Holder { uid: own, trusted }));
+    assert_eq!(*visitor.grant().unwrap(), Grant::everything());
+}
+
 #[test]
 fn nobody_is_let_in_by_default() {
     let access = Access::default();
@@ -572,9 +583,8 @@ fn the_hot_path_in_nanoseconds() {
     };
     measure("grant()", &|| drop(visitor.grant()));
     measure("granted()", &|| visitor.granted(what));
+    let clock = rustls::time_provider::DefaultTimeProvider;
     measure("a read of the clock", &|| {
-        drop(rustls::time_provider::TimeProvider::current_time(
-            &rustls::time_provider::DefaultTimeProvider,
-        ));
+        assert!(rustls::time_provider::TimeProvider::current_time(&clock).is_some());
     });
 }

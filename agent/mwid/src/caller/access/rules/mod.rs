@@ -61,7 +61,7 @@ pub(super) struct Decision {
     pub(super) by: By,
     /// Why rules that could have matched did not, for the operator.
     pub(super) hints: Vec<Hint>,
-    /// False when evidence could not be looked up this time: then the next request is decided anew.
+    /// False when evidence could not be looked up this time and perhaps can the next: then the next request is decided anew.
     pub(super) lasting: bool,
 }
 
@@ -87,17 +87,16 @@ pub(super) struct Hint {
 #[derive(Debug, PartialEq, Eq)]
 enum Unproven {
     /// Whom a name stands for is not known.
-    Name {
-        key: &'static str,
-        name: String,
-    },
+    Name { key: &'static str, name: String },
+    /// On TCP.
     Group,
-    ProgramOnTcp,
+    /// On TCP.
     Program,
     /// With the text of the failed look-up.
     LookUp {
         key: &'static str,
         why: String,
+        may_pass: bool,
     },
 }
 
@@ -138,7 +137,7 @@ impl Rules {
                 }
                 Ok(false) => {}
                 Err(why) => {
-                    lasting &= !matches!(why, Unproven::LookUp { .. });
+                    lasting &= !matches!(why, Unproven::LookUp { may_pass: true, .. });
                     hints.push(Hint { rule: number, why });
                 }
             }
@@ -195,14 +194,14 @@ impl Conditions {
             }
         }
         if let Some(exe) = &self.exe {
-            let told = facts.exe().map_err(|why| Unproven::look_up("exe", &why))?;
-            if told.ok_or_else(|| Unproven::program(facts))? != exe {
+            let told = facts.runs(exe).map_err(|why| Unproven::look_up("exe", &why))?;
+            if !told.ok_or(Unproven::Program)? {
                 return Ok(false);
             }
         }
         if let Some(sha256) = &self.sha256 {
             let told = unblocked(|| facts.sha256()).map_err(|why| Unproven::look_up("sha256", &why))?;
-            if told.ok_or_else(|| Unproven::program(facts))? != *sha256 {
+            if told.ok_or(Unproven::Program)? != *sha256 {
                 return Ok(false);
             }
         }
@@ -219,19 +218,11 @@ fn unblocked<T>(read: impl FnOnce() -> T) -> T {
 }
 
 impl Unproven {
-    fn program(facts: &dyn Facts) -> Self {
-        // Only TCP hides the process.
-        if facts.pid().is_none() {
-            Self::ProgramOnTcp
-        } else {
-            Self::Program
-        }
-    }
-
     fn look_up(key: &'static str, why: &Denial) -> Self {
         Self::LookUp {
             key,
             why: Causes(why).to_string(),
+            may_pass: why.may_pass(),
         }
     }
 }
@@ -249,20 +240,12 @@ impl fmt::Display for Hint {
                 f,
                 "rule access[{rule}] names a group, which loopback TCP cannot prove: use the Unix socket"
             ),
-            Unproven::ProgramOnTcp => write!(
+            Unproven::Program => write!(
                 f,
                 "rule access[{rule}] names a program, which loopback TCP cannot prove: use the Unix socket"
             ),
-            Unproven::Program => write!(
-                f,
-                "rule access[{rule}] names a program, which mwid needs CAP_SYS_PTRACE to see: \
-                 `mwid check` shows the drop-in"
-            ),
-            Unproven::LookUp { key, why } => {
-                write!(
-                    f,
-                    "rule access[{rule}] names {key}, which could not be told: {why}"
-                )
+            Unproven::LookUp { key, why, .. } => {
+                write!(f, "rule access[{rule}] names {key}, which cannot be told: {why}")
             }
         }
     }
