@@ -29,7 +29,7 @@ use crate::health::status::{TokensStatus, timestamp};
 use crate::http::web;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
-use cache::{Base, Caches, Moment, Times};
+use cache::{Ask, Base, Cache, Caches, Moment, Times};
 use ledger::{Ledger, Place};
 use mtls_identity::Clock;
 use open::Ground;
@@ -202,8 +202,7 @@ impl Tokens {
 
     /// The token, from the cache or the source. One fetch a key is in flight, whoever asks and whoever stops waiting.
     pub(crate) async fn access(&self, ask: &AccessAsk) -> Result<Arc<AccessToken>, TokenError> {
-        self.ask(async |caches: &Caches| caches.access.get(ask).await)
-            .await
+        self.ask(ask, |caches| &caches.access).await
     }
 
     /// The same for ID tokens.
@@ -212,13 +211,12 @@ impl Tokens {
     }
 
     pub(crate) async fn id(&self, ask: &IdAsk) -> Result<Arc<IdToken>, TokenError> {
-        self.ask(async |caches: &Caches| caches.id.get(ask).await).await
+        self.ask(ask, |caches| &caches.id).await
     }
 
     /// Whose tokens these are; remembered for as long as the source is not replaced, and asked again now and then.
     pub(crate) async fn account(&self, account: &Account) -> Result<Arc<AccountInfo>, TokenError> {
-        self.ask(async |caches: &Caches| caches.accounts.get(account).await)
-            .await
+        self.ask(account, |caches| &caches.accounts).await
     }
 
     /// The source's time now: what `expires_in` is counted from.
@@ -267,16 +265,17 @@ impl Tokens {
     }
 
     /// Asks the source in force; if it is replaced meanwhile, its successor.
-    async fn ask<T>(
+    async fn ask<A: Ask>(
         &self,
-        get: impl AsyncFn(&Caches) -> Result<Arc<T>, TokenError>,
-    ) -> Result<Arc<T>, TokenError> {
+        ask: &A,
+        cache: fn(&Caches) -> &Arc<Cache<A>>,
+    ) -> Result<Arc<A::Answer>, TokenError> {
         loop {
             let supply = self.supply().ok_or(TokenError::NoSource)?;
             // Not the supply itself: a caller who waits must not keep a replaced one alive.
             let caches = Arc::clone(&supply.caches);
             drop(supply);
-            match get(&caches).await {
+            match cache(&caches).get(ask).await {
                 Err(TokenError::Stopping) if self.has_replaced(&caches) => {}
                 outcome => return outcome,
             }
