@@ -17,11 +17,12 @@ use crate::http::{self, Answer, Holder, Limits, Listener, Service, Stream};
 use crate::shutdown::Shutdown;
 use aws_lc_rs::error::Unspecified;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HOST, HeaderMap};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
+use hyper::{Method, Request};
 use mtls_identity::Clock;
 use query::Query;
-use reply::Reply;
+use reply::{Refusal, Reply};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -114,93 +115,89 @@ impl Answer for Platform {
         if let Some(reply) = self.0.test.meet(&request).await {
             return reply;
         }
-        self.met(request).await.unwrap_or_else(|reply| reply)
+        let path = request.uri().path().to_owned();
+        self.met(request)
+            .await
+            .unwrap_or_else(|refusal| refusal.told(&path))
     }
 }
 
 impl Platform {
-    async fn met(&self, request: Request<Incoming>) -> Result<Reply, Reply> {
+    async fn met(&self, request: Request<Incoming>) -> Result<Reply, Refusal> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        if head.headers.contains_key("x-forwarded-for") {
-            return Err(reply::forbidden(
-                path,
-                "Requests with X-Forwarded-For are not answered.",
-            ));
-        }
-        let is_get = head.method == Method::GET;
-        // Clients look for the header in the answer to this before they send it.
-        let is_open = path == "/" || path == JWKS;
-        if !is_open && !has_flavor(&head.headers) {
-            return Err(reply::forbidden(path, "Missing Metadata-Flavor:Google header."));
-        }
-        if !is_get && (head.method != Method::POST || is_open) {
-            return Err(reply::method_not_allowed());
-        }
+        admit(&head)?;
         if path == JWKS {
             let jwks = self.0.issuer.jwks().await.map_err(broken)?;
             return Ok(reply::json(&jwks));
         }
-        let query = head.uri.query();
-        let parsed = Query::of(query.unwrap_or_default())
-            .ok_or_else(|| reply::bad_request("the parameters do not decode"))?;
+        let query = Query::of(head.uri.query().unwrap_or_default());
+        let query = query.ok_or(Refusal::BadRequest("the parameters do not decode"))?;
+        let is_get = head.method == Method::GET;
         let tree = self.0.tree.subscribe();
-        let found = match tree.borrow().find(path) {
-            Found::Nothing => return Err(reply::not_found(path)),
-            Found::WithoutSlash if is_get => {
-                let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-                return Err(reply::moved(host.unwrap_or_default(), path, query));
-            }
-            Found::WithoutSlash => return Err(reply::method_not_allowed()),
-            Found::Node(node) => node.clone(),
+        let made = match tree.borrow().find(path) {
+            Found::Nothing => return Err(Refusal::NotFound),
+            Found::Node(Node::Made) => true,
+            _ if !is_get => return Err(Refusal::Method),
+            Found::WithoutSlash => return Ok(reply::moved(&head)),
+            Found::Node(_) => false,
         };
-        match found {
-            Node::Made => {
-                if parsed.is_true("wait_for_change") {
-                    return Err(reply::bad_request("wait_for_change is not supported here"));
-                }
-                let body = match is_get {
-                    true => None,
-                    false => Some(posted(&head.headers, body).await?),
-                };
-                self.token(path, &parsed, body.as_deref()).await
-            }
-            _ if !is_get => Err(reply::method_not_allowed()),
-            _ => value(tree, path, &parsed).await,
+        if !made {
+            return value(tree, path, &query).await;
         }
+        if query.is_true("wait_for_change") {
+            return Err(Refusal::BadRequest("wait_for_change is not supported here"));
+        }
+        let body = match is_get {
+            true => None,
+            false => Some(posted(&head.headers, body).await?),
+        };
+        self.token(path, &query, body.as_deref()).await
     }
 
-    async fn token(&self, path: &str, query: &Query, body: Option<&[u8]>) -> Result<Reply, Reply> {
+    async fn token(&self, path: &str, query: &Query, body: Option<&[u8]>) -> Result<Reply, Refusal> {
         let tree = self.0.tree.borrow().clone();
         let parts: Vec<&str> = path.split('/').skip(1).collect();
-        let (Some((kind, account)), Some(now)) = (parts.split_last(), self.0.clock.current_time()) else {
-            return Err(broken(Unspecified));
-        };
-        let (now, account) = (
-            now.as_secs(),
-            tree.at(account).ok_or_else(|| reply::not_found(path))?,
-        );
+        let (kind, account) = parts.split_last().ok_or(Refusal::NotFound)?;
+        let account = tree.at(account).ok_or(Refusal::NotFound)?;
+        let now = self.0.clock.current_time().ok_or(Refusal::Broken)?.as_secs();
         let whose = Subject {
             email: account.at(&["email"]).map(Node::text).unwrap_or_default(),
             id: ACCOUNT_ID,
         };
         if *kind == "identity" {
             let (audience, claims) = questions::id(query, body, &tree)?;
-            let token = self
-                .0
-                .issuer
-                .id(now, &whose, audience, &claims)
-                .await
-                .map_err(broken)?;
-            return Ok(reply::ok(reply::HTML, token.text.as_bytes().to_vec()));
+            let token = self.0.issuer.id(now, &whose, audience, &claims).await;
+            let text = token.map_err(broken)?.text;
+            return Ok(reply::ok(reply::HTML, text.as_bytes().to_vec()));
         }
         let claims = questions::access(query, body, &tree, account)?;
-        let Issued { text, expires_at } = self.0.issuer.access(now, &whose, &claims).await.map_err(broken)?;
+        let token = self.0.issuer.access(now, &whose, &claims).await;
+        let Issued { text, expires_at } = token.map_err(broken)?;
         Ok(reply::json(&serde_json::json!({
             "access_token": *text,
             "expires_in": expires_at - now,
             "token_type": "Bearer",
         })))
+    }
+}
+
+/// What every question must be like.
+fn admit(head: &Parts) -> Result<(), Refusal> {
+    if head.headers.contains_key("x-forwarded-for") {
+        return Err(Refusal::Forbidden(
+            "Requests with X-Forwarded-For are not answered.",
+        ));
+    }
+    // Clients look for the header in the answer to these before they send it.
+    let is_open = head.uri.path() == "/" || head.uri.path() == JWKS;
+    if !is_open && !has_flavor(&head.headers) {
+        return Err(Refusal::Forbidden("Missing Metadata-Flavor:Google header."));
+    }
+    match head.method {
+        Method::GET => Ok(()),
+        Method::POST if !is_open => Ok(()),
+        _ => Err(Refusal::Method),
     }
 }
 
@@ -210,34 +207,31 @@ fn has_flavor(headers: &HeaderMap) -> bool {
         .is_some_and(|flavor| flavor == "Google")
 }
 
-async fn posted(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Reply> {
+async fn posted(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Refusal> {
     let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
     let kind = content_type
         .and_then(|value| value.split(';').next())
         .unwrap_or_default();
     if !kind.trim().eq_ignore_ascii_case(reply::JSON) {
-        return Err(reply::bad_request("the body must be application/json"));
+        return Err(Refusal::BadRequest("the body must be application/json"));
     }
     let body = http::body::read(body, LARGEST_BODY).await;
-    body.map_err(|_| reply::bad_request("the body is too large or broke off"))
+    body.map_err(|_| Refusal::BadRequest("the body is too large or broke off"))
 }
 
-fn broken(_: Unspecified) -> Reply {
-    reply::page(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "The server has no key or no time.",
-    )
+fn broken(_: Unspecified) -> Refusal {
+    Refusal::Broken
 }
 
 /// A value or a directory, now or when it has changed.
-async fn value(mut tree: watch::Receiver<Node>, path: &str, query: &Query) -> Result<Reply, Reply> {
+async fn value(mut tree: watch::Receiver<Node>, path: &str, query: &Query) -> Result<Reply, Refusal> {
     let until = Instant::now() + timeout(query)?;
     let waits = query.is_true("wait_for_change");
     let mut last = query.get("last_etag").map(str::to_owned);
     loop {
         let now = match tree.borrow_and_update().find(path) {
             Found::Node(node) => written(node, path, query)?,
-            _ => return Err(reply::not_found(path)),
+            _ => return Err(Refusal::NotFound),
         };
         let etag = now.headers().get("etag").and_then(|etag| etag.to_str().ok());
         let etag = etag.unwrap_or_default().to_owned();
@@ -251,21 +245,21 @@ async fn value(mut tree: watch::Receiver<Node>, path: &str, query: &Query) -> Re
     }
 }
 
-fn timeout(query: &Query) -> Result<Duration, Reply> {
+fn timeout(query: &Query) -> Result<Duration, Refusal> {
     let Some(seconds) = query.get("timeout_sec") else {
         return Ok(LONGEST_WAIT);
     };
     let seconds = seconds
         .parse()
-        .map_err(|_| reply::bad_request("timeout_sec must be a number"))?;
+        .map_err(|_| Refusal::BadRequest("timeout_sec must be a number"))?;
     Ok(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
-fn written(node: &Node, path: &str, query: &Query) -> Result<Reply, Reply> {
+fn written(node: &Node, path: &str, query: &Query) -> Result<Reply, Refusal> {
     let recursive = node.is_directory() && query.is_true("recursive");
     if node.is_directory() && !recursive {
         return match query.is_true("wait_for_change") {
-            true => Err(reply::bad_request(
+            true => Err(Refusal::BadRequest(
                 "wait_for_change needs recursive=true for a directory",
             )),
             false => Ok(reply::ok(reply::TEXT, node.listing())),
@@ -275,7 +269,7 @@ fn written(node: &Node, path: &str, query: &Query) -> Result<Reply, Reply> {
         None => node.form(recursive),
         Some("text") => Form::Text,
         Some("json") => Form::Json,
-        Some(_) => return Err(reply::bad_request("alt must be text or json")),
+        Some(_) => return Err(Refusal::BadRequest("alt must be text or json")),
     };
     Ok(match form {
         Form::Json => reply::json(&node.json()),

@@ -1,6 +1,6 @@
 //! Questions for tokens. In: a request's parameters and its body. Out: what the token will say, or the server's words why there is none.
 use super::query::Query;
-use super::reply::{self, Reply};
+use super::reply::Refusal;
 use super::tree::Node;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -16,7 +16,7 @@ pub(super) fn access(
     body: Option<&[u8]>,
     tree: &Node,
     account: &Node,
-) -> Result<Map<String, Value>, Reply> {
+) -> Result<Map<String, Value>, Refusal> {
     let all = lines(account, "scopes");
     let asked: BTreeSet<&str> = query
         .get("scopes")
@@ -28,20 +28,20 @@ pub(super) fn access(
         None => !asked.is_empty() && is_enforced_here(tree),
         Some(word) if is_one_of(word, &["true", "1", "yes", "y"]) => true,
         Some(word) if is_one_of(word, &["false", "0", "no", "n"]) => {
-            return Err(reply::bad_request("enforce_scopes cannot be set to false"));
+            return Err(Refusal::BadRequest("enforce_scopes cannot be set to false"));
         }
-        Some(_) => return Err(reply::bad_request("enforce_scopes must be true if it is set")),
+        Some(_) => return Err(Refusal::BadRequest("enforce_scopes must be true if it is set")),
     };
     let scopes = match (enforced, asked.is_empty()) {
         (false, _) => all,
         (true, true) => {
-            return Err(reply::bad_request(
+            return Err(Refusal::BadRequest(
                 "non-empty scopes parameter required with enforce_scopes",
             ));
         }
         (true, false) if asked.is_subset(&all) => asked,
         (true, false) => {
-            return Err(reply::bad_request(
+            return Err(Refusal::BadRequest(
                 "scopes must be a subset of the scopes of the instance",
             ));
         }
@@ -56,15 +56,15 @@ pub(super) fn id<'a>(
     query: &'a Query,
     body: Option<&[u8]>,
     tree: &Node,
-) -> Result<(&'a str, Map<String, Value>), Reply> {
+) -> Result<(&'a str, Map<String, Value>), Refusal> {
     let audience = query.get("audience").filter(|audience| !audience.is_empty());
-    let audience = audience.ok_or_else(|| reply::bad_request("non-empty audience parameter required"))?;
+    let audience = audience.ok_or(Refusal::BadRequest("non-empty audience parameter required"))?;
     let mut claims = binding(query, body)?;
     let licenses = match query.get("licenses") {
         None => false,
         Some(word) if is_one_of(word, &["true"]) => true,
         Some(word) if is_one_of(word, &["false"]) => false,
-        Some(_) => return Err(reply::bad_request("licenses must be TRUE or FALSE")),
+        Some(_) => return Err(Refusal::BadRequest("licenses must be TRUE or FALSE")),
     };
     match query.get("format") {
         None | Some("standard") => {}
@@ -74,7 +74,7 @@ pub(super) fn id<'a>(
                 json!({"compute_engine": instance(tree, licenses)}),
             );
         }
-        Some(_) => return Err(reply::bad_request("format must be standard or full")),
+        Some(_) => return Err(Refusal::BadRequest("format must be standard or full")),
     }
     Ok((audience, claims))
 }
@@ -107,7 +107,7 @@ fn instance(tree: &Node, licenses: bool) -> Map<String, Value> {
 }
 
 /// What the token is bound to, as a claim: `cnf` of RFC 8705 for a certificate.
-fn binding(query: &Query, body: Option<&[u8]>) -> Result<Map<String, Value>, Reply> {
+fn binding(query: &Query, body: Option<&[u8]>) -> Result<Map<String, Value>, Refusal> {
     let of_query = query
         .get("bindCertificateFingerprint")
         .map(fingerprint)
@@ -116,7 +116,7 @@ fn binding(query: &Query, body: Option<&[u8]>) -> Result<Map<String, Value>, Rep
     let mut claims = Map::new();
     match (of_query, of_body) {
         (Some(_), Some(_)) => {
-            return Err(reply::bad_request(
+            return Err(Refusal::BadRequest(
                 "one certificate, either by its fingerprint or as a chain",
             ));
         }
@@ -125,37 +125,41 @@ fn binding(query: &Query, body: Option<&[u8]>) -> Result<Map<String, Value>, Rep
         }
         (None, None) => {}
     }
-    for (name, known) in [
-        ("transport", ["alts", "mtls"]),
-        ("binding-enforcement", ["on", "iam-policy"]),
+    for (name, known, why) in [
+        ("transport", ["alts", "mtls"], "transport must be alts or mtls"),
+        (
+            "binding-enforcement",
+            ["on", "iam-policy"],
+            "binding-enforcement must be on or iam-policy",
+        ),
     ] {
         match query.get(name) {
             None => {}
             Some(word) if known.contains(&word) => {
                 claims.insert(name.to_owned(), word.into());
             }
-            Some(_) => return Err(reply::bad_request(&format!("{name} has an unknown value"))),
+            Some(_) => return Err(Refusal::BadRequest(why)),
         }
     }
     Ok(claims)
 }
 
-fn fingerprint(text: &str) -> Result<Vec<u8>, Reply> {
+fn fingerprint(text: &str) -> Result<Vec<u8>, Refusal> {
     let sum = STANDARD_NO_PAD.decode(text).or_else(|_| STANDARD.decode(text));
-    sum.ok()
-        .filter(|sum| sum.len() == 32)
-        .ok_or_else(|| reply::bad_request("bindCertificateFingerprint must be the base64 of a SHA-256"))
+    sum.ok().filter(|sum| sum.len() == 32).ok_or(Refusal::BadRequest(
+        "bindCertificateFingerprint must be the base64 of a SHA-256",
+    ))
 }
 
-fn fingerprint_of_chain(body: &[u8]) -> Result<Vec<u8>, Reply> {
+fn fingerprint_of_chain(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     #[derive(serde::Deserialize)]
     struct Form {
         certificate_chain: String,
     }
     let form: Form = serde_json::from_slice(body)
-        .map_err(|_| reply::bad_request("the body must be JSON with the member certificate_chain"))?;
+        .map_err(|_| Refusal::BadRequest("the body must be JSON with the member certificate_chain"))?;
     let leaf = CertificateDer::from_pem_slice(form.certificate_chain.as_bytes())
-        .map_err(|_| reply::bad_request("certificate_chain must be certificates in PEM"))?;
+        .map_err(|_| Refusal::BadRequest("certificate_chain must be certificates in PEM"))?;
     Ok(digest(&SHA256, &leaf).as_ref().to_vec())
 }
 

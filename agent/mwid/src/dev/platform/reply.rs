@@ -3,8 +3,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
-    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, SERVER, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+    CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, LOCATION, SERVER, X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
+use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
 pub(super) type Reply = Response<Full<Bytes>>;
@@ -16,17 +17,24 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const HTML: &str = "text/html";
 const PAGE: &str = "text/html; charset=UTF-8";
 
+/// Why there is no answer with status 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// What was asked for makes no sense.
+    BadRequest(&'static str),
+    Forbidden(&'static str),
+    NotFound,
+    Method,
+    /// Ours to mend.
+    Broken,
+}
+
 pub(super) fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     reply(StatusCode::OK, content_type, body)
 }
 
 pub(super) fn json(value: &serde_json::Value) -> Reply {
     ok(JSON, value.to_string())
-}
-
-/// What was asked for makes no sense.
-pub(super) fn bad_request(why: &str) -> Reply {
-    reply(StatusCode::BAD_REQUEST, HTML, format!("{why}\n"))
 }
 
 /// A page as the server's.
@@ -42,37 +50,43 @@ pub(super) fn page(status: StatusCode, text: &str) -> Reply {
     )
 }
 
-pub(super) fn not_found(path: &str) -> Reply {
-    let path = escaped(path);
-    page(
-        StatusCode::NOT_FOUND,
-        &format!(
-            "The requested URL <code>{path}</code> was not found on this server.  <ins>That's all we know.</ins>"
-        ),
-    )
-}
-
-pub(super) fn forbidden(path: &str, why: &str) -> Reply {
-    let path = escaped(path);
-    page(
-        StatusCode::FORBIDDEN,
-        &format!(
-            "Your client does not have permission to get URL <code>{path}</code> from this server. {why}"
-        ),
-    )
-}
-
-pub(super) fn method_not_allowed() -> Reply {
-    page(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "The request method is inappropriate for the URL.",
-    )
+impl Refusal {
+    /// As it is told to who asked for `path`.
+    pub(super) fn told(self, path: &str) -> Reply {
+        let path = escaped(path);
+        match self {
+            Self::BadRequest(why) => reply(StatusCode::BAD_REQUEST, HTML, format!("{why}\n")),
+            Self::Forbidden(why) => page(
+                StatusCode::FORBIDDEN,
+                &format!(
+                    "Your client does not have permission to get URL <code>{path}</code> from this server. {why}"
+                ),
+            ),
+            Self::NotFound => page(
+                StatusCode::NOT_FOUND,
+                &format!(
+                    "The requested URL <code>{path}</code> was not found on this server.  <ins>That's all we know.</ins>"
+                ),
+            ),
+            Self::Method => page(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The request method is inappropriate for the URL.",
+            ),
+            Self::Broken => page(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The server has no key or no time.",
+            ),
+        }
+    }
 }
 
 /// To a directory's name with its slash.
-pub(super) fn moved(host: &str, path: &str, query: Option<&str>) -> Reply {
+pub(super) fn moved(head: &Parts) -> Reply {
+    let path = head.uri.path();
     let mut reply = reply(StatusCode::MOVED_PERMANENTLY, PAGE, format!("{path}/\n"));
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let query = head.uri.query().map(|query| format!("?{query}"));
+    let (host, query) = (host.unwrap_or_default(), query.unwrap_or_default());
     if let Ok(location) = HeaderValue::try_from(format!("http://{host}{path}/{query}")) {
         reply.headers_mut().insert(LOCATION, location);
     }

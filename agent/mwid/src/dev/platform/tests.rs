@@ -208,76 +208,79 @@ async fn every_answer_has_the_server_s_headers() {
     assert_eq!(&answer.body()[..], b"dev-vm");
 }
 
+/// Key, type, body.
+const KEYS: &[(&str, &str, &str)] = &[
+    ("instance/id", "application/text", "1000000000000000174"),
+    (
+        "instance/hostname",
+        "application/text",
+        "dev-vm.c.mwid-dev.internal",
+    ),
+    (
+        "instance/zone",
+        "application/text",
+        "projects/100000000174/zones/dev-local1-a",
+    ),
+    ("instance/tags", "application/json", r#"["mwid-development"]"#),
+    ("instance/tags?alt=text", "application/text", "mwid-development\n"),
+    ("instance/name?alt=json", "application/json", r#""dev-vm""#),
+    ("instance/id?alt=json", "application/json", "1000000000000000174"),
+    ("instance/name?recursive=true", "application/text", "dev-vm"),
+    (
+        "instance/network-interfaces/0/ip",
+        "application/text",
+        "192.0.2.174",
+    ),
+    ("instance/network-interfaces/", "application/text", "0/\n"),
+    ("instance/attributes/mwid-development", "application/text", "TRUE"),
+    ("project/project-id", "application/text", "mwid-dev"),
+    ("project/numeric-project-id", "application/text", "100000000174"),
+    (
+        "project/",
+        "application/text",
+        "attributes/\nnumeric-project-id\nproject-id\n",
+    ),
+    ("universe/universe-domain", "text/plain", "googleapis.com"),
+    (
+        "instance/service-accounts/",
+        "application/text",
+        "default/\ndev-vm@mwid-dev.iam.gserviceaccount.com/\n",
+    ),
+    (
+        "instance/service-accounts/default/",
+        "application/text",
+        "aliases\nemail\nidentity\nscopes\ntoken\n",
+    ),
+    (
+        "instance/service-accounts/dev-vm@mwid-dev.iam.gserviceaccount.com/email",
+        "application/text",
+        EMAIL,
+    ),
+    (
+        "instance/service-accounts/default/aliases",
+        "application/text",
+        "default\n",
+    ),
+    ("", "application/text", "instance/\nproject/\nuniverse/\n"),
+    (
+        "instance/disks/?recursive=true",
+        "application/json",
+        r#"[{"deviceName":"boot","index":0,"mode":"READ_WRITE","type":"PERSISTENT-BALANCED"}]"#,
+    ),
+    (
+        "instance/disks/?recursive=true&alt=text",
+        "application/text",
+        "0/device-name boot\n0/index 0\n0/mode READ_WRITE\n0/type PERSISTENT-BALANCED\n",
+    ),
+];
+
 #[tokio::test]
 async fn keys_directories_and_their_types() {
     let (platform, _) = start();
-    for (key, kind, body) in [
-        ("instance/id", "application/text", "1000000000000000174"),
-        (
-            "instance/hostname",
-            "application/text",
-            "dev-vm.c.mwid-dev.internal",
-        ),
-        (
-            "instance/zone",
-            "application/text",
-            "projects/100000000174/zones/dev-local1-a",
-        ),
-        ("instance/tags", "application/json", r#"["mwid-development"]"#),
-        ("instance/tags?alt=text", "application/text", "mwid-development\n"),
-        ("instance/name?alt=json", "application/json", r#""dev-vm""#),
-        ("instance/id?alt=json", "application/json", "1000000000000000174"),
-        ("instance/name?recursive=true", "application/text", "dev-vm"),
-        (
-            "instance/network-interfaces/0/ip",
-            "application/text",
-            "192.0.2.174",
-        ),
-        ("instance/network-interfaces/", "application/text", "0/\n"),
-        ("instance/attributes/mwid-development", "application/text", "TRUE"),
-        ("project/project-id", "application/text", "mwid-dev"),
-        ("project/numeric-project-id", "application/text", "100000000174"),
-        (
-            "project/",
-            "application/text",
-            "attributes/\nnumeric-project-id\nproject-id\n",
-        ),
-        ("universe/universe-domain", "text/plain", "googleapis.com"),
-        (
-            "instance/service-accounts/",
-            "application/text",
-            &format!("default/\n{EMAIL}/\n"),
-        ),
-        (
-            "instance/service-accounts/default/",
-            "application/text",
-            "aliases\nemail\nidentity\nscopes\ntoken\n",
-        ),
-        (
-            &format!("instance/service-accounts/{EMAIL}/email"),
-            "application/text",
-            EMAIL,
-        ),
-        (
-            "instance/service-accounts/default/aliases",
-            "application/text",
-            "default\n",
-        ),
-        ("", "application/text", "instance/\nproject/\nuniverse/\n"),
-        (
-            "instance/disks/?recursive=true",
-            "application/json",
-            r#"[{"deviceName":"boot","index":0,"mode":"READ_WRITE","type":"PERSISTENT-BALANCED"}]"#,
-        ),
-        (
-            "instance/disks/?recursive=true&alt=text",
-            "application/text",
-            "0/device-name boot\n0/index 0\n0/mode READ_WRITE\n0/type PERSISTENT-BALANCED\n",
-        ),
-    ] {
+    for (key, kind, body) in KEYS {
         assert_eq!(
             told(&platform, &format!("{V1}{key}")).await,
-            (200, kind.to_owned(), body.to_owned()),
+            (200, (*kind).to_owned(), (*body).to_owned()),
             "{key}"
         );
     }

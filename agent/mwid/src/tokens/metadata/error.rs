@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
-pub(in crate::tokens) enum ServerError {
+pub(crate) enum ServerError {
     #[error("the metadata server gave no {what}")]
     Talk {
         what: &'static str,
         #[source]
-        source: MetadataError,
+        source: Box<MetadataError>,
     },
     #[error(
         "the metadata server at {server} is busy (status {status} to {tries} questions for {what}); it is asked again"
@@ -51,27 +51,27 @@ pub(in crate::tokens) enum ServerError {
         words: String,
     },
     #[error(
-        "the metadata server at {server} gives no token with the scopes {}: ({words}); ask for scopes that the VM's account has there, give the \
-         VM these scopes, or set tokens.source: {{ impersonate: … }}", asked.join(" ")
+        "the metadata server at {server} gives no token with the scopes {asked} ({words}); ask for scopes that the VM's account has there, give the \
+         VM these scopes, or set tokens.source: {{ impersonate: … }}"
     )]
     NotAmongTheAccounts {
         server: SocketAddr,
-        asked: Vec<String>,
+        asked: String,
         words: String,
     },
     #[error(
-        "the metadata server at {server} gives tokens with all scopes of the VM only, and no wider token is handed out than was asked for ({}); \
-         either use a platform that knows enforce_scopes, or set tokens.source: {{ impersonate: … }}", asked.join(" ")
+        "the metadata server at {server} gives tokens with all scopes of the VM only, and no wider token is handed out than was asked for ({asked}); \
+         either use a platform that knows enforce_scopes, or set tokens.source: {{ impersonate: … }}"
     )]
-    NoEnforcement { server: SocketAddr, asked: Vec<String> },
+    NoEnforcement { server: SocketAddr, asked: String },
     #[error(
-        "the metadata server at {server} gave a token with the scopes {given:?} where {asked:?} were asked for, which is not handed on; ask for \
+        "the metadata server at {server} gave a token with the scopes ({given}) where ({asked}) were asked for, which is not handed on; ask for \
          scopes that the account has"
     )]
     Scopes {
         server: SocketAddr,
-        asked: Vec<String>,
-        given: Vec<String>,
+        asked: String,
+        given: String,
     },
     #[error(
         "the ID token of the metadata server at {server} is for the audience {given:?}, not for {asked:?}, and is not handed on"
@@ -111,10 +111,9 @@ impl ServerError {
         match self {
             Self::NoAccount { .. } | Self::AccountName { .. } => Failure::NoAccount,
             Self::ScopeName { .. } | Self::BadRequest { .. } => Failure::BadRequest,
-            Self::Talk {
-                source: MetadataError::Path { .. },
-                ..
-            } => Failure::BadRequest,
+            Self::Talk { source, .. } if matches!(**source, MetadataError::Path { .. }) => {
+                Failure::BadRequest
+            }
             Self::Refused { .. }
             | Self::NotAmongTheAccounts { .. }
             | Self::NoEnforcement { .. }

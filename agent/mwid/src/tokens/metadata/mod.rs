@@ -28,6 +28,8 @@ use tokio::time::Instant;
 const PROOF_HOLDS: Duration = Duration::from_secs(10 * 60);
 /// How long it is believed that it does not.
 const LACK_HOLDS: Duration = Duration::from_secs(5 * 60);
+/// A proof that came to nothing is told to all who waited for it, and is then tried again.
+const TROUBLE_HOLDS: Duration = Duration::from_secs(1);
 /// The scopes of a VM's account change only while the VM is stopped.
 const ACCOUNT_HOLDS: Duration = Duration::from_secs(10 * 60);
 /// Accounts that are remembered. A VM has one.
@@ -37,12 +39,14 @@ const ACCESS: &str = "access token";
 const ID: &str = "ID token";
 const ACCOUNT: &str = "account";
 
+type Proof = Result<bool, Arc<ServerError>>;
+
 pub(super) struct Source {
     client: Client,
     kind: &'static str,
     clock: Clock,
     /// Whether the server knows `enforce_scopes`, and until when that is believed. Held while it is asked, so that it is asked once.
-    enforces: tokio::sync::Mutex<Option<(bool, Instant)>>,
+    enforces: tokio::sync::Mutex<Option<(Proof, Instant)>>,
     /// What accounts are known, and until when.
     accounts: Mutex<BTreeMap<Account, (AccountInfo, Instant)>>,
 }
@@ -58,7 +62,7 @@ impl Source {
         }
     }
 
-    async fn access_token(&self, ask: &AccessAsk) -> Result<AccessToken, ServerError> {
+    async fn access_token(&self, ask: &AccessAsk) -> Result<AccessToken, Arc<ServerError>> {
         let account = path::account(&ask.account)?;
         let binding = ask.binding.as_ref();
         let (path, asked) = match &ask.scopes {
@@ -70,10 +74,10 @@ impl Source {
                 } else if self.is_enforcing(account).await? {
                     (narrow, Some(asked))
                 } else {
-                    return Err(ServerError::NoEnforcement {
+                    return Err(Arc::new(ServerError::NoEnforcement {
                         server: self.client.server(),
-                        asked: asked.iter().cloned().collect(),
-                    });
+                        asked: listed(asked),
+                    }));
                 }
             }
         };
@@ -82,7 +86,7 @@ impl Source {
             (ServerError::BadRequest { server, words, .. }, Some(asked)) => {
                 ServerError::NotAmongTheAccounts {
                     server,
-                    asked: asked.iter().cloned().collect(),
+                    asked: listed(asked),
                     words,
                 }
             }
@@ -92,38 +96,38 @@ impl Source {
         if let (Some(asked), Some(given)) = (asked, token.scopes)
             && given != *asked
         {
-            return Err(ServerError::Scopes {
+            return Err(Arc::new(ServerError::Scopes {
                 server: self.client.server(),
-                asked: asked.iter().cloned().collect(),
-                given: given.into_iter().collect(),
-            });
+                asked: listed(asked),
+                given: listed(&given),
+            }));
         }
         let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(got.asked_at.as_secs()) + token.life);
         Ok(AccessToken::new(token.secret, token.token_type, expires_at))
     }
 
-    async fn id_token(&self, ask: &IdAsk) -> Result<IdToken, ServerError> {
+    async fn id_token(&self, ask: &IdAsk) -> Result<IdToken, Arc<ServerError>> {
         let account = path::account(&ask.account)?;
         let path = path::id(account, &ask.audience, ask.format, ask.binding.as_ref());
         let got = self.ask(ID, account, &path, ask.binding.as_ref()).await?;
         let token = answer::id(&got.body).map_err(|error| self.unusable(ID, error))?;
         let server = self.client.server();
         if token.audience != ask.audience {
-            return Err(ServerError::Audience {
+            return Err(Arc::new(ServerError::Audience {
                 server,
                 asked: ask.audience.clone(),
                 given: answer::words(token.audience.as_bytes()),
-            });
+            }));
         }
         if token.expires_at <= got.asked_at.as_secs() {
-            return Err(ServerError::Expired { server });
+            return Err(Arc::new(ServerError::Expired { server }));
         }
         let last = got.asked_at.as_secs().saturating_add(answer::LONGEST_LIFE);
         let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(token.expires_at.min(last)));
         Ok(IdToken::new(token.secret, expires_at))
     }
 
-    async fn info(&self, whose: &Account) -> Result<AccountInfo, ServerError> {
+    async fn info(&self, whose: &Account) -> Result<AccountInfo, Arc<ServerError>> {
         let account = path::account(whose)?;
         let got = self.ask(ACCOUNT, account, &path::info(account), None).await?;
         let told = answer::account(&got.body).map_err(|error| self.unusable(ACCOUNT, error))?;
@@ -141,7 +145,7 @@ impl Source {
     }
 
     /// As it was told not long ago, or now.
-    async fn known(&self, whose: &Account) -> Result<AccountInfo, ServerError> {
+    async fn known(&self, whose: &Account) -> Result<AccountInfo, Arc<ServerError>> {
         let known = {
             let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
             accounts
@@ -157,22 +161,20 @@ impl Source {
 
     /// Whether the server has shown that it knows `enforce_scopes`: it refuses to be told not to. One that does not know the parameter
     /// answers with a token of all scopes, which ends here.
-    async fn is_enforcing(&self, account: &str) -> Result<bool, ServerError> {
+    async fn is_enforcing(&self, account: &str) -> Result<bool, Arc<ServerError>> {
         let mut known = self.enforces.lock().await;
-        if let Some((enforces, until)) = *known
-            && Instant::now() < until
+        if let Some((proof, until)) = &*known
+            && Instant::now() < *until
         {
-            return Ok(enforces);
+            return proof.clone();
         }
-        *known = None;
-        let enforces = match self.ask(ACCESS, account, &path::proof(account), None).await {
-            Ok(_wide) => false,
-            Err(ServerError::BadRequest { .. }) => true,
-            Err(error) => return Err(error),
+        let (proof, holds) = match self.ask(ACCESS, account, &path::proof(account), None).await {
+            Ok(_wide) => (Ok(false), LACK_HOLDS),
+            Err(ServerError::BadRequest { .. }) => (Ok(true), PROOF_HOLDS),
+            Err(error) => (Err(Arc::new(error)), TROUBLE_HOLDS),
         };
-        let holds = if enforces { PROOF_HOLDS } else { LACK_HOLDS };
-        *known = Some((enforces, Instant::now() + holds));
-        Ok(enforces)
+        *known = Some((proof.clone(), Instant::now() + holds));
+        proof
     }
 
     async fn ask(
@@ -210,18 +212,20 @@ impl TokenSource for Source {
     }
 
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {
-        Box::pin(async { self.access_token(ask).await.map_err(told) })
+        Box::pin(async { self.access_token(ask).await.map_err(TokenError::Metadata) })
     }
 
     fn id<'a>(&'a self, ask: &'a IdAsk) -> Asking<'a, IdToken> {
-        Box::pin(async { self.id_token(ask).await.map_err(told) })
+        Box::pin(async { self.id_token(ask).await.map_err(TokenError::Metadata) })
     }
 
     fn account<'a>(&'a self, account: &'a Account) -> Asking<'a, AccountInfo> {
-        Box::pin(async { self.info(account).await.map_err(told) })
+        Box::pin(async { self.info(account).await.map_err(TokenError::Metadata) })
     }
 }
 
-fn told(error: ServerError) -> TokenError {
-    TokenError::Metadata(Arc::new(error))
+/// In words, bounded.
+fn listed(scopes: &BTreeSet<String>) -> String {
+    let all = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    answer::words(all.as_bytes())
 }

@@ -76,8 +76,10 @@ pub(super) async fn ask(client: &Client, clock: &Clock, wanted: Wanted<'_>) -> R
             Ok(answer) => return Err(refusal(client, wanted, &answer)),
             Err(source) => {
                 let passes = is_passing(&source);
-                let what = wanted.what;
-                let error = ServerError::Talk { what, source };
+                let error = ServerError::Talk {
+                    what: wanted.what,
+                    source: Box::new(source),
+                };
                 if !passes {
                     return Err(error);
                 }
