@@ -1,12 +1,12 @@
 //! A metadata server as strict as the real one: HTTP/1.1, GET, no request without `Metadata-Flavor: Google` or with
-//! `X-Forwarded-For`. Its bodies have the shape that was captured on a VM.
+//! `X-Forwarded-For`. Its bodies have the shape that was captured on a VM. It can be slow, and it waits for changes as the real one does.
 use crate::pki::{Leaf, World};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ROOT: &str = "/computeMetadata/v1/";
 const CERTIFICATES: &str = "instance/gce-workload-certificates/";
@@ -15,8 +15,25 @@ const CERTIFICATES: &str = "instance/gce-workload-certificates/";
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +49,10 @@ pub struct Answer {
     status: u16,
     content_type: &'static str,
     flavor: Option<&'static str>,
+    etag: String,
+    location: Option<String>,
     body: String,
+    after: Duration,
     length: bool,
     cut: bool,
 }
@@ -68,9 +88,28 @@ impl Answer {
             status: 200,
             content_type: "application/json",
             flavor: Some("Google"),
+            etag: "0123456789abcdef".to_owned(),
+            location: None,
             body: body.to_owned(),
+            after: Duration::ZERO,
             length: true,
             cut: false,
+        }
+    }
+
+    /// 200, `application/text`: a plain value.
+    pub fn text(body: &str) -> Self {
+        Self {
+            content_type: "application/text",
+            ..Self::json(body)
+        }
+    }
+
+    /// A directory that is asked for without its slash. `path` is below `computeMetadata/v1/`.
+    pub fn moved(path: &str) -> Self {
+        Self {
+            location: Some(format!("http://metadata.google.internal{ROOT}{path}/")),
+            ..Self::status(301, &format!("{ROOT}{path}/\n"))
         }
     }
 
@@ -90,6 +129,20 @@ impl Answer {
         self
     }
 
+    /// Another ETag: the value has changed.
+    #[must_use]
+    pub fn etag(mut self, etag: &str) -> Self {
+        etag.clone_into(&mut self.etag);
+        self
+    }
+
+    /// Takes its time.
+    #[must_use]
+    pub fn after(mut self, time: Duration) -> Self {
+        self.after = time;
+        self
+    }
+
     /// The end of the connection is the end of the body.
     #[must_use]
     pub fn without_length(mut self) -> Self {
@@ -106,9 +159,12 @@ impl Answer {
 
     fn bytes(&self) -> Vec<u8> {
         let mut head = format!(
-            "HTTP/1.1 {} x\r\nContent-Type: {}\r\nServer: Metadata Server for VM\r\nETag: 0123456789abcdef\r\n",
-            self.status, self.content_type
+            "HTTP/1.1 {} x\r\nContent-Type: {}\r\nServer: Metadata Server for VM\r\nETag: {}\r\n",
+            self.status, self.content_type, self.etag
         );
+        if let Some(location) = &self.location {
+            head += &format!("Location: {location}\r\n");
+        }
         if let Some(flavor) = self.flavor {
             head += &format!("Metadata-Flavor: {flavor}\r\n");
         }
@@ -193,20 +249,28 @@ impl Server {
     pub fn start_at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = Arc::clone(&state);
+        let shared = Arc::new(Shared::default());
+        let ours = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
+            let mut serving = vec![];
             for stream in listener.incoming() {
-                if shared.lock().unwrap().stop {
-                    return;
+                if ours.lock().stop {
+                    break;
                 }
-                // One at a time; a client that goes away is its own business.
-                let _gone = stream.and_then(|stream| serve(&stream, &shared));
+                let shared = Arc::clone(&ours);
+                serving.push(std::thread::spawn(move || {
+                    // A client that goes away is its own business.
+                    let _gone = stream.and_then(|stream| serve(&stream, &shared));
+                }));
+                serving.retain(|one| !one.is_finished());
+            }
+            for one in serving {
+                drop(one.join());
             }
         });
         Self {
             address,
-            state,
+            shared,
             thread: Some(thread),
         }
     }
@@ -218,26 +282,29 @@ impl Server {
 
     /// Sets the answer to a path below `computeMetadata/v1/`.
     pub fn set(&self, path: &str, answer: Answer) {
-        self.state.lock().unwrap().answers.insert(path.to_owned(), answer);
+        self.shared.change(|state| {
+            state.answers.insert(path.to_owned(), answer);
+        });
     }
 
     /// The paths that were asked for so far, in order.
     pub fn asked(&self) -> Vec<String> {
-        self.state.lock().unwrap().asked.clone()
+        self.shared.lock().asked.clone()
     }
 
     /// Hands out an identity from now on.
     pub fn deliver(&self, identity: &Identity) {
-        let mut state = self.state.lock().unwrap();
-        for (name, body) in [
-            ("config-status", identity.config_status.clone()),
-            ("workload-identities", identity.identities()),
-            ("trust-anchors", identity.trust_anchors()),
-        ] {
-            state
-                .answers
-                .insert(format!("{CERTIFICATES}{name}"), Answer::json(&body));
-        }
+        self.shared.change(|state| {
+            for (name, body) in [
+                ("config-status", identity.config_status.clone()),
+                ("workload-identities", identity.identities()),
+                ("trust-anchors", identity.trust_anchors()),
+            ] {
+                state
+                    .answers
+                    .insert(format!("{CERTIFICATES}{name}"), Answer::json(&body));
+            }
+        });
     }
 
     /// Answers alike to all three documents from now on.
@@ -255,9 +322,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Ok(mut state) = self.state.lock() {
-            state.stop = true;
-        }
+        self.shared.change(|state| state.stop = true);
         // Wakes the thread.
         drop(TcpStream::connect(self.address));
         if let Some(thread) = self.thread.take() {
@@ -266,7 +331,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut lines = BufReader::new(stream).take(64 * 1024).lines();
     let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
@@ -280,10 +345,78 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
     let mut stream = stream;
-    stream.write_all(&answer(&first, &headers, state).bytes())
+    let answer = answer(&first, &headers, shared);
+    let until = Instant::now() + answer.after;
+    shared.wait(shared.lock(), until, |state| state.stop);
+    stream.write_all(&answer.bytes())
 }
 
-fn answer(first: &str, headers: &BTreeMap<String, String>, state: &Mutex<State>) -> Answer {
+impl Shared {
+    /// Until then, or until it holds.
+    fn wait(&self, state: MutexGuard<'_, State>, until: Instant, mut holds: impl FnMut(&State) -> bool) {
+        let left = until.saturating_duration_since(Instant::now());
+        drop(
+            self.changed
+                .wait_timeout_while(state, left, |state| !holds(state)),
+        );
+    }
+}
+
+/// What makes a question wait for another value than the one with this ETag.
+struct Waiting {
+    last_etag: Option<String>,
+    until: Instant,
+}
+
+/// A path without what makes it wait.
+fn waiting(path: &str) -> (String, Option<Waiting>) {
+    let (plain, query) = path.split_once('?').unwrap_or((path, ""));
+    let value = |name: &str| {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    };
+    let ours = ["wait_for_change", "last_etag", "timeout_sec"];
+    let rest: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !ours.contains(&pair.split('=').next().unwrap_or_default()))
+        .collect();
+    let mark = if rest.is_empty() { "" } else { "?" };
+    let waits = (value("wait_for_change") == Some("true")).then(|| Waiting {
+        last_etag: value("last_etag").map(str::to_owned),
+        until: Instant::now()
+            + value("timeout_sec")
+                .and_then(|seconds| seconds.parse().ok())
+                .map_or(Duration::from_secs(3600), Duration::from_secs),
+    });
+    (format!("{plain}{mark}{}", rest.join("&")), waits)
+}
+
+/// What is there at a path, waited for if that is asked for.
+fn found(path: &str, shared: &Shared) -> Option<Answer> {
+    let mut state = shared.lock();
+    state.asked.push(path.to_owned());
+    let (plain, waits) = waiting(path);
+    let Some(waits) = waits else {
+        return state.answers.get(path).cloned();
+    };
+    let directory = plain
+        .split('?')
+        .next()
+        .is_none_or(|path| path.is_empty() || path.ends_with('/'));
+    if directory && !plain.contains("recursive=true") || plain.ends_with("/token") {
+        return Some(Answer::status(400, "wait_for_change is not for this"));
+    }
+    let known = waits
+        .last_etag
+        .or_else(|| state.answers.get(&plain).map(|answer| answer.etag.clone()));
+    shared.wait(state, waits.until, |state| {
+        state.stop || state.answers.get(&plain).map(|answer| &answer.etag) != known.as_ref()
+    });
+    shared.lock().answers.get(&plain).cloned()
+}
+
+fn answer(first: &str, headers: &BTreeMap<String, String>, shared: &Shared) -> Answer {
     let mut words = first.split(' ');
     let (Some("GET"), Some(target), Some("HTTP/1.1")) = (words.next(), words.next(), words.next()) else {
         return Answer::status(405, "");
@@ -303,11 +436,7 @@ fn answer(first: &str, headers: &BTreeMap<String, String>, state: &Mutex<State>)
     if headers.contains_key("x-forwarded-for") {
         return Answer::status(403, "");
     }
-    let mut state = state.lock().unwrap();
-    let known = target.strip_prefix(ROOT).and_then(|path| {
-        state.asked.push(path.to_owned());
-        state.answers.get(path).cloned()
-    });
+    let known = target.strip_prefix(ROOT).and_then(|path| found(path, shared));
     known.unwrap_or_else(|| {
         Answer::status(
             404,

@@ -2,29 +2,51 @@
 //!
 //! In: a path of the metadata tree that is not ours, its query, and what the caller may have. Out: the platform's answer, or the last one while the
 //! platform is away. Never a private key for a caller without `identity`, never a token.
+mod ask;
+mod key;
+mod memory;
+mod metrics;
+mod path;
+mod platform;
+mod query;
+mod said;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod trouble;
+mod wait;
+
+pub(super) use metrics::Metrics;
+
+use super::words;
 use crate::caller::Grant;
 use crate::http::reply::Reply;
 use crate::metadata;
+use crate::report::Causes;
 use crate::shutdown::Shutdown;
+use ask::{Asker, Heard};
+use hyper::StatusCode;
+use key::{Form, Key};
+use path::Kind;
+use query::{Alt, Query};
+use said::Said;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tree::TreeError;
+use wait::Waiting;
 
 /// How long a request may wait for a change. The server's own limit for a request has to be longer.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
+const NO_IDENTITY: &str = "This is or holds the private key of the VM's X.509 identity, and no access rule grants you `identity: true`; \
+                           without it, ask for single keys, or for a tree, which comes without the key.";
+
 /// What the platform said.
-pub(super) struct Mirror {}
-
-/// What this room counts.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Metrics {}
-
-impl Metrics {
-    /// Registers everything that this room counts.
-    pub(super) fn register(&self, _registry: &mut prometheus_client::registry::Registry) {
-        todo!()
-    }
+pub(super) struct Mirror {
+    /// None: there is no platform.
+    asker: Option<Arc<Asker>>,
+    waiting: Arc<Waiting>,
 }
 
 /// One question, already known to be well formed: the path holds no `%`, no empty, `.` or `..` segment.
@@ -48,11 +70,19 @@ pub(super) enum PrivateKey {
 
 impl Mirror {
     pub(super) fn new(
-        _platform: Option<metadata::Client>,
-        _metrics: Metrics,
-        _shutdown: &Shutdown,
+        platform: Option<metadata::Client>,
+        metrics: Metrics,
+        shutdown: &Shutdown,
     ) -> Arc<Self> {
-        todo!()
+        let asker = platform.map(|client| Asker::new(Box::new(client), metrics, shutdown.clone()));
+        Self::over(asker)
+    }
+
+    fn over(asker: Option<Arc<Asker>>) -> Arc<Self> {
+        Arc::new(Self {
+            asker,
+            waiting: Arc::new(Waiting::new()),
+        })
     }
 
     /// The answer, in the metadata server's words and headers. `accounts` is what a whole tree shows below `instance/service-accounts/` in place of
@@ -60,15 +90,109 @@ impl Mirror {
     /// tree has no such member.
     pub(super) async fn answer(
         &self,
-        _wish: Wish<'_>,
-        _grant: &Grant,
-        _accounts: impl Future<Output = Option<Value>> + Send,
+        wish: Wish<'_>,
+        grant: &Grant,
+        accounts: impl Future<Output = Option<Value>> + Send,
     ) -> Reply {
-        todo!()
+        let Wish { path, query, .. } = wish;
+        let kind = path::kind(path);
+        let Some(asker) = self.asker.as_ref().filter(|_| kind != Kind::Unknown) else {
+            return words::not_found(&whole(path));
+        };
+        if kind == Kind::Identity && !grant.identity {
+            let mut reply = words::refused(StatusCode::FORBIDDEN, NO_IDENTITY);
+            reply.extensions_mut().insert(PrivateKey::Denied(NO_IDENTITY));
+            return reply;
+        }
+        let query = match Query::parse(query) {
+            Ok(query) => query,
+            Err(why) => return words::refused(StatusCode::BAD_REQUEST, &why.to_string()),
+        };
+        let key = Key::new(path, &query, grant.identity);
+        let heard = match &query.wait {
+            None => asker.get(&key).await,
+            Some(_) if matches!(key.form, Form::Tree { recursive: false, .. }) || is_listing(&key) => {
+                let why = "wait_for_change is for single values, and for directories with recursive=true";
+                return words::refused(StatusCode::BAD_REQUEST, why);
+            }
+            Some(wait) => self.changed(asker, &key, wait.clone()).await,
+        };
+        match heard {
+            Ok(said) => told(&said, &key, &wish, &query, accounts).await,
+            Err(why) => why.reply(asker.retry_after(&key)),
+        }
     }
 
     /// One value as text, trimmed; none where the platform has none.
-    pub(super) async fn value(&self, _path: &str) -> Option<String> {
-        todo!()
+    pub(super) async fn value(&self, path: &str) -> Option<String> {
+        let asker = self.asker.as_ref().filter(|_| path::kind(path) == Kind::Open)?;
+        let said: Heard = asker.get(&Key::value(path)).await;
+        let said = said.ok().filter(|said| said.is_value())?;
+        let text = std::str::from_utf8(said.body()).ok()?.trim();
+        (!text.is_empty()).then(|| text.to_owned())
     }
+}
+
+/// What of the platform's answer the caller gets.
+async fn told(
+    said: &Said,
+    key: &Key,
+    wish: &Wish<'_>,
+    query: &Query,
+    accounts: impl Future<Output = Option<Value>> + Send,
+) -> Reply {
+    if said.status == StatusCode::MOVED_PERMANENTLY {
+        return words::moved(wish.host, &whole(wish.path), &query.text());
+    }
+    let accounts = match said.accounts_at {
+        Some(at) => accounts.await.map(|accounts| (at, accounts)),
+        None => None,
+    };
+    let as_lines =
+        matches!(key.form, Form::Tree { .. }) && query.alt == Some(Alt::Text) && said.status.is_success();
+    let mut content_type = said.content_type.clone();
+    let body = match rewritten(said, key, accounts, as_lines) {
+        Ok(None) => said.shared(),
+        Ok(Some(body)) => said::bytes(Arc::new(body)),
+        Err(error) => {
+            let error = Causes(&error).to_string();
+            tracing::warn!(error, path = key.path, "a tree is not passed on");
+            return words::refused(
+                StatusCode::BAD_GATEWAY,
+                "The platform's answer could not be read.",
+            );
+        }
+    };
+    if as_lines {
+        content_type = words::TEXT;
+    }
+    let mut reply = words::tagged(words::reply(said.status, content_type, body), said.etag.as_ref());
+    if said.holds_identity && said.status.is_success() {
+        reply.extensions_mut().insert(PrivateKey::Given);
+    }
+    reply
+}
+
+/// The body, if it is not the platform's.
+fn rewritten(
+    said: &Said,
+    key: &Key,
+    accounts: Option<(usize, Value)>,
+    as_lines: bool,
+) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, TreeError> {
+    let grafted = accounts.map(|(at, accounts)| tree::graft(said.body(), at, &accounts));
+    if !as_lines {
+        return Ok(grafted);
+    }
+    let tree = grafted.as_ref().map_or(said.body(), |grafted| grafted);
+    tree::lines(tree, &key.names()).map(Some)
+}
+
+/// Names in a directory.
+fn is_listing(key: &Key) -> bool {
+    matches!(key.form, Form::Plain { .. }) && (key.path.is_empty() || key.path.ends_with('/'))
+}
+
+fn whole(path: &str) -> String {
+    format!("{}{path}", words::ROOT)
 }
