@@ -67,6 +67,11 @@ impl Server {
         }
     }
 
+    /// Whether this is Compute Engine's own, at the address that every VM knows.
+    pub(crate) fn is_the_platforms(&self) -> bool {
+        self.http == SocketAddr::new(PLATFORM, PORT)
+    }
+
     /// By the environment. `ours` are the addresses at which mwid itself answers like a metadata server. With an error the
     /// platform's own holds.
     pub(crate) fn of(environment: &Environment, ours: &[SocketAddr]) -> (Self, Option<AddressError>) {

@@ -18,6 +18,7 @@ mod open;
 pub(crate) mod testing;
 mod token;
 
+pub(crate) use adc::{AdcError, judge as judge_credentials};
 pub(crate) use ask::{AccessAsk, Account, Binding, IdAsk, IdFormat, Scopes};
 pub(crate) use error::{Failure, TokenError};
 pub(crate) use metrics::Metrics;

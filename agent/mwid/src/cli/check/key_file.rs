@@ -23,7 +23,7 @@ pub(super) fn probe(directory: &Path) -> Vec<Finding> {
 }
 
 /// By its own mode, and only if everybody also gets through all directories above it.
-fn everybody_reads(key: &Path) -> bool {
+pub(super) fn everybody_reads(key: &Path) -> bool {
     let mode = |path: &Path| path.metadata().map_or(0, |m| m.mode());
     mode(key) & 0o004 != 0 && key.ancestors().skip(1).all(|above| mode(above) & 0o001 != 0)
 }

@@ -1,6 +1,6 @@
 //! Addresses and sockets of our own: are they free?
 use super::{Finding, Scene};
-use crate::config::Address;
+use crate::config::{Address, DoorSettings};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
@@ -8,17 +8,29 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
-    let admin = &scene.settings.admin;
-    let mut findings: Vec<Finding> = admin
+    [&scene.settings.admin, &scene.settings.metadata]
+        .into_iter()
+        .flat_map(|door| self::door(door, scene.daemon_runs))
+        .collect()
+}
+
+fn door(door: &DoorSettings, daemon_runs: bool) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = door
         .socket
         .iter()
-        .filter_map(|socket| unix(&socket.path, scene.daemon_runs))
+        .filter_map(|socket| unix(&socket.path, daemon_runs))
         .collect();
-    findings.extend(admin.listen.iter().filter_map(|address| match address {
-        Address::Tcp(tcp) => self::tcp(*tcp, scene.daemon_runs),
-        Address::Unix(path) => unix(path, scene.daemon_runs),
-        Address::Systemd(_) => None, // systemd holds it, and only while the unit runs
-    }));
+    findings.extend(
+        door.listen
+            .iter()
+            .filter_map(|address| match address {
+                Address::Tcp(tcp) => self::tcp(*tcp, daemon_runs),
+                Address::Unix(path) => unix(path, daemon_runs),
+                Address::Systemd(_) => None, // systemd holds it, and only while the unit runs
+            })
+            // Of the default addresses the daemon leaves out those of a family that the machine does not have.
+            .filter(|finding| !(door.listen_by_default && finding.id == "address_not_here")),
+    );
     findings
 }
 
@@ -39,7 +51,7 @@ fn tcp(address: SocketAddr, daemon_runs: bool) -> Option<Finding> {
                     address.port()
                 ))
         }
-        ErrorKind::AddrNotAvailable => Finding::error(
+        kind if kind == ErrorKind::AddrNotAvailable || no_such_family(&error) => Finding::error(
             "address_not_here",
             format!("{address} is no address of this machine"),
         )
@@ -58,6 +70,11 @@ fn tcp(address: SocketAddr, daemon_runs: bool) -> Option<Finding> {
         .why("it would not start")
         .fix("choose another address"),
     })
+}
+
+/// IPv6 may be left out of a kernel, or switched off.
+fn no_such_family(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
 }
 
 fn unix(path: &Path, daemon_runs: bool) -> Option<Finding> {
@@ -109,6 +126,19 @@ mod tests {
             tcp("192.0.2.1:0".parse().unwrap(), false).unwrap().id,
             "address_not_here"
         );
+    }
+
+    #[test]
+    fn a_default_address_that_this_machine_does_not_have_is_no_trouble() {
+        let metadata = |listen_by_default| DoorSettings {
+            socket: None,
+            // TEST-NET-1 (RFC 5737) is nobody's.
+            listen: vec![Address::Tcp("192.0.2.1:0".parse().unwrap())],
+            listen_by_default,
+        };
+        let ids = |found: Vec<Finding>| found.iter().map(|f| f.id).collect::<Vec<_>>();
+        assert_eq!(ids(door(&metadata(false), false)), ["address_not_here"]);
+        assert_eq!(ids(door(&metadata(true), false)), [""; 0]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Who looks: the user whose rights the findings are true for, and what that user may do to files.
+//! Who looks: the user whose rights and environment the findings are true for, and what that user may do to files.
 use super::{Finding, Scene};
+use crate::tokens::Environment;
 use nix::unistd::{AccessFlags, Gid, Uid};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
 pub(super) struct Looker {
@@ -9,20 +10,42 @@ pub(super) struct Looker {
     pub(super) groups: Vec<Gid>,
     /// CAP_CHOWN among the effective capabilities.
     pub(super) may_chown: bool,
+    /// CAP_SYS_PTRACE among them.
+    pub(super) may_ptrace: bool,
+    /// Where Application Default Credentials would be.
+    pub(super) environment: Environment,
 }
 
 /// See capabilities(7).
 const CAP_CHOWN: u32 = 0;
+const CAP_SYS_PTRACE: u32 = 19;
 
 impl Looker {
     pub(super) fn me() -> Self {
         let mut groups = nix::unistd::getgroups().unwrap_or_default();
         groups.push(nix::unistd::getegid());
+        let capabilities = effective_capabilities().unwrap_or(0);
         Self {
             uid: nix::unistd::geteuid(),
             groups,
-            may_chown: effective_capabilities().is_some_and(|set| set & (1 << CAP_CHOWN) != 0),
+            may_chown: capabilities & (1 << CAP_CHOWN) != 0,
+            may_ptrace: capabilities & (1 << CAP_SYS_PTRACE) != 0,
+            environment: environment(),
         }
+    }
+}
+
+fn environment() -> Environment {
+    let path = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    Environment {
+        credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
+        cloudsdk_config: path("CLOUDSDK_CONFIG"),
+        home: path("HOME"),
+        ..Environment::default()
     }
 }
 

@@ -1,14 +1,17 @@
 //! `mwid check`: the configuration in, findings out, on all that it names. Only looks: changes nothing, asks no daemon, and
-//! nobody on the network but the metadata server, when the identity is to come from it.
+//! nobody on the network but the metadata server, when the identity or the tokens are to come from it, or the machine is a VM of Google's.
 //!
 //! Exit code 1 when there is an error among the findings. Each subject is a file; what it finds is true for the user who runs it.
 
+mod access;
 mod clock;
+mod credentials;
 mod finding;
 mod identity;
 mod key_file;
 mod listen;
 mod looker;
+mod metadata_open;
 mod names;
 mod publish;
 mod reactions;
@@ -17,6 +20,7 @@ mod second_daemon;
 mod server;
 mod settings;
 mod source;
+mod tokens;
 
 use super::{Exit, Failure, args, output};
 use crate::app;
@@ -122,6 +126,9 @@ fn probe(settings: &Settings, now: SystemTime, looker: &Looker, server: Server) 
         looker::probe,
         clock::probe,
         source::probe,
+        tokens::probe,
+        access::probe,
+        metadata_open::probe,
         runtime_dir::probe,
         publish::probe,
         names::probe,

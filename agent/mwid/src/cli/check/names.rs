@@ -11,9 +11,14 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
         findings.extend(owner(entry.owner.as_deref(), &place, scene.looker));
         findings.extend(group(entry.group.as_deref(), &place, scene.looker));
     }
-    if let Some(socket) = &settings.admin.socket {
-        findings.extend(owner(socket.owner.as_deref(), "api.admin", scene.looker));
-        findings.extend(group(socket.group.as_deref(), "api.admin", scene.looker));
+    for (place, door) in [
+        ("api.admin", &settings.admin),
+        ("api.metadata", &settings.metadata),
+    ] {
+        if let Some(socket) = &door.socket {
+            findings.extend(owner(socket.owner.as_deref(), place, scene.looker));
+            findings.extend(group(socket.group.as_deref(), place, scene.looker));
+        }
     }
     findings
 }
@@ -74,7 +79,7 @@ fn unknown(kind: &'static str, name: &str, place: &str, make: &str) -> Finding {
         .fix(format!("{make} {name}, or correct the name"))
 }
 
-fn unanswered(kind: &'static str, name: &str, place: &str, errno: nix::Error) -> Finding {
+pub(super) fn unanswered(kind: &'static str, name: &str, place: &str, errno: nix::Error) -> Finding {
     Finding::warning(
         "names_unanswered",
         format!(
@@ -95,6 +100,8 @@ mod tests {
             uid: Uid::from_raw(4_000_001),
             groups: vec![Gid::from_raw(4_000_002)],
             may_chown: false,
+            may_ptrace: false,
+            environment: crate::tokens::Environment::default(),
         }
     }
 

@@ -34,8 +34,10 @@ pub(super) fn first(scene: &Scene<'_>) -> Result<Vec<Finding>, Vec<MetadataError
     Err(tried)
 }
 
-/// Only this subject asks anybody, so it has a runtime of its own.
-fn wait_for<T>(answer: impl Future<Output = Result<T, MetadataError>>) -> Result<T, MetadataError> {
+/// Few subjects ask anybody, so each question has a runtime of its own.
+pub(super) fn wait_for<T>(
+    answer: impl Future<Output = Result<T, MetadataError>>,
+) -> Result<T, MetadataError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

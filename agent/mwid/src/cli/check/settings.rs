@@ -1,7 +1,8 @@
 //! What the configuration itself says: its mistakes, and what in it is allowed but dangerous.
 use super::{Finding, Scene};
-use crate::config::{Address, ConfigError, SourceSettings};
+use crate::config::{Address, ConfigError, DoorSettings, Settings, SourceSettings, TokenSourceSettings};
 use crate::report::Causes;
+use std::net::SocketAddr;
 
 /// One finding a problem.
 pub(super) fn refused(error: &ConfigError) -> Vec<Finding> {
@@ -43,6 +44,13 @@ pub(super) fn refused(error: &ConfigError) -> Vec<Finding> {
 
 pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
     let settings = scene.settings;
+    let mut findings = development(settings);
+    findings.extend(modes(settings));
+    findings.extend(plaintext(settings));
+    findings
+}
+
+fn development(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let SourceSettings::DevCa { trust_domain, .. } = &settings.identity.source {
         findings.push(
@@ -57,6 +65,19 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
             .fix("for anything but development: identity.source: auto"),
         );
     }
+    if settings.tokens == TokenSourceSettings::Dev {
+        findings.push(
+            Finding::warning("dev_tokens", "the tokens come from the embedded platform")
+                .why("no API of Google's takes them")
+                .fix("for anything but development: tokens.source: auto"),
+        );
+    }
+    findings
+}
+
+/// What everybody may read or enter.
+fn modes(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for entry in settings
         .publish
         .iter()
@@ -84,19 +105,33 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
                 .fix("api.admin.mode: \"0660\" with a group of operators"),
         );
     }
-    for address in &settings.admin.listen {
-        if let Address::Tcp(tcp) = address
-            && !tcp.ip().to_canonical().is_loopback()
-        {
-            findings.push(
-                Finding::warning(
-                    "unsafe_listen",
-                    format!("health and metrics are served on {tcp} in plaintext"),
-                )
-                .why("unsafe_listen says so; whoever reaches this address reads them")
-                .fix("listen on 127.0.0.1 and put TLS before it"),
-            );
-        }
-    }
     findings
+}
+
+fn plaintext(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(beyond_loopback(&settings.admin).map(|tcp| {
+        Finding::warning(
+            "unsafe_listen",
+            format!("health and metrics are served on {tcp} in plaintext"),
+        )
+        .why("unsafe_listen says so; whoever reaches this address reads them")
+        .fix("listen on 127.0.0.1 and put TLS before it")
+    }));
+    findings.extend(beyond_loopback(&settings.metadata).map(|tcp| {
+        Finding::warning(
+            "unsafe_listen",
+            format!("the metadata-compatible API listens on {tcp} in plaintext"),
+        )
+        .why("unsafe_listen says so; no caller from another machine or network namespace can be attested, so nobody there is served")
+        .fix("listen on 127.0.0.1 and [::1]")
+    }));
+    findings
+}
+
+fn beyond_loopback(door: &DoorSettings) -> impl Iterator<Item = SocketAddr> {
+    door.listen.iter().filter_map(|address| match address {
+        Address::Tcp(tcp) if !tcp.ip().to_canonical().is_loopback() => Some(*tcp),
+        _ => None,
+    })
 }

@@ -43,6 +43,8 @@ fn place(leaf: &testkit::pki::Leaf, root_pem: &str) -> Place {
     write(source.join("ca_certificates.pem"), root_pem).unwrap();
     set_permissions(source.join("private_key.pem"), Permissions::from_mode(0o600)).unwrap();
     let mut settings = Settings::in_runtime_dir(&dir.path().join("run"));
+    // The usual port is a real daemon's.
+    settings.metadata.listen.clear();
     settings.identity.source = SourceSettings::GuestAgent {
         directory: source,
         poll: Duration::from_secs(30),
@@ -67,6 +69,7 @@ impl Place {
     fn found(&self, now: SystemTime) -> Vec<Finding> {
         let looker = Looker {
             uid: nix::unistd::Uid::from_raw(1),
+            environment: crate::tokens::Environment::default(),
             ..Looker::me()
         };
         probe(&self.settings, now, &looker, self.server)
@@ -185,7 +188,9 @@ fn a_wrong_configuration_is_one_finding_a_problem() {
 #[test]
 fn what_is_allowed_but_dangerous_is_found() {
     let text = "identity: { source: dev_ca }\npublish: [{ unsafe_key_mode: \"0644\" }]\n\
-                api: { admin: { mode: \"0666\", listen: \"0.0.0.0:0\", unsafe_listen: true } }\n";
+                tokens: { source: dev }\n\
+                api: { admin: { mode: \"0666\", listen: \"0.0.0.0:0\", unsafe_listen: true },\n\
+                metadata: { listen: \"0.0.0.0:0\", unsafe_listen: true } }\n";
     let place = good();
     let settings = Settings {
         runtime_dir: place.dir.path().join("run"),
@@ -204,8 +209,10 @@ fn what_is_allowed_but_dangerous_is_found() {
         ids,
         [
             warning("dev_ca"),
+            warning("dev_tokens"),
             warning("unsafe_key_mode"),
             warning("admin_socket_open"),
+            warning("unsafe_listen"),
             warning("unsafe_listen")
         ]
     );
@@ -291,4 +298,67 @@ fn the_named_file_is_judged_before_the_daemon_that_the_environment_names() {
     assert!(daemon.to_string().contains("/tmp/there"), "{daemon}");
     let empty = Judged::find(None, Some(OsString::new()));
     assert!(!matches!(empty, Judged::RuntimeDir(_)), "{empty}");
+}
+
+#[test]
+fn a_named_source_of_tokens_is_asked_and_auto_is_not() {
+    use crate::config::TokenSourceSettings as Tokens;
+    use testkit::metadata::{Answer, Server as Fake};
+    let mut place = good();
+    assert_eq!(
+        place.ids(now()),
+        [""; 0],
+        "auto waits until somebody wants a token"
+    );
+    place.server.expected = false;
+    assert_eq!(place.ids(now()), ["tokens_absent"]);
+    place.settings.tokens = Tokens::Metadata { address: None };
+    assert_eq!(place.ids(now()), ["tokens_unreachable"]);
+    let fake = Fake::start();
+    place.settings.tokens = Tokens::Impersonate {
+        email: "a@b.c".to_owned(),
+        delegates: vec![],
+        from: Box::new(Tokens::Metadata {
+            address: Some(fake.address()),
+        }),
+        endpoint: None,
+    };
+    for (answer, ids) in [
+        (Answer::status(404, "no such page"), &["no_service_account"][..]),
+        (Answer::status(503, ""), &["tokens_busy"]),
+        (Answer::status(403, ""), &["tokens_broken"]),
+        (Answer::json("{}").flavor(None), &["tokens_not_metadata"]),
+        (Answer::json("a@b.c"), &[]),
+    ] {
+        fake.set("instance/service-accounts/default/email", answer.clone());
+        assert_eq!(place.ids(now()), ids, "{answer:?}");
+    }
+}
+
+#[test]
+fn credentials_are_judged_where_the_settings_or_the_environment_name_them() {
+    use crate::config::TokenSourceSettings as Tokens;
+    let mut place = good();
+    let missing = place.dir.path().join("key.json");
+    place.settings.tokens = Tokens::Adc {
+        file: Some(missing.clone()),
+    };
+    assert_eq!(place.ids(now()), ["credentials_absent"]);
+    place.settings.tokens = Tokens::Adc { file: None };
+    let found = place.found(now());
+    assert!(found[0].what.contains("names no file"), "{found:?}");
+    for source in [Tokens::Adc { file: None }, Tokens::Auto] {
+        place.settings.tokens = source;
+        let looker = Looker {
+            uid: nix::unistd::Uid::from_raw(1),
+            environment: crate::tokens::Environment {
+                credentials: Some(missing.clone()),
+                ..Default::default()
+            },
+            ..Looker::me()
+        };
+        let found = probe(&place.settings, now(), &looker, place.server);
+        assert_eq!(found[0].id, "credentials_absent", "{found:?}");
+        assert!(found[0].why.contains("environment of this command"), "{found:?}");
+    }
 }

@@ -11,32 +11,40 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
+fn good_tokens() -> TokensStatus {
+    TokensStatus {
+        source: "metadata".to_owned(),
+        from: Some("169.254.169.254:80".to_owned()),
+        account: Some("vm@p.iam.gserviceaccount.com".to_owned()),
+        cached: 2,
+        fetches: 1,
+        hits: 700,
+        expires_at: Some(at(3_000)),
+        last_answer: Some(at(-599)),
+        ..TokensStatus::default()
+    }
+}
+
+fn good_callers() -> CallersStatus {
+    CallersStatus {
+        rules: 1,
+        grants: 701,
+        denials: 0,
+        recent: vec![CallerLine {
+            at: at(-3),
+            granted: true,
+            caller: "uid 1000 pid 4711 unit payments.service".to_owned(),
+            what: "access token".to_owned(),
+            why: None,
+            times: 700,
+        }],
+    }
+}
+
 fn good() -> Status {
     Status {
-        tokens: TokensStatus {
-            source: "metadata".to_owned(),
-            from: Some("169.254.169.254:80".to_owned()),
-            account: Some("vm@p.iam.gserviceaccount.com".to_owned()),
-            cached: 2,
-            fetches: 1,
-            hits: 700,
-            expires_at: Some(at(3_000)),
-            last_answer: Some(at(-599)),
-            ..TokensStatus::default()
-        },
-        callers: CallersStatus {
-            rules: 1,
-            grants: 701,
-            denials: 0,
-            recent: vec![CallerLine {
-                at: at(-3),
-                granted: true,
-                caller: "uid 1000 pid 4711 unit payments.service".to_owned(),
-                what: "access token".to_owned(),
-                why: None,
-                times: 700,
-            }],
-        },
+        tokens: good_tokens(),
+        callers: good_callers(),
         version: "1.2.3".to_owned(),
         pid: 42,
         started_at: at(-7_384),
