@@ -86,6 +86,8 @@ pub(crate) struct Scripted {
     asked: AtomicUsize,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
+    /// So much life is left, in seconds, when it hands out another token.
+    keeps_until: AtomicU64,
     /// By question: the token's number, and when it ends by the time since boot.
     issued: Mutex<HashMap<String, (usize, Duration)>>,
 }
@@ -98,12 +100,17 @@ impl Scripted {
             asked: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             most_under_way: AtomicUsize::new(0),
+            keeps_until: AtomicU64::new(300),
             issued: Mutex::default(),
         })
     }
 
     pub(crate) fn becomes(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+    }
+
+    pub(crate) fn keeps_until(&self, seconds: u64) {
+        self.keeps_until.store(seconds, SeqCst);
     }
 
     /// How often it was asked.
@@ -132,7 +139,7 @@ impl Scripted {
         let boot = self.time.boot();
         let mut issued = self.issued.lock().unwrap();
         let (of, until) = issued.entry(question.clone()).or_insert((number, Duration::ZERO));
-        if until.saturating_sub(boot) <= Duration::from_secs(300) {
+        if until.saturating_sub(boot) <= Duration::from_secs(self.keeps_until.load(SeqCst)) {
             (*of, *until) = (number, boot + Duration::from_secs(3599));
         }
         let left = until.saturating_sub(boot).as_secs();
@@ -259,5 +266,18 @@ impl Tokens {
             is_named,
         });
         tokens
+    }
+}
+
+impl House {
+    /// All counters as text.
+    pub(crate) fn metrics(&self) -> String {
+        let mut registry = prometheus_client::registry::Registry::default();
+        if let Some(room) = &self.tokens.0 {
+            room.metrics.register(&mut registry);
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
     }
 }
