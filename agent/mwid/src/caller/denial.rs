@@ -89,6 +89,11 @@ pub(crate) enum Denial {
          rules on exe and sha256 need CAP_SYS_PTRACE (a drop-in for mwid.service), or use a rule on unit"
     )]
     NotPermitted { pid: i32 },
+    #[error(
+        "your program {path:?} is not the file that mwid finds at that path: it was removed or replaced since it was started \
+         (restart it), is in a container, or in a place hidden from mwid (ProtectHome=, PrivateTmp=)"
+    )]
+    OtherFile { path: PathBuf },
     #[error("mwid cannot read your program {path:?}: rules on sha256 need a file that mwid can read")]
     Program { path: PathBuf, source: io::Error },
     #[error("your program {path:?} changed while mwid read it: connect again")]
@@ -128,7 +133,10 @@ impl Denial {
             Self::Ended { .. } | Self::Replaced { .. } => "ended",
             Self::Hold { .. } | Self::Proc { .. } => "unreadable",
             Self::NotPermitted { .. } => "not_permitted",
-            Self::Program { .. } | Self::ProgramChanged { .. } | Self::ProgramSize { .. } => "program",
+            Self::OtherFile { .. }
+            | Self::Program { .. }
+            | Self::ProgramChanged { .. }
+            | Self::ProgramSize { .. } => "program",
             Self::Busy => "busy",
             Self::NoCgroup | Self::Cgroup { .. } => "no_unit",
         }

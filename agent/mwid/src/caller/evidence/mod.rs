@@ -15,7 +15,7 @@ pub(super) use socket_table::SocketTable;
 
 use super::{Attestor, Caller, Denial};
 use crate::http::Stream;
-use digest::{DigestError, FileKey, MOST_BYTES};
+use digest::{DigestError, MOST_BYTES};
 use process::{Process, Program};
 use std::fmt;
 use std::os::fd::AsFd as _;
@@ -41,7 +41,7 @@ pub(crate) struct Evidence {
 enum Of {
     Process {
         process: Process,
-        gid: u32,
+        gid: Option<u32>,
         groups: Box<[u32]>,
     },
     /// With the number of the control group in which it was made.
@@ -61,16 +61,13 @@ impl Attestor {
         let Caller { pid, uid, gid } = self.attest(stream)?;
         let groups = socket::peer_groups(stream.as_fd()).map_err(|e| Denial::Unknown(e.into()))?;
         // The group that stands for all that have no number here stands for nobody.
-        let mut groups: Vec<u32> = groups
-            .into_iter()
-            .chain([gid])
-            .filter(|g| *g != self.0.overflow_gid)
-            .collect();
+        let names_a_group = |group: &u32| *group != self.0.overflow_gid;
+        let mut groups: Vec<u32> = groups.into_iter().chain([gid]).filter(names_a_group).collect();
         groups.sort_unstable();
         groups.dedup();
         let of = Of::Process {
             process: Process::of_peer(stream, pid, uid),
-            gid,
+            gid: Some(gid).filter(names_a_group),
             groups: groups.into(),
         };
         Ok(Evidence::new(self, uid, of))
@@ -104,10 +101,10 @@ impl Evidence {
         self.uid
     }
 
-    /// Primary group; not known on TCP. To match a group, look into [`Evidence::groups`].
+    /// Primary group; not known on TCP, nor of another user namespace. To match a group, look into [`Evidence::groups`].
     pub(crate) fn gid(&self) -> Option<u32> {
         match &self.of {
-            Of::Process { gid, .. } => Some(*gid),
+            Of::Process { gid, .. } => *gid,
             Of::Socket { .. } => None,
         }
     }
@@ -141,23 +138,19 @@ impl Evidence {
         Ok(unit.as_deref())
     }
 
-    /// The program's file, for the record: in a container it is the container's name for it, and of a removed file it ends with
-    /// ` (deleted)`. To match, ask [`Evidence::runs`]. `None` on TCP, where it is never known.
+    /// The program's file as the host names it: proven to be the file that has this path here, too (same device and inode), so
+    /// comparing paths is enough. The path has no symbolic links. An error where it is another file or none, as in a container or when
+    /// it was replaced. `None` on TCP, where it is never known.
     pub(crate) fn exe(&self) -> Result<Option<&Path>, Denial> {
-        Ok(self.program()?.map(|program| program.path.as_path()))
-    }
-
-    /// Whether it runs the file that has this path here: the path is the same (symbolic links of the configured one
-    /// followed), and so is the file itself (device and inode). A file that was replaced since is another. Always false on TCP.
-    pub(crate) fn runs(&self, configured: &Path) -> Result<bool, Denial> {
         let Some(program) = self.program()? else {
-            return Ok(false);
+            return Ok(None);
         };
-        // What is not there, or not to be seen by us, nobody runs.
-        let (Ok(path), Ok(key)) = (configured.canonicalize(), FileKey::of(configured)) else {
-            return Ok(false);
-        };
-        Ok(program.path == path && program.key.is_same_file(&key))
+        if program.is_here {
+            return Ok(Some(&program.path));
+        }
+        Err(Denial::OtherFile {
+            path: program.path.clone(),
+        })
     }
 
     /// SHA-256 of the program's file, of the very file that runs. `None` on TCP. The first time for a program takes as long as
@@ -172,7 +165,7 @@ impl Evidence {
     }
 
     fn digest(&self, process: &Process, program: &Program) -> Result<[u8; 32], Denial> {
-        let Program { path, key } = program.clone();
+        let Program { path, key, .. } = program.clone();
         if key.size > MOST_BYTES {
             return Err(Denial::ProgramSize {
                 path,

@@ -46,6 +46,8 @@ pub(super) struct Program {
     /// with ` (deleted)`.
     pub(super) path: PathBuf,
     pub(super) key: FileKey,
+    /// Whether the path leads us, too, to this very file.
+    pub(super) is_here: bool,
 }
 
 impl Process {
@@ -94,10 +96,10 @@ impl Process {
                 io::ErrorKind::PermissionDenied => Denial::NotPermitted { pid: process.pid },
                 _ => process.unreadable("exe", e),
             };
-            Ok(Program {
-                path: std::fs::read_link(&link).map_err(fail)?,
-                key: FileKey::of(&link).map_err(fail)?,
-            })
+            let path = std::fs::read_link(&link).map_err(fail)?;
+            let key = FileKey::of(&link).map_err(fail)?;
+            let is_here = FileKey::of(&path).is_ok_and(|here| here.is_same_file(&key));
+            Ok(Program { path, key, is_here })
         })
     }
 
@@ -108,9 +110,9 @@ impl Process {
 
     /// Reads something, and vouches that it is of the process that we hold.
     fn look<T>(&self, read: impl FnOnce(&Self) -> Result<T, Denial>) -> Result<T, Denial> {
-        let (pidfd, started) = match &self.hold {
-            Hold::Peer(pidfd) => (pidfd, None),
-            Hold::Number(pidfd) => (pidfd, Some(self.start_time()?)),
+        let (pidfd, found) = match &self.hold {
+            Hold::Peer(pidfd) => (pidfd, read(self)),
+            Hold::Number(pidfd) => (pidfd, self.look_by_number(read)),
             Hold::Ended => return Err(Denial::Ended { pid: self.pid }),
             Hold::Failed(e) => {
                 return Err(Denial::Hold {
@@ -119,16 +121,24 @@ impl Process {
                 });
             }
         };
-        let found = read(self);
-        if started.is_some() {
-            self.is_of_its_user()?;
-        }
         // After everything was read: who lives now has had its number all the time, so whatever was read is its own. An end
         // also explains whatever could not be read.
-        if !is_alive(pidfd) || (started.is_some() && started != Some(self.start_time()?)) {
-            return Err(Denial::Ended { pid: self.pid });
+        if is_alive(pidfd) {
+            found
+        } else {
+            Err(Denial::Ended { pid: self.pid })
         }
-        found
+    }
+
+    fn look_by_number<T>(&self, read: impl FnOnce(&Self) -> Result<T, Denial>) -> Result<T, Denial> {
+        let started = self.start_time()?;
+        let found = read(self);
+        self.is_of_its_user()?;
+        if self.start_time()? == started {
+            found
+        } else {
+            Err(Denial::Ended { pid: self.pid })
+        }
     }
 
     /// When the process started, in ticks since the boot.

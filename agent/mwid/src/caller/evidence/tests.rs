@@ -1,6 +1,16 @@
-//! Evidence of real sockets and processes.
+//! Evidence of real sockets and processes. Clients of other users are this test program, started once more.
 use super::*;
-use nix::unistd::{getegid, geteuid, getgroups};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups, setgid, setgroups, setuid};
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, UnixListener};
+
+const UID: u32 = 4242;
+const GID: u32 = 4343;
+const TEST: &str = "MWID_TEST_CLIENT";
+const LONG: Duration = Duration::from_secs(20);
 
 fn me() -> i32 {
     i32::try_from(std::process::id()).unwrap()
@@ -21,8 +31,6 @@ async fn a_unix_socket_tells_user_groups_and_process() {
     assert_eq!(evidence.to_string(), format!("uid {} pid {}", geteuid(), me()));
     let own = std::env::current_exe().unwrap();
     assert_eq!(evidence.exe().unwrap(), Some(own.as_path()));
-    assert!(evidence.runs(&own).unwrap());
-    assert!(!evidence.runs(Path::new("/bin/sh")).unwrap());
     let digest = evidence.sha256().unwrap().unwrap();
     let whole = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &std::fs::read(&own).unwrap());
     assert_eq!(digest, whole.as_ref());
@@ -31,4 +39,477 @@ async fn a_unix_socket_tells_user_groups_and_process() {
         unit.as_deref(),
         unit::in_proc_file(&std::fs::read("/proc/self/cgroup").unwrap())
     );
+}
+
+fn is_root() -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        println!("skipped: a client of another user needs root");
+    }
+    root
+}
+
+/// A process of this test program that connects, and lives until it is dropped.
+struct Client(Child);
+
+impl Client {
+    /// `to`: `unix:PATH` or an address of TCP.
+    fn start(to: &str, uid: u32, groups: &[u32], cgroup: Option<&Path>) -> Self {
+        let joined: Vec<_> = groups.iter().map(u32::to_string).collect();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "caller::evidence::tests::in_a_process_of_its_own",
+            ])
+            .env(TEST, to)
+            .env("MWID_TEST_UID", uid.to_string())
+            .env("MWID_TEST_GROUPS", joined.join(","))
+            .env("MWID_TEST_CGROUP", cgroup.unwrap_or(Path::new("")))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).unwrap()
+    }
+
+    fn end(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+#[ignore = "the client of other tests, which start it"]
+fn in_a_process_of_its_own() {
+    let var = |name| std::env::var(name).unwrap_or_default();
+    let to = var(TEST);
+    if to.is_empty() {
+        return;
+    }
+    if to == "look" {
+        return look_without_privilege(var("MWID_TEST_PID").parse().unwrap());
+    }
+    let cgroup = var("MWID_TEST_CGROUP");
+    if !cgroup.is_empty() {
+        std::fs::write(
+            Path::new(&cgroup).join("cgroup.procs"),
+            std::process::id().to_string(),
+        )
+        .unwrap();
+    }
+    let groups: Vec<_> = var("MWID_TEST_GROUPS")
+        .split(',')
+        .filter_map(|group| group.parse().ok().map(Gid::from_raw))
+        .collect();
+    setgroups(&groups).unwrap();
+    setgid(Gid::from_raw(GID)).unwrap();
+    setuid(Uid::from_raw(var("MWID_TEST_UID").parse().unwrap())).unwrap();
+    let mut end = [0];
+    if let Some(path) = to.strip_prefix("unix:") {
+        let _connection = std::os::unix::net::UnixStream::connect(path).unwrap();
+        assert_eq!(std::io::stdin().read(&mut end).unwrap(), 0);
+    } else {
+        let _connection = std::net::TcpStream::connect(&to).unwrap();
+        assert_eq!(std::io::stdin().read(&mut end).unwrap(), 0);
+    }
+}
+
+/// Where clients connect to.
+enum Door {
+    Unix(UnixListener, tempfile::TempDir),
+    Tcp(TcpListener),
+}
+
+impl Door {
+    fn unix() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let open =
+            |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        open(directory.path());
+        let listener = UnixListener::bind(directory.path().join("s")).unwrap();
+        open(&directory.path().join("s"));
+        Self::Unix(listener, directory)
+    }
+
+    async fn tcp() -> Self {
+        Self::Tcp(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Self::Unix(_, directory) => format!("unix:{}", directory.path().join("s").display()),
+            Self::Tcp(listener) => listener.local_addr().unwrap().to_string(),
+        }
+    }
+
+    async fn accept(&self) -> Stream {
+        let accepted = async {
+            match self {
+                Self::Unix(listener, _) => Stream::Unix(listener.accept().await.unwrap().0),
+                Self::Tcp(listener) => Stream::Tcp(listener.accept().await.unwrap().0),
+            }
+        };
+        tokio::time::timeout(LONG, accepted)
+            .await
+            .expect("no client came")
+    }
+
+    async fn evidence(&self) -> Result<Evidence, Denial> {
+        Attestor::new().evidence(&self.accept().await)
+    }
+}
+
+fn kind<T: fmt::Debug>(told: Result<T, Denial>) -> &'static str {
+    told.unwrap_err().kind()
+}
+
+#[tokio::test]
+async fn another_user_is_told_with_all_groups() {
+    if !is_root() {
+        return;
+    }
+    // More than one read of them takes, and the one that stands for nobody.
+    let groups: Vec<u32> = (5000..5300).chain([65534]).collect();
+    let door = Door::unix();
+    let client = Client::start(&door.address(), UID, &groups, None);
+    let evidence = door.evidence().await.unwrap();
+    assert_eq!(
+        (evidence.uid(), evidence.gid(), evidence.pid()),
+        (UID, Some(GID), Some(client.pid()))
+    );
+    let all: Vec<u32> = [GID].into_iter().chain(5000..5300).collect();
+    assert_eq!(evidence.groups(), Some(&all[..]));
+    // We are root, who may see the program of another user.
+    assert_eq!(
+        evidence.exe().unwrap(),
+        Some(std::env::current_exe().unwrap().as_path())
+    );
+    let few = Client::start(&door.address(), UID, &[], None);
+    let evidence = door.evidence().await.unwrap();
+    assert_eq!(
+        (evidence.pid(), evidence.groups()),
+        (Some(few.pid()), Some(&[GID][..]))
+    );
+}
+
+#[tokio::test]
+async fn another_user_is_told_on_tcp() {
+    if !is_root() {
+        return;
+    }
+    let door = Door::tcp().await;
+    let _client = Client::start(&door.address(), UID, &[5], None);
+    let evidence = door.evidence().await.unwrap();
+    assert_eq!(evidence.uid(), UID);
+    assert_eq!(
+        (evidence.gid(), evidence.groups(), evidence.pid()),
+        (None, None, None)
+    );
+    assert_eq!(
+        (evidence.exe().unwrap(), evidence.sha256().unwrap()),
+        (None, None)
+    );
+    assert_eq!(evidence.to_string(), format!("uid {UID}"));
+    let _nobody = Client::start(&door.address(), 65534, &[], None);
+    assert!(matches!(
+        door.evidence().await,
+        Err(Denial::SocketUid { uid: 65534 })
+    ));
+}
+
+#[tokio::test]
+async fn a_process_that_ended_has_neither_unit_nor_program() {
+    if !is_root() {
+        return;
+    }
+    let door = Door::unix();
+    let mut client = Client::start(&door.address(), UID, &[], None);
+    let met = door.evidence().await.unwrap();
+    client.end();
+    assert_eq!(
+        (kind(met.unit()), kind(met.exe()), kind(met.sha256())),
+        ("ended", "ended", "ended")
+    );
+    assert_eq!(met.uid(), UID, "who it was when it connected is sure");
+    // One that ended before it was met.
+    let mut client = Client::start(&door.address(), UID, &[], None);
+    let stream = door.accept().await;
+    client.end();
+    let met = Attestor::new().evidence(&stream).unwrap();
+    assert_eq!(
+        (met.uid(), met.pid(), kind(met.unit())),
+        (UID, Some(client.pid()), "ended")
+    );
+    // What was looked up while it lived is kept.
+    let mut client = Client::start(&door.address(), UID, &[], None);
+    let met = door.evidence().await.unwrap();
+    let unit = met.unit().unwrap().map(str::to_owned);
+    client.end();
+    assert_eq!(met.unit().unwrap(), unit.as_deref());
+}
+
+/// A control group made for one test.
+struct Group {
+    mount: PathBuf,
+    made: Vec<PathBuf>,
+}
+
+impl Group {
+    /// Below a slice of this process and `name`; `None`: there can be none here.
+    fn make(name: &str, path: &str) -> Option<Self> {
+        let mount = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|mount| mount.join("cgroup.procs").exists());
+        let Some(mount) = mount.filter(|_| is_root()) else {
+            println!("skipped: no cgroup2 to make a group in");
+            return None;
+        };
+        let mut group = Self { mount, made: vec![] };
+        let slice = format!("mwidtest-{name}{}.slice", std::process::id());
+        let mut at = group.mount.join(slice);
+        for part in [""].into_iter().chain(path.split('/')) {
+            at.push(part);
+            if let Err(e) = std::fs::create_dir(&at) {
+                println!("skipped: {}: {e}", at.display());
+                return None;
+            }
+            group.made.push(at.clone());
+        }
+        Some(group)
+    }
+
+    fn path(&self) -> &Path {
+        self.made.last().unwrap()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for path in self.made.iter().rev() {
+            // Its last process may still be on its way out.
+            let patience = Instant::now() + LONG;
+            while std::fs::remove_dir(path).is_err_and(|e| e.kind() == std::io::ErrorKind::ResourceBusy)
+                && Instant::now() < patience
+            {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_unit_is_told_on_both_transports() {
+    for (name, path, unix, tcp) in [
+        (
+            "a",
+            "payments.service",
+            Some("payments.service"),
+            Ok(Some("payments.service")),
+        ),
+        (
+            "b",
+            r"x\x2dy@1.service/evil.service",
+            Some(r"x\x2dy@1.service"),
+            Ok(Some(r"x\x2dy@1.service")),
+        ),
+        ("c", "web.scope/inner", Some("web.scope"), Ok(Some("web.scope"))),
+        ("d", "user@1.service/payments.service", None, Err("no_unit")),
+        ("e", "docker/payments.service", None, Err("no_unit")),
+    ] {
+        let Some(group) = Group::make(name, path) else {
+            return;
+        };
+        let door = Door::unix();
+        let client = Client::start(&door.address(), UID, &[], Some(group.path()));
+        let evidence = door.evidence().await.unwrap();
+        assert!(evidence.is_certain());
+        assert_eq!(evidence.unit().unwrap(), unix, "{path}");
+        let unit = unix.map_or(String::new(), |unit| format!(" unit {unit}"));
+        assert_eq!(
+            evidence.to_string(),
+            format!("uid {UID} pid {}{unit}", client.pid())
+        );
+        let door = Door::tcp().await;
+        let over_tcp = Client::start(&door.address(), UID, &[], Some(group.path()));
+        let evidence = door.evidence().await.unwrap();
+        assert_eq!(evidence.unit().map_err(|e| e.kind()), tcp, "{path}");
+        drop((client, over_tcp));
+    }
+}
+
+/// A process that runs this file, once it does.
+fn run(program: &Path, command: &mut Command) -> Client {
+    let client = Client(command.stdin(Stdio::piped()).spawn().unwrap());
+    let link = format!("/proc/{}/exe", client.pid());
+    let patience = Instant::now() + LONG;
+    while std::fs::read_link(&link).ok().as_deref() != Some(program) {
+        assert!(Instant::now() < patience, "{program:?} does not run");
+        std::thread::yield_now();
+    }
+    client
+}
+
+fn of_number(pid: i32, uid: u32) -> Evidence {
+    let of = Of::Process {
+        process: Process::by_number(pid, uid),
+        gid: None,
+        groups: Box::default(),
+    };
+    Evidence::new(&Attestor::new(), uid, of)
+}
+
+fn sleep() -> PathBuf {
+    Path::new("/bin/sleep").canonicalize().unwrap()
+}
+
+#[test]
+fn a_process_by_its_number_is_weaker_and_must_be_of_its_user() {
+    let mut client = run(&sleep(), Command::new(sleep()).arg("1000"));
+    let (pid, uid) = (client.pid(), geteuid().as_raw());
+    let evidence = of_number(pid, uid);
+    assert!(!evidence.is_certain());
+    assert!(evidence.unit().is_ok());
+    assert_eq!(evidence.exe().unwrap(), Some(sleep().as_path()));
+    assert!(evidence.to_string().ends_with("(by its number)"));
+    let other = of_number(pid, uid + 1);
+    let denial = other.unit().unwrap_err();
+    assert!(
+        matches!(denial, Denial::Replaced { now, .. } if now == uid),
+        "{denial:?}"
+    );
+    assert_eq!(kind(other.exe()), "ended");
+    let later = of_number(pid, uid);
+    client.end();
+    assert_eq!(kind(later.unit()), "ended");
+    assert_eq!(kind(of_number(pid, uid).unit()), "ended");
+}
+
+#[test]
+fn a_program_that_was_removed_or_replaced_is_not_the_one_at_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().canonicalize().unwrap().join("payments");
+    std::fs::copy(sleep(), &program).unwrap();
+    let client = run(&program, Command::new(&program).arg("1000"));
+    let look = || of_number(client.pid(), geteuid().as_raw());
+    let before = look();
+    assert_eq!(before.exe().unwrap(), Some(program.as_path()));
+    std::fs::remove_file(&program).unwrap();
+    let denial = look().exe().unwrap_err();
+    assert!(matches!(&denial, Denial::OtherFile { path } if path.to_str().unwrap().ends_with(" (deleted)")));
+    // Neither a file of the name that the kernel makes of it.
+    std::fs::copy(sleep(), format!("{} (deleted)", program.display())).unwrap();
+    std::fs::copy(sleep(), &program).unwrap();
+    assert_eq!(kind(look().exe()), "program");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &std::fs::read(&program).unwrap());
+    assert_eq!(
+        look().sha256().unwrap().unwrap(),
+        digest.as_ref(),
+        "of the file that runs"
+    );
+    assert_eq!(before.exe().unwrap(), Some(program.as_path()), "found once, kept");
+}
+
+/// Anybody can give its own program any path in a mount namespace of its own.
+#[test]
+fn a_path_of_another_mount_namespace_is_not_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().canonicalize().unwrap().join("payments");
+    std::fs::write(&program, "the real one").unwrap();
+    let script = r#"mount --bind "$0" "$1" && exec "$1" 1000"#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--map-root-user", "--mount"]);
+    if !unshare.arg("true").status().is_ok_and(|status| status.success()) {
+        println!("skipped: no namespaces here");
+        return;
+    }
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--map-root-user", "--mount", "sh", "-c", script])
+        .arg(sleep())
+        .arg(&program);
+    let client = run(&program, &mut unshare);
+    let evidence = of_number(client.pid(), geteuid().as_raw());
+    let denial = evidence.exe().unwrap_err();
+    assert!(
+        matches!(&denial, Denial::OtherFile { path } if *path == program),
+        "{denial:?}"
+    );
+}
+
+/// What the daemon can see of another user's process without CAP_SYS_PTRACE.
+fn look_without_privilege(pid: i32) {
+    setgroups(&[]).unwrap();
+    setgid(Gid::from_raw(GID)).unwrap();
+    setuid(Uid::from_raw(UID)).unwrap();
+    see_a_process_of_root(pid);
+}
+
+fn see_a_process_of_root(pid: i32) {
+    let evidence = of_number(pid, 0);
+    assert!(evidence.unit().is_ok(), "the unit needs no privilege");
+    assert!(matches!(evidence.exe(), Err(Denial::NotPermitted { pid: told }) if told == pid));
+    assert!(matches!(evidence.sha256(), Err(Denial::NotPermitted { .. })));
+}
+
+#[test]
+fn without_the_capability_the_program_of_another_user_is_not_told() {
+    if !geteuid().is_root() {
+        return see_a_process_of_root(1);
+    }
+    let client = run(&sleep(), Command::new(sleep()).arg("1000"));
+    let looked = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "caller::evidence::tests::in_a_process_of_its_own",
+        ])
+        .env(TEST, "look")
+        .env("MWID_TEST_PID", client.pid().to_string())
+        .output()
+        .unwrap();
+    assert!(
+        looked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&looked.stdout)
+    );
+}
+
+#[tokio::test]
+#[ignore = "prints what evidence costs"]
+async fn what_evidence_costs() {
+    const TIMES: u32 = 2000;
+    let attestor = Attestor::new();
+    let (unix, _theirs) = UnixStream::pair().unwrap();
+    let door = Door::tcp().await;
+    let _client = std::net::TcpStream::connect(door.address()).unwrap();
+    for (name, stream) in [("Unix", Stream::Unix(unix)), ("TCP", door.accept().await)] {
+        let time = |what: &str, work: &dyn Fn(&Evidence)| {
+            let started = Instant::now();
+            for _ in 0..TIMES {
+                work(&attestor.evidence(&stream).unwrap());
+            }
+            println!("{name}: {what}: {:?}", started.elapsed() / TIMES);
+        };
+        time("evidence", &|_| ());
+        time("evidence and unit", &|evidence| drop(evidence.unit().map(drop)));
+        time("evidence and program", &|evidence| drop(evidence.exe().map(drop)));
+        time("evidence, program and digest", &|evidence| {
+            drop(evidence.sha256())
+        });
+    }
 }
