@@ -96,14 +96,14 @@ pub(crate) enum Denial {
     OtherFile { path: PathBuf },
     #[error("mwid cannot read your program {path:?}: rules on sha256 need a file that mwid can read")]
     Program { path: PathBuf, source: io::Error },
-    #[error("your program {path:?} changed while mwid read it: connect again")]
+    #[error("your program {path:?} changed while mwid read it: try again")]
     ProgramChanged { path: PathBuf },
     #[error(
         "your program {path:?} has {size} bytes, more than the {most} that mwid reads for a rule on sha256: \
          use a rule on unit"
     )]
     ProgramSize { path: PathBuf, size: u64, most: u64 },
-    #[error("mwid is still reading other programs for its rules on sha256: connect again")]
+    #[error("mwid is still reading other programs for its rules on sha256: try again")]
     Busy,
     #[error(
         "the kernel does not say which control group your socket is of, so that no unit can be told on TCP \

@@ -15,7 +15,7 @@ pub(super) use socket_table::SocketTable;
 
 use super::{Attestor, Caller, Denial};
 use crate::http::Stream;
-use digest::{DigestError, MOST_BYTES};
+use digest::{DigestError, FileKey, MOST_BYTES};
 use process::{Process, Program};
 use std::fmt;
 use std::os::fd::AsFd as _;
@@ -138,15 +138,19 @@ impl Evidence {
         Ok(unit.as_deref())
     }
 
-    /// The program's file as the host names it: proven to be the file that has this path here, too (same device and inode), so
-    /// comparing paths is enough. The path has no symbolic links. An error where it is another file or none, as in a container or when
-    /// it was replaced. `None` on TCP, where it is never known.
-    pub(crate) fn exe(&self) -> Result<Option<&Path>, Denial> {
+    /// Whether it runs the file that has this path here: the path is the same (symbolic links of the configured one followed), and
+    /// so is the file (device and inode). An error where only the path is: in a container, or after the file was replaced.
+    /// Always false on TCP.
+    pub(crate) fn runs(&self, configured: &Path) -> Result<bool, Denial> {
         let Some(program) = self.program()? else {
-            return Ok(None);
+            return Ok(false);
         };
-        if program.is_here {
-            return Ok(Some(&program.path));
+        let here = configured.canonicalize();
+        if !program.has_path(here.as_deref().unwrap_or(configured)) {
+            return Ok(false);
+        }
+        if FileKey::of(configured).is_ok_and(|key| key.is_same_file(&program.key)) && !program.is_removed() {
+            return Ok(true);
         }
         Err(Denial::OtherFile {
             path: program.path.clone(),
@@ -156,16 +160,14 @@ impl Evidence {
     /// SHA-256 of the program's file, of the very file that runs. `None` on TCP. The first time for a program takes as long as
     /// reading it: ask last.
     pub(crate) fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {
-        let (Some(process), Some(program)) = (self.process(), self.program()?) else {
-            return Ok(None);
-        };
-        keep(&self.sha256, || self.digest(process, program))
-            .copied()
-            .map(Some)
+        self.process()
+            .map(|process| keep(&self.sha256, || self.digest(process)).copied())
+            .transpose()
     }
 
-    fn digest(&self, process: &Process, program: &Program) -> Result<[u8; 32], Denial> {
-        let Program { path, key, .. } = program.clone();
+    fn digest(&self, process: &Process) -> Result<[u8; 32], Denial> {
+        // Not the one that is kept: should the file have changed, the next look shall find it as it is then.
+        let Program { path, key } = process.program()?;
         if key.size > MOST_BYTES {
             return Err(Denial::ProgramSize {
                 path,

@@ -12,7 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 /// More than the longest path in each of a dozen hierarchies.
 const MOST_PROC_BYTES: u64 = 64 * 1024;
@@ -46,8 +47,21 @@ pub(super) struct Program {
     /// with ` (deleted)`.
     pub(super) path: PathBuf,
     pub(super) key: FileKey,
-    /// Whether the path leads us, too, to this very file.
-    pub(super) is_here: bool,
+}
+
+/// What the kernel adds to the path of a removed file.
+const REMOVED: &str = " (deleted)";
+
+impl Program {
+    /// Whether the path is this one, of a file that is still there or not.
+    pub(super) fn has_path(&self, path: &Path) -> bool {
+        let shown = self.path.as_os_str().as_bytes();
+        shown.strip_suffix(REMOVED.as_bytes()).unwrap_or(shown) == path.as_os_str().as_bytes()
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.path.as_os_str().as_bytes().ends_with(REMOVED.as_bytes())
+    }
 }
 
 impl Process {
@@ -96,10 +110,10 @@ impl Process {
                 io::ErrorKind::PermissionDenied => Denial::NotPermitted { pid: process.pid },
                 _ => process.unreadable("exe", e),
             };
-            let path = std::fs::read_link(&link).map_err(fail)?;
-            let key = FileKey::of(&link).map_err(fail)?;
-            let is_here = FileKey::of(&path).is_ok_and(|here| here.is_same_file(&key));
-            Ok(Program { path, key, is_here })
+            Ok(Program {
+                path: std::fs::read_link(&link).map_err(fail)?,
+                key: FileKey::of(&link).map_err(fail)?,
+            })
         })
     }
 

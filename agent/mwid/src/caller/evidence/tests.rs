@@ -30,7 +30,9 @@ async fn a_unix_socket_tells_user_groups_and_process() {
     }
     assert_eq!(evidence.to_string(), format!("uid {} pid {}", geteuid(), me()));
     let own = std::env::current_exe().unwrap();
-    assert_eq!(evidence.exe().unwrap(), Some(own.as_path()));
+    assert!(evidence.runs(&own).unwrap());
+    assert!(!evidence.runs(Path::new("/bin/sh")).unwrap());
+    assert!(!evidence.runs(Path::new("/not/there")).unwrap());
     let digest = evidence.sha256().unwrap().unwrap();
     let whole = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &std::fs::read(&own).unwrap());
     assert_eq!(digest, whole.as_ref());
@@ -194,10 +196,7 @@ async fn another_user_is_told_with_all_groups() {
     let all: Vec<u32> = [GID].into_iter().chain(5000..5300).collect();
     assert_eq!(evidence.groups(), Some(&all[..]));
     // We are root, who may see the program of another user.
-    assert_eq!(
-        evidence.exe().unwrap(),
-        Some(std::env::current_exe().unwrap().as_path())
-    );
+    assert!(evidence.runs(&std::env::current_exe().unwrap()).unwrap());
     let few = Client::start(&door.address(), UID, &[], None);
     let evidence = door.evidence().await.unwrap();
     assert_eq!(
@@ -219,9 +218,10 @@ async fn another_user_is_told_on_tcp() {
         (evidence.gid(), evidence.groups(), evidence.pid()),
         (None, None, None)
     );
+    let own = std::env::current_exe().unwrap();
     assert_eq!(
-        (evidence.exe().unwrap(), evidence.sha256().unwrap()),
-        (None, None)
+        (evidence.runs(&own).unwrap(), evidence.sha256().unwrap()),
+        (false, None)
     );
     assert_eq!(evidence.to_string(), format!("uid {UID}"));
     let _nobody = Client::start(&door.address(), 65534, &[], None);
@@ -241,7 +241,7 @@ async fn a_process_that_ended_has_neither_unit_nor_program() {
     let met = door.evidence().await.unwrap();
     client.end();
     assert_eq!(
-        (kind(met.unit()), kind(met.exe()), kind(met.sha256())),
+        (kind(met.unit()), kind(met.runs(&sleep())), kind(met.sha256())),
         ("ended", "ended", "ended")
     );
     assert_eq!(met.uid(), UID, "who it was when it connected is sure");
@@ -384,7 +384,7 @@ fn a_process_by_its_number_is_weaker_and_must_be_of_its_user() {
     let evidence = of_number(pid, uid);
     assert!(!evidence.is_certain());
     assert!(evidence.unit().is_ok());
-    assert_eq!(evidence.exe().unwrap(), Some(sleep().as_path()));
+    assert!(evidence.runs(&sleep()).unwrap());
     assert!(evidence.to_string().ends_with("(by its number)"));
     let other = of_number(pid, uid + 1);
     let denial = other.unit().unwrap_err();
@@ -392,7 +392,7 @@ fn a_process_by_its_number_is_weaker_and_must_be_of_its_user() {
         matches!(denial, Denial::Replaced { now, .. } if now == uid),
         "{denial:?}"
     );
-    assert_eq!(kind(other.exe()), "ended");
+    assert_eq!(kind(other.runs(&sleep())), "ended");
     let later = of_number(pid, uid);
     client.end();
     assert_eq!(kind(later.unit()), "ended");
@@ -407,21 +407,34 @@ fn a_program_that_was_removed_or_replaced_is_not_the_one_at_its_path() {
     let client = run(&program, Command::new(&program).arg("1000"));
     let look = || of_number(client.pid(), geteuid().as_raw());
     let before = look();
-    assert_eq!(before.exe().unwrap(), Some(program.as_path()));
+    assert!(before.runs(&program).unwrap());
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&program, &link).unwrap();
+    assert!(
+        look().runs(&link).unwrap(),
+        "links of the configured path are followed"
+    );
     std::fs::remove_file(&program).unwrap();
-    let denial = look().exe().unwrap_err();
+    let denial = look().runs(&program).unwrap_err();
     assert!(matches!(&denial, Denial::OtherFile { path } if path.to_str().unwrap().ends_with(" (deleted)")));
     // Neither a file of the name that the kernel makes of it.
-    std::fs::copy(sleep(), format!("{} (deleted)", program.display())).unwrap();
+    let so_called = PathBuf::from(format!("{} (deleted)", program.display()));
+    std::fs::copy(sleep(), &so_called).unwrap();
+    assert!(!look().runs(&so_called).unwrap());
     std::fs::copy(sleep(), &program).unwrap();
-    assert_eq!(kind(look().exe()), "program");
+    assert_eq!(kind(look().runs(&program)), "program");
+    assert!(!look().runs(&sleep()).unwrap());
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &std::fs::read(&program).unwrap());
     assert_eq!(
         look().sha256().unwrap().unwrap(),
         digest.as_ref(),
         "of the file that runs"
     );
-    assert_eq!(before.exe().unwrap(), Some(program.as_path()), "found once, kept");
+    assert_eq!(
+        kind(before.runs(&program)),
+        "program",
+        "also for one that was met before"
+    );
 }
 
 /// Anybody can give its own program any path in a mount namespace of its own.
@@ -444,7 +457,7 @@ fn a_path_of_another_mount_namespace_is_not_ours() {
         .arg(&program);
     let client = run(&program, &mut unshare);
     let evidence = of_number(client.pid(), geteuid().as_raw());
-    let denial = evidence.exe().unwrap_err();
+    let denial = evidence.runs(&program).unwrap_err();
     assert!(
         matches!(&denial, Denial::OtherFile { path } if *path == program),
         "{denial:?}"
@@ -462,7 +475,7 @@ fn look_without_privilege(pid: i32) {
 fn see_a_process_of_root(pid: i32) {
     let evidence = of_number(pid, 0);
     assert!(evidence.unit().is_ok(), "the unit needs no privilege");
-    assert!(matches!(evidence.exe(), Err(Denial::NotPermitted { pid: told }) if told == pid));
+    assert!(matches!(evidence.runs(&sleep()), Err(Denial::NotPermitted { pid: told }) if told == pid));
     assert!(matches!(evidence.sha256(), Err(Denial::NotPermitted { .. })));
 }
 
@@ -507,7 +520,9 @@ async fn what_evidence_costs() {
         };
         time("evidence", &|_| ());
         time("evidence and unit", &|evidence| drop(evidence.unit().map(drop)));
-        time("evidence and program", &|evidence| drop(evidence.exe().map(drop)));
+        time("evidence and program", &|evidence| {
+            drop(evidence.runs(Path::new("/bin/sh")))
+        });
         time("evidence, program and digest", &|evidence| {
             drop(evidence.sha256())
         });
