@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
+/// The record of grants and denials: the status shows it elsewhere, and a flood of denied callers must not push out our own troubles.
+const ELSEWHERE: &str = "mwid::access";
+
 /// How many lines are kept.
 pub(crate) const MOST: usize = 32;
 
@@ -46,6 +49,9 @@ impl fmt::Debug for Recent {
 
 impl<S: Subscriber> Layer<S> for Recent {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == ELSEWHERE {
+            return;
+        }
         let line = ErrorLine {
             at: (self.now)(),
             text: Line::of(event).sentence(),

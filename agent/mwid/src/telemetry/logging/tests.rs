@@ -115,6 +115,19 @@ fn the_newest_troubles_are_kept_and_bounded_whatever_the_level() {
 }
 
 #[test]
+fn denied_callers_do_not_push_out_our_own_troubles() {
+    let (lines, logging) = logged(Level::INFO, None, TEXT, |_| {
+        tracing::warn!("trouble");
+        for i in 0..40 {
+            tracing::warn!(target: "mwid::access", i, "denied");
+        }
+    });
+    assert_eq!(lines.len(), 41, "the log has them all");
+    let kept = logging.recent.lines();
+    assert_eq!((kept.len(), kept[0].text.as_str()), (1, "trouble"));
+}
+
+#[test]
 fn the_variable_wins_over_the_level_also_when_that_changes() {
     let say = |logging: &Logging| {
         logging.set_level(Level::ERROR).unwrap();
