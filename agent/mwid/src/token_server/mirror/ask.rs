@@ -7,7 +7,6 @@ use super::platform::Platform;
 use super::said::Said;
 use super::trouble::Trouble;
 use crate::backoff::Backoff;
-use crate::report::Causes;
 use crate::shutdown::Shutdown;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -207,8 +206,10 @@ impl Asker {
                 let now = Instant::now();
                 if told.at.is_none_or(|at| now - at >= QUIET) {
                     (told.away, told.at) = (true, Some(now));
-                    let error = Causes(why).to_string();
-                    tracing::warn!(error, "callers get the metadata that mwid remembers");
+                    tracing::warn!(
+                        error = why as &dyn std::error::Error,
+                        "callers get the metadata that mwid remembers"
+                    );
                 }
             }
         }

@@ -22,7 +22,6 @@ use super::words;
 use crate::caller::Grant;
 use crate::http::reply::Reply;
 use crate::metadata;
-use crate::report::Causes;
 use crate::shutdown::Shutdown;
 use ask::{Asker, Heard};
 use hyper::StatusCode;
@@ -155,7 +154,7 @@ async fn told(
         Ok(None) => said.shared(),
         Ok(Some(body)) => said::bytes(Arc::new(body)),
         Err(error) => {
-            let error = Causes(&error).to_string();
+            let error = &error as &dyn std::error::Error;
             tracing::warn!(error, path = key.path, "a tree is not passed on");
             return words::refused(
                 StatusCode::BAD_GATEWAY,

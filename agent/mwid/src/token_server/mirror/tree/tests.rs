@@ -187,3 +187,91 @@ fn a_tree_has_lines() {
         format!("a {}\nb 2\n", "x".repeat(10_000))
     );
 }
+
+/// The same rules over parsed values: slow, careless with secrets, and short enough to be seen right.
+fn model(value: &Value, names: &mut Vec<String>, keep: bool) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut left = serde_json::Map::new();
+            for (name, value) in members {
+                names.push(name.clone());
+                let all: Vec<&str> = names.iter().map(String::as_str).collect();
+                let custom = path::is_custom(&all) && value.is_string();
+                if custom || !path::is_accounts(&all) && (keep || !path::is_identity(&all)) {
+                    left.insert(name.clone(), model(value, names, keep));
+                }
+                names.pop();
+            }
+            Value::Object(left)
+        }
+        Value::Array(items) => {
+            names.push("0".to_owned());
+            let left = items.iter().map(|item| model(item, names, keep)).collect();
+            names.pop();
+            Value::Array(left)
+        }
+        scalar => scalar.clone(),
+    }
+}
+
+fn trees() -> impl proptest::strategy::Strategy<Value = Value> {
+    use proptest::prelude::*;
+    let name = prop_oneof![
+        proptest::sample::select(vec![
+            "instance",
+            "attributes",
+            "credentials",
+            "serviceAccounts",
+            "service-accounts",
+            "gceWorkloadCertificates",
+            "workload_identities",
+            "privateKeyPem",
+            "id",
+        ])
+        .prop_map(str::to_owned),
+        ".{0,6}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        "[\"\\\\{}\\[\\],: \n]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::vec((name.clone(), inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn cutting_is_the_same_as_parsing(tree in trees(), keep: bool, pretty: bool, below: bool, cut in 0_usize..400) {
+        let names: &[&str] = if below { &["instance"] } else { &[] };
+        let text = if pretty { serde_json::to_string_pretty(&tree) } else { serde_json::to_string(&tree) }.unwrap();
+        let pruned = prune(text.as_bytes(), names, keep).unwrap();
+        let mut path: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let left: Value = serde_json::from_slice(&pruned.body).unwrap();
+        proptest::prop_assert_eq!(&left, &model(&tree, &mut path, keep));
+        if let Some(at) = pruned.accounts_at {
+            let whole: Value = serde_json::from_slice(&graft(&pruned.body, at, &json!({"default": 1}))).unwrap();
+            let instance = if below { &whole } else { &whole["instance"] };
+            proptest::prop_assert_eq!(&instance["serviceAccounts"]["default"], &json!(1));
+        }
+        lines(&pruned.body, names).unwrap();
+        // Whatever it is cut to, it is read or refused.
+        let part = text.as_bytes().get(..cut).unwrap_or_default();
+        drop(prune(part, names, keep));
+    }
+
+    #[test]
+    fn nothing_that_others_write_is_too_much(bytes: Vec<u8>, text in "[\\[\\]{}\",:\\\\u0-9a-f \n-]{0,40}") {
+        for written in [&bytes[..], text.as_bytes()] {
+            drop(prune(written, &["instance"], false));
+            drop(lines(written, &[]));
+        }
+    }
+}
