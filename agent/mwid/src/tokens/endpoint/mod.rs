@@ -10,6 +10,8 @@ pub(crate) mod iam;
 pub(crate) mod kept;
 pub(crate) mod oauth;
 mod send;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use error::EndpointError;
 
