@@ -58,7 +58,7 @@ impl Source {
             binding: None,
         };
         self.key
-            .get(&self.reach, self.from.access(&ask))
+            .get(&self.reach, async { self.from.access(&ask).await })
             .await
             .map_err(|cause| TokenError::ImpersonateKey {
                 email: self.target.email.clone(),
