@@ -32,6 +32,8 @@ pub(super) struct Site {
     pub(super) clock: Clock,
     pub(super) mirror: Arc<Mirror>,
     pub(super) metrics: Metrics,
+    /// Without one the tree holds only what is ours.
+    pub(super) has_platform: bool,
     shutdown: Shutdown,
 }
 
@@ -73,6 +75,7 @@ impl Site {
     ) -> Self {
         Self {
             clock: tokens.clock(),
+            has_platform: platform.is_some(),
             mirror: Mirror::new(platform, metrics.mirror.clone(), shutdown),
             tokens,
             metrics,
@@ -129,7 +132,10 @@ impl Site {
             alt: query.alt()?,
         };
         let wait = Wait::wanted(query)?;
-        let is_listing = matches!(target, Target::Accounts | Target::Account(_) | Target::Universe);
+        let is_listing = matches!(
+            target,
+            Target::Accounts | Target::Account(_) | Target::Universe | Target::Tree(_)
+        );
         if wait.is_some() && is_listing && !shape.recursive {
             return Err(refusal::bad(
                 "wait_for_change is for values, and for directories with recursive=true",
@@ -201,8 +207,34 @@ impl Site {
                 let plain = HeaderValue::from_static("text/plain");
                 Page::leaf(&json!(self.universe_domain().await), alt, plain)
             }
+            Target::Tree(below) if matches!(below, "" | "instance/") => {
+                self.own_tree(below, shape, &grant).await.map_err(failed)?
+            }
             _ => return Err(words::not_found(path)),
         })
+    }
+
+    /// The directories above ours, where there is no platform to ask for the rest of them.
+    async fn own_tree(&self, below: &str, shape: Shape, grant: &Grant) -> Result<Page, TokenError> {
+        let is_root = below.is_empty();
+        if !shape.recursive {
+            let names: &[&str] = if is_root {
+                &["instance/", "universe/"]
+            } else {
+                &["service-accounts/"]
+            };
+            return Ok(Page::listing(names));
+        }
+        let accounts = account::all(self.own().await?.as_deref(), grant);
+        let instance = json!({"serviceAccounts": accounts});
+        if !is_root {
+            return Ok(Page::tree(&instance, shape.alt));
+        }
+        let universe = json!({"universeDomain": self.universe_domain().await});
+        Ok(Page::tree(
+            &json!({"instance": instance, "universe": universe}),
+            shape.alt,
+        ))
     }
 
     /// Older platforms have none: then it is Google's own, as every client assumes.

@@ -102,7 +102,9 @@ impl<G: Guest> Connection<G> {
             Target::Unslashed => Ok(words::moved(asked.host, path, asked.query)),
             Target::Token(name) => self.access(name, asked, body).await,
             Target::Identity(name) => self.id(name, asked, body).await,
-            Target::Tree(below) => {
+            // Node's library takes this for the sign that there is a metadata server.
+            Target::Tree("instance") if !site.has_platform => Ok(words::moved(asked.host, path, asked.query)),
+            Target::Tree(below) if site.has_platform => {
                 let wish = Wish {
                     path: below,
                     query: asked.query,

@@ -1,0 +1,82 @@
+//! Callers in a test's hand.
+use super::everything;
+use crate::caller::{Denial, Grant, What};
+use crate::http::{Holder, Stream};
+use crate::token_server::guest::{Guest, Host};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+/// Says who comes, what they may have, and keeps the record.
+#[derive(Clone)]
+pub(super) struct Doorman(Arc<Shared>);
+
+struct Shared {
+    /// None: the kernel does not say who that is.
+    grant: Mutex<Option<Arc<Grant>>>,
+    /// Whose the next connections are; root's when it is empty.
+    users: Mutex<VecDeque<u32>>,
+    record: Mutex<Vec<String>>,
+}
+
+impl Default for Doorman {
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            grant: Mutex::new(Some(Arc::new(everything()))),
+            users: Mutex::default(),
+            record: Mutex::default(),
+        }))
+    }
+}
+
+impl Doorman {
+    pub(super) fn grants(&self, grant: Grant) {
+        *self.0.grant.lock().unwrap() = Some(Arc::new(grant));
+    }
+
+    pub(super) fn knows_nobody(&self) {
+        *self.0.grant.lock().unwrap() = None;
+    }
+
+    pub(super) fn expects(&self, users: impl IntoIterator<Item = u32>) {
+        self.0.users.lock().unwrap().extend(users);
+    }
+
+    /// How many of the expected have not come yet.
+    pub(super) fn missing(&self) -> usize {
+        self.0.users.lock().unwrap().len()
+    }
+
+    /// What was put on record since the last call.
+    pub(super) fn record(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.record.lock().unwrap())
+    }
+}
+
+impl Host for Doorman {
+    type Guest = Self;
+
+    fn meet(&self, _: &Stream, _: &'static str) -> (Self, Option<Holder>) {
+        let uid = self.0.users.lock().unwrap().pop_front().unwrap_or(0);
+        let trusted = uid == 0;
+        (self.clone(), Some(Holder { uid, trusted }))
+    }
+}
+
+impl Guest for Doorman {
+    fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
+        let grant = self.0.grant.lock().unwrap().clone();
+        grant.ok_or_else(|| Arc::new(Denial::Pid { uid: 7 }))
+    }
+
+    fn granted(&self, what: What<'_>) {
+        self.0.record.lock().unwrap().push(format!("granted {what:?}"));
+    }
+
+    fn denied(&self, what: What<'_>, why: &str) {
+        self.0
+            .record
+            .lock()
+            .unwrap()
+            .push(format!("denied {what:?}: {why}"));
+    }
+}

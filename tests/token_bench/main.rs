@@ -1,0 +1,89 @@
+//! What a cached access token costs: `cargo bench -p mwid --bench token_bench`.
+//!
+//! The daemon with its embedded platform against the least that hyper can do (one fixed body, no check of anything, one thread), each in its own
+//! process and in turn, on a Unix socket and on TCP. Prints CPU time for each request, its ratio to the floor of the same run, and how long
+//! callers waited. Times judge nothing here: only a wrong answer fails. `TOKEN_BENCH_ROUNDS` (5) and `TOKEN_BENCH_SECONDS` (1) make it longer.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark: a panic is its report"
+)]
+
+mod floor;
+mod load;
+mod server;
+
+use load::{Taken, Target};
+use server::Server;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const CONNECTIONS: [usize; 2] = [1, 32];
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(floor::ARGUMENT) {
+        return floor::run(&arguments.next().unwrap());
+    }
+    let place = tempfile::tempdir().unwrap();
+    let servers = [
+        Server::floor(place.path(), "unix"),
+        Server::floor(place.path(), "tcp"),
+        Server::mwid(place.path()),
+    ];
+    let cases: Vec<(&str, &Server, Target)> = servers
+        .iter()
+        .flat_map(|server| {
+            server
+                .targets()
+                .into_iter()
+                .map(move |target| (server.name(), server, target))
+        })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let time = Duration::from_secs(number("TOKEN_BENCH_SECONDS", 1));
+    let mut results: BTreeMap<(&str, usize, &str), Vec<Taken>> = BTreeMap::new();
+    for round in 0..number("TOKEN_BENCH_ROUNDS", 5) {
+        for connections in CONNECTIONS {
+            let first = usize::try_from(round).unwrap() % cases.len();
+            let (before, after) = cases.split_at(first);
+            for (name, server, target) in after.iter().chain(before) {
+                let taken = runtime.block_on(load::run(target, connections, time, || server.cpu()));
+                let key = (target.transport(), connections, *name);
+                results.entry(key).or_default().push(taken);
+            }
+        }
+    }
+    print(&results);
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+fn print(results: &BTreeMap<(&str, usize, &str), Vec<Taken>>) {
+    println!("transport, connections, server: requests/s, CPU us/request, to the floor, p50 us, p99 us");
+    let of = |taken: &[Taken], what: fn(&Taken) -> f64| median(taken.iter().map(what).collect());
+    for (&(transport, connections, name), taken) in results {
+        let cpu = of(taken, |t| t.cpu_us);
+        let floor = of(&results[&(transport, connections, floor::NAME)], |t| t.cpu_us);
+        println!(
+            "{transport:5} {connections:3} {name:6}: {:8.0} {cpu:7.2} {:5.2} {:7.0} {:7.0}",
+            of(taken, |t| t.rate),
+            cpu / floor,
+            of(taken, |t| t.p50_us),
+            of(taken, |t| t.p99_us),
+        );
+    }
+}
