@@ -1,7 +1,8 @@
 //! How one source is doing. In: the ends of its fetches. Out: the room's part of the health board, the words of the status, a log line when
 //! something changes. Never a token, and never what one caller's odd question did to that caller alone.
+use super::cache::Moment;
 use super::metrics::Metrics;
-use super::{Failure, Moment, TokenError};
+use super::{Failure, TokenError};
 use crate::health::status::{ErrorLine, timestamp};
 use crate::health::{Condition, Part};
 use crate::report::Causes;
@@ -86,7 +87,8 @@ impl Ledger {
             other => other,
         };
         let is_the_sources = matches!(error.failure(), Failure::Unavailable { .. });
-        if !is_the_sources && !(self.is_named && of_default) {
+        let must_be_there = self.is_named && of_default;
+        if !is_the_sources && !must_be_there {
             tracing::debug!(error = %Causes(error), "no token");
             return;
         }

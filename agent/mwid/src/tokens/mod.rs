@@ -8,37 +8,39 @@ mod ask;
 mod auto;
 mod cache;
 mod endpoint;
+mod environment;
 mod error;
 mod impersonate;
 mod ledger;
 mod metadata;
 mod metrics;
 mod open;
+mod supply;
 #[cfg(test)]
 pub(crate) mod testing;
 mod token;
 
 pub(crate) use adc::{AdcError, judge as judge_credentials};
 pub(crate) use ask::{AccessAsk, Account, Binding, IdAsk, IdFormat, Scopes};
+pub(crate) use environment::Environment;
 pub(crate) use error::{Failure, TokenError};
 pub(crate) use metrics::Metrics;
 pub(crate) use token::{AccessToken, AccountInfo, IdToken};
 
 use crate::config::TokenSourceSettings;
 use crate::health::Board;
-use crate::health::status::{TokensStatus, timestamp};
-use crate::http::web;
+use crate::health::status::TokensStatus;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
-use cache::{Ask, Base, Cache, Caches, Moment, Times};
-use ledger::{Ledger, Place};
+use cache::{Ask, Cache, Caches, Times};
+use ledger::Place;
 use mtls_identity::Clock;
 use open::Ground;
 use rustls::crypto::CryptoProvider;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use supply::Supply;
 
 /// What a source of tokens does. Each is a file of this room.
 pub(crate) trait TokenSource: Send + Sync + 'static {
@@ -76,33 +78,6 @@ pub(crate) struct Context<'a> {
     pub(crate) shutdown: Shutdown,
 }
 
-/// The environment as far as Application Default Credentials look at it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Environment {
-    /// `GOOGLE_APPLICATION_CREDENTIALS`.
-    pub(crate) credentials: Option<PathBuf>,
-    /// `CLOUDSDK_CONFIG`.
-    pub(crate) cloudsdk_config: Option<PathBuf>,
-    /// `HOME`.
-    pub(crate) home: Option<PathBuf>,
-    /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` is `1`.
-    pub(crate) allow_executables: bool,
-    /// The way out to the web.
-    pub(crate) proxies: web::Proxies,
-}
-
-impl Environment {
-    /// Where `gcloud auth application-default login` leaves its file. None without a home.
-    pub(crate) fn well_known(&self) -> Option<PathBuf> {
-        let directory = match (&self.cloudsdk_config, &self.home) {
-            (Some(directory), _) => directory.clone(),
-            (None, Some(home)) => home.join(".config/gcloud"),
-            (None, None) => return None,
-        };
-        Some(directory.join("application_default_credentials.json"))
-    }
-}
-
 /// The cache over one source. Cheap to clone. The default has no source: that of tests of other rooms.
 #[derive(Clone, Default)]
 pub(crate) struct Tokens(Option<Arc<Room>>);
@@ -115,18 +90,6 @@ struct Room {
     shutdown: Shutdown,
     /// None: the settings want no source.
     supply: RwLock<Option<Arc<Supply>>>,
-}
-
-/// One source, its caches and their timer. All of them end with it.
-struct Supply {
-    caches: Arc<Caches>,
-    for_development: bool,
-}
-
-impl Drop for Supply {
-    fn drop(&mut self) {
-        self.caches.base.stop.ask();
-    }
 }
 
 /// Makes the source that the settings name and the cache over it. With a named source the default token is fetched at once. Must be called
@@ -184,7 +147,7 @@ impl Tokens {
         let Some(room) = &self.0 else { return };
         let supply = prepared
             .source
-            .map(|source| room.supply(source, prepared.is_named));
+            .map(|source| Supply::start(room, source, prepared.is_named));
         if supply.is_none() {
             room.place.nothing_wanted();
         }
@@ -286,58 +249,6 @@ impl Tokens {
     fn has_replaced(&self, caches: &Arc<Caches>) -> bool {
         self.supply()
             .is_none_or(|supply| !Arc::ptr_eq(&supply.caches, caches))
-    }
-}
-
-impl Room {
-    fn supply(&self, source: Arc<dyn TokenSource>, is_named: bool) -> Arc<Supply> {
-        let ledger = Ledger::new(&self.place, is_named, self.metrics.clone());
-        let for_development = source.kind() == "dev";
-        let base = Base::new(
-            source,
-            self.times.clone(),
-            self.metrics.clone(),
-            ledger,
-            &self.shutdown,
-        );
-        let caches = Arc::new(Caches::new(base, is_named));
-        if is_named {
-            caches.access.prefetch(&AccessAsk::of_default());
-        }
-        // Before anybody can look at it: the first words of this source on the board.
-        caches.settle();
-        self.shutdown.spawn(cache::renew(Arc::clone(&caches)));
-        Arc::new(Supply {
-            caches,
-            for_development,
-        })
-    }
-}
-
-impl Supply {
-    fn status(&self, counted: TokensStatus) -> TokensStatus {
-        let Caches {
-            base,
-            access,
-            id,
-            accounts,
-        } = self.caches.as_ref();
-        let now: Moment = base.times.now();
-        TokensStatus {
-            source: base.source.kind().to_owned(),
-            from: base.source.place(),
-            account: accounts
-                .peek(&Account::Default, now)
-                .map(|account| account.email.clone()),
-            for_development: self.for_development,
-            cached: access.valid(now) + id.valid(now),
-            expires_at: access
-                .peek(&AccessAsk::of_default(), now)
-                .map(|token| timestamp(token.expires_at)),
-            last_answer: base.ledger.last_answer().map(timestamp),
-            trouble: base.ledger.trouble(),
-            ..counted
-        }
     }
 }
 

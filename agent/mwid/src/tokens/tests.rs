@@ -2,6 +2,7 @@
 use super::testing::{House, Mode, Scripted};
 use super::*;
 use crate::health::Condition;
+use crate::health::status::timestamp;
 use std::time::Duration;
 use tokio::time::sleep;
 
