@@ -505,26 +505,28 @@ fn without_the_capability_the_program_of_another_user_is_not_told() {
 #[tokio::test]
 #[ignore = "prints what evidence costs"]
 async fn what_evidence_costs() {
-    const TIMES: u32 = 2000;
+    const TIMES: u32 = 200;
     let attestor = Attestor::new();
     let (unix, _theirs) = UnixStream::pair().unwrap();
     let door = Door::tcp().await;
     let _client = std::net::TcpStream::connect(door.address()).unwrap();
     for (name, stream) in [("Unix", Stream::Unix(unix)), ("TCP", door.accept().await)] {
+        // The best of some rounds: what a quiet machine needs.
         let time = |what: &str, work: &dyn Fn(&Evidence)| {
-            let started = Instant::now();
-            for _ in 0..TIMES {
-                work(&attestor.evidence(&stream).unwrap());
-            }
-            println!("{name}: {what}: {:?}", started.elapsed() / TIMES);
+            let round = || {
+                let started = Instant::now();
+                for _ in 0..TIMES {
+                    work(&attestor.evidence(&stream).unwrap());
+                }
+                started.elapsed() / TIMES
+            };
+            println!("{name}: {what}: {:?}", (0..50).map(|_| round()).min().unwrap());
         };
         time("evidence", &|_| ());
         time("evidence and unit", &|evidence| drop(evidence.unit().map(drop)));
         time("evidence and program", &|evidence| {
             drop(evidence.runs(Path::new("/bin/sh")))
         });
-        time("evidence, program and digest", &|evidence| {
-            drop(evidence.sha256())
-        });
+        time("evidence and known digest", &|evidence| drop(evidence.sha256()));
     }
 }

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::net::TcpStream;
 
 /// Enough for a socket with all its attributes (124 bytes today).
-const REPLY: usize = 4096;
+const REPLY: usize = 1024;
 /// Answers to older questions that are passed over before we give up.
 const MOST_STRAYS: usize = 16;
 
