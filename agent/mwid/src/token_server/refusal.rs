@@ -74,8 +74,11 @@ pub(super) fn no_token(path: &str, error: &TokenError) -> Reply {
     }
 }
 
-impl From<QueryError> for Reply {
+/// A reply as an error: boxed, because results are moved more often than requests are refused.
+pub(super) type Refused = Box<Reply>;
+
+impl From<QueryError> for Refused {
     fn from(error: QueryError) -> Self {
-        bad(&error.to_string())
+        Box::new(bad(&error.to_string()))
     }
 }

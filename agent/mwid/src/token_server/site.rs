@@ -5,6 +5,7 @@ use super::metrics::Metrics;
 use super::mirror::{LONGEST_WAIT, Mirror};
 use super::page::Page;
 use super::query::{Alt, Query, QueryError};
+use super::refusal::Refused;
 use super::target::{Leaf, Target};
 use super::words::TEXT;
 use super::{refusal, words};
@@ -126,7 +127,7 @@ impl Site {
         path: &str,
         query: &Query<'_>,
         guest: &impl Guest,
-    ) -> Result<Reply, Reply> {
+    ) -> Result<Reply, Refused> {
         let shape = Shape {
             recursive: query.boolean("recursive")? == Some(true),
             alt: query.alt()?,
@@ -139,7 +140,8 @@ impl Site {
         if wait.is_some() && is_listing && !shape.recursive {
             return Err(refusal::bad(
                 "wait_for_change is for values, and for directories with recursive=true",
-            ));
+            )
+            .into());
         }
         let mut page = self.page(target, path, shape, guest).await?;
         let Some(wait) = wait else {
@@ -167,7 +169,7 @@ impl Site {
         path: &str,
         shape: Shape,
         guest: &impl Guest,
-    ) -> Result<Page, Reply> {
+    ) -> Result<Page, Refused> {
         let grant = guest
             .grant()
             .map_err(|denial| words::refused(StatusCode::FORBIDDEN, &Causes(&*denial).to_string()))?;
@@ -195,7 +197,7 @@ impl Site {
             Target::Leaf(name, leaf) => {
                 let info = self.info(name).await.map_err(failed)?;
                 if leaf == Leaf::Email && info.email.is_empty() {
-                    return Err(words::not_found(path));
+                    return Err(words::not_found(path).into());
                 }
                 Page::leaf(&account::leaf(&info, leaf, &grant), alt, TEXT)
             }
@@ -210,7 +212,7 @@ impl Site {
             Target::Tree(below) if matches!(below, "" | "instance/") => {
                 self.own_tree(below, shape, &grant).await.map_err(failed)?
             }
-            _ => return Err(words::not_found(path)),
+            _ => return Err(words::not_found(path).into()),
         })
     }
 

@@ -1,10 +1,10 @@
 //! Who gets in. In: the head of a request. Out: what it asks for, or a refusal. Never looks at a body.
 use super::Connection;
 use crate::caller::Grant;
-use crate::http::reply::Reply;
 use crate::report::Causes;
 use crate::token_server::guest::Guest;
 use crate::token_server::metrics::Kind;
+use crate::token_server::refusal::Refused;
 use crate::token_server::seldom::clean;
 use crate::token_server::target::Target;
 use crate::token_server::{host, refusal, words};
@@ -42,12 +42,12 @@ impl Admitted<'_> {
 }
 
 impl<G: Guest> Connection<G> {
-    pub(super) fn admit<'a>(&self, head: &'a Parts) -> Result<Admitted<'a>, Reply> {
+    pub(super) fn admit<'a>(&self, head: &'a Parts) -> Result<Admitted<'a>, Refused> {
         let path = head.uri.path();
         let host = self.host(head)?;
         if head.headers.contains_key(FORWARDED) {
             self.note("a request with X-Forwarded-For was refused", host.as_bytes());
-            return Err(refusal::forwarded(path));
+            return Err(refusal::forwarded(path).into());
         }
         let grant = self
             .guest
@@ -57,7 +57,7 @@ impl<G: Guest> Connection<G> {
         if target != Some(Target::Root) {
             let flavor = head.headers.get(words::FLAVOR);
             if flavor.is_none_or(|flavor| flavor.as_bytes() != b"Google") {
-                return Err(refusal::no_flavor(path));
+                return Err(refusal::no_flavor(path).into());
             }
         }
         let target = target.ok_or_else(|| words::not_found(path))?;
@@ -65,8 +65,8 @@ impl<G: Guest> Connection<G> {
         match head.method {
             Method::GET | Method::HEAD => {}
             Method::POST if takes_post => {}
-            _ if takes_post => return Err(refusal::wrong_method("GET, HEAD, POST")),
-            _ => return Err(refusal::wrong_method("GET, HEAD")),
+            _ if takes_post => return Err(refusal::wrong_method("GET, HEAD, POST").into()),
+            _ => return Err(refusal::wrong_method("GET, HEAD").into()),
         }
         Ok(Admitted {
             target,
@@ -80,12 +80,12 @@ impl<G: Guest> Connection<G> {
     }
 
     /// What the request calls us, if that can be us.
-    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Reply> {
+    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Refused> {
         let mut headers = head.headers.get_all(HOST).iter();
         let (told, second) = (headers.next(), headers.next());
         // RFC 9112, 3.2.
         if second.is_some() || (told.is_none() && head.version == Version::HTTP_11) {
-            return Err(refusal::no_host());
+            return Err(refusal::no_host().into());
         }
         let in_target = head.uri.authority().map(|authority| authority.as_str());
         let told = told
@@ -102,7 +102,7 @@ impl<G: Guest> Connection<G> {
                 "a request for a foreign Host was refused, as a web page makes them by DNS rebinding",
                 foreign,
             );
-            return Err(refusal::foreign_host(head.uri.path()));
+            return Err(refusal::foreign_host(head.uri.path()).into());
         }
         Ok(in_target.or(told.unwrap_or_default()).unwrap_or(USUAL_HOST))
     }

@@ -9,6 +9,7 @@ use super::guest::{Guest, Host};
 use super::metrics::Kind;
 use super::mirror::{PrivateKey, Wish};
 use super::query::Query;
+use super::refusal::Refused;
 use super::seldom::Seldom;
 use super::site::Site;
 use super::target::Target;
@@ -82,7 +83,7 @@ impl<G: Guest> Answer for Connection<G> {
                 };
                 (admitted.kind(), reply)
             }
-            Err(reply) => (Kind::None, reply),
+            Err(refused) => (Kind::None, *refused),
         };
         self.site.metrics.answered(kind, reply.status());
         reply
@@ -91,10 +92,12 @@ impl<G: Guest> Answer for Connection<G> {
 
 impl<G: Guest> Connection<G> {
     async fn in_time(&self, asked: &Admitted<'_>, body: Incoming) -> Reply {
-        self.answered(asked, body).await.unwrap_or_else(|refusal| refusal)
+        self.answered(asked, body)
+            .await
+            .unwrap_or_else(|refused| *refused)
     }
 
-    async fn answered(&self, asked: &Admitted<'_>, body: Incoming) -> Result<Reply, Reply> {
+    async fn answered(&self, asked: &Admitted<'_>, body: Incoming) -> Result<Reply, Refused> {
         let (path, site) = (asked.path, &*self.site);
         match asked.target {
             Target::Root => Ok(words::reply(StatusCode::OK, words::TEXT, "computeMetadata/\n")),
@@ -117,7 +120,7 @@ impl<G: Guest> Connection<G> {
                     Some(PrivateKey::Given) if !self.may_have_identity() => {
                         let why = "the access rules of mwid do not grant you the X.509 identity any more";
                         self.guest.denied(What::Identity, why);
-                        return Err(words::refused(StatusCode::FORBIDDEN, why));
+                        return Err(words::refused(StatusCode::FORBIDDEN, why).into());
                     }
                     Some(PrivateKey::Given) => self.guest.granted(What::Identity),
                     Some(PrivateKey::Denied(why)) => self.guest.denied(What::Identity, why),

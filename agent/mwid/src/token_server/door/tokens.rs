@@ -8,6 +8,7 @@ use crate::report::Causes;
 use crate::token_server::guest::Guest;
 use crate::token_server::hand_out::{self, No};
 use crate::token_server::query::Query;
+use crate::token_server::refusal::Refused;
 use crate::token_server::target::Target;
 use crate::token_server::{refusal, words};
 use crate::tokens::Account;
@@ -72,7 +73,7 @@ impl<G: Guest> Connection<G> {
         name: &str,
         asked: &Admitted<'_>,
         body: Incoming,
-    ) -> Result<Reply, Reply> {
+    ) -> Result<Reply, Refused> {
         let query = Query::parse(asked.query)?;
         let body = post(asked, body).await?;
         let mut access = hand_out::access(Account::Default, &query, body, &asked.grant).map_err(|no| {
@@ -100,7 +101,12 @@ impl<G: Guest> Connection<G> {
         Ok(reply)
     }
 
-    pub(super) async fn id(&self, name: &str, asked: &Admitted<'_>, body: Incoming) -> Result<Reply, Reply> {
+    pub(super) async fn id(
+        &self,
+        name: &str,
+        asked: &Admitted<'_>,
+        body: Incoming,
+    ) -> Result<Reply, Refused> {
         let query = Query::parse(asked.query)?;
         let body = post(asked, body).await?;
         let mut ask = hand_out::id(Account::Default, &query, body, &asked.grant).map_err(|no| {
@@ -145,7 +151,7 @@ impl<G: Guest> Connection<G> {
 }
 
 /// The body of a POST: a JSON object that says something. A GET has none.
-async fn post(asked: &Admitted<'_>, body: Incoming) -> Result<Option<Vec<u8>>, Reply> {
+async fn post(asked: &Admitted<'_>, body: Incoming) -> Result<Option<Vec<u8>>, Refused> {
     if asked.method != Method::POST {
         return Ok(None);
     }
@@ -158,24 +164,25 @@ async fn post(asked: &Admitted<'_>, body: Incoming) -> Result<Option<Vec<u8>>, R
         .unwrap_or_default();
     if !essence.trim().eq_ignore_ascii_case("application/json") {
         let why = "a POST has a body of Content-Type application/json";
-        return Err(words::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        return Err(words::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into());
     }
     let read = tokio::time::timeout(BODY_WITHIN, body::read(body, LARGEST_BODY)).await;
     let bytes = match read {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error @ BodyError::TooLarge { .. })) => {
-            return Err(words::refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()));
+            return Err(words::refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()).into());
         }
-        Ok(Err(error)) => return Err(refusal::bad(&Causes(&error).to_string())),
+        Ok(Err(error)) => return Err(refusal::bad(&Causes(&error).to_string()).into()),
         Err(_) => {
             let why = "the body did not come in time";
-            return Err(words::refused(StatusCode::REQUEST_TIMEOUT, why));
+            return Err(words::refused(StatusCode::REQUEST_TIMEOUT, why).into());
         }
     };
     match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes) {
         Ok(members) if !members.is_empty() => Ok(Some(bytes.to_vec())),
         _ => Err(refusal::bad(
             "a POST asks for a token bound to what its body, a JSON object, tells; this is none",
-        )),
+        )
+        .into()),
     }
 }
