@@ -13,3 +13,6 @@ mod metadata;
 mod operator;
 mod reactions;
 mod secrets;
+mod tokens;
+mod tokens_denied;
+mod user;
