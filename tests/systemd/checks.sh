@@ -109,6 +109,33 @@ until_true 20 restarted || fail "not restarted after SIGKILL"
 mwid wait --timeout 20s || fail "not ready after SIGKILL without a source"
 status_has 'restored_from": *"/' || fail "the status does not say that the identity was restored"
 ok "after SIGKILL without a source: restarted, restored from what was published"
+
+# Tokens by systemd unit, as the sandboxed service attests its callers: by their process on the socket, by their cgroup on TCP.
+cat > /etc/mwid/mwid.yaml <<'YAML'
+tokens: { source: dev }
+access:
+  - who: { unit: payments.service }
+    may: { access_tokens: true }
+YAML
+systemctl reload mwid.service
+token=/computeMetadata/v1/instance/service-accounts/default/token
+# The status of an answer to a process in a unit of its own, as an ordinary user.
+asks() { # UNIT CURL_ARGUMENTS...
+    local unit=$1; shift
+    systemd-run --quiet --wait --pipe --collect --unit="$unit" -p User=daemon \
+        curl -s -o /dev/null -w '%{http_code}' --max-time 20 -H 'Metadata-Flavor: Google' "$@" "http://127.0.0.1:8174$token"
+}
+until_true 20 sh -c "curl -s -o /dev/null -H 'Metadata-Flavor: Google' --max-time 5 http://127.0.0.1:8174$token" || fail "no metadata-compatible API"
+[ "$(asks payments.service --unix-socket /run/mwid/metadata.sock)" = 200 ] || fail "a unit with a grant got no token on the socket"
+[ "$(asks other.service --unix-socket /run/mwid/metadata.sock)" = 403 ] || fail "a unit without a grant got a token on the socket"
+ok "a rule on a unit grants to that unit alone, on the socket"
+[ "$(asks other.service)" = 403 ] || fail "a unit without a grant got a token over TCP"
+by_tcp=$(asks payments.service)
+[ "$by_tcp" = 200 ] || fail "a unit with a grant got no token over TCP ($by_tcp): $(journalctl -u mwid.service --no-pager | grep -i denied | tail -2)"
+ok "and over TCP, by the cgroup of the socket"
+journalctl -u mwid.service --no-pager | grep -q 'payments.service' || fail "no audit line names the unit"
+if journalctl -u mwid.service --no-pager -o cat | grep -q 'eyJ'; then fail "a token is in the journal"; fi
+ok "grants and denials are in the journal, tokens are not"
 systemctl stop mwid.service
 [ "$(systemctl show -P Result mwid.service)" = success ] || fail "stop was not clean"
 ok "stops cleanly"
