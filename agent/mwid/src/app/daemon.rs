@@ -1,11 +1,13 @@
 //! The running daemon: every room, made in the order in which data flows.
-use super::doors::Doors;
+use super::doors::{Api, Apis, Doors};
+use super::google::Google;
 use super::lock::Lock;
-use super::{AppError, Load, Plan, announce, reload, signals};
+use super::{AppError, Load, Plan, announce, google, platform, reload, signals};
 use crate::api::admin::{self, ReloadAnswer, ReloadRequest};
 use crate::config::{Settings, SourceSettings};
 use crate::health::Board;
 use crate::http;
+use crate::metadata::Server;
 use crate::publish::{self, Publishing};
 use crate::shutdown::Shutdown;
 use crate::source::{self, Inlet};
@@ -28,24 +30,26 @@ pub(super) struct Daemon {
     pub(super) load: Option<Load>,
     pub(super) inlet: Inlet,
     pub(super) publishing: Publishing,
+    pub(super) google: Google,
     pub(super) doors: Doors,
+    pub(super) apis: Apis,
     pub(super) logging: Logging,
-    base: Base,
+    pub(super) base: Base,
     hangups: Signal,
     wishes: mpsc::Receiver<ReloadRequest>,
     _lock: Lock,
 }
 
 /// What every room stands on.
-struct Base {
-    board: Board,
-    clock: Clock,
-    provider: Arc<CryptoProvider>,
-    shutdown: Shutdown,
+pub(super) struct Base {
+    pub(super) board: Board,
+    pub(super) clock: Clock,
+    pub(super) provider: Arc<CryptoProvider>,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Base {
-    fn inlet(&self, settings: &Settings, registry: &mut Registry) -> Inlet {
+    fn inlet(&self, settings: &Settings, server: Server, registry: &mut Registry) -> Inlet {
         let published: Vec<PathBuf> = settings.publish.iter().map(|p| p.directory.clone()).collect();
         source::start(
             &settings.identity,
@@ -54,7 +58,7 @@ impl Base {
                 provider: Arc::clone(&self.provider),
                 board: &self.board,
                 metrics: source::Metrics::register(registry),
-                server: super::platform::server(),
+                server,
                 starting_after: publish::last_generation(&published),
                 restore_from: published,
                 shutdown: self.shutdown.clone(),
@@ -106,8 +110,12 @@ impl Daemon {
         };
         let started_at = logging::wall_clock()();
         let mut registry = metrics::registry(env!("CARGO_PKG_VERSION"), started_at);
-        let inlet = base.inlet(&settings, &mut registry);
+        let mut doors = Doors::new(passed, shutdown.clone());
+        let change = doors.prepare(&settings).map_err(AppError::Door)?;
+        let server = platform::server(&change.addresses(Api::Metadata));
+        let inlet = base.inlet(&settings, server, &mut registry);
         let publishing = base.publishing(&settings, &inlet, &mut registry).await?;
+        let google = google::open(&settings, server, &base, &mut registry).await?;
         let (wish, wishes) = mpsc::channel(1);
         let http_metrics = http::Metrics::default();
         http_metrics.register(&mut registry);
@@ -120,16 +128,19 @@ impl Daemon {
             identity: inlet.reader.clone(),
             source: inlet.status.clone(),
             publish: publishing.status.clone(),
-            tokens: crate::tokens::Tokens::default(),
-            access: crate::caller::Access::default(),
+            tokens: google.tokens.clone(),
+            access: google.access.clone(),
             errors: logging.recent.clone(),
             registry: Arc::new(registry),
             metrics: admin_metrics,
             reload: wish,
         };
-        let mut doors = Doors::new(passed, Arc::new(inputs), http_metrics, shutdown.clone());
-        let change = doors.prepare(&settings.admin).map_err(AppError::Door)?;
-        doors.apply(change).map_err(AppError::Door)?;
+        let apis = Apis {
+            admin: Arc::new(inputs),
+            metadata: Arc::clone(&google.api),
+            http_metrics,
+        };
+        doors.apply(change, &apis).map_err(AppError::Door)?;
         doors.warn_of_unused();
         announce::start(&base.board, &inlet.reader, shutdown);
         tracing::info!(
@@ -142,7 +153,9 @@ impl Daemon {
             load,
             inlet,
             publishing,
+            google,
             doors,
+            apis,
             logging,
             base,
             hangups,

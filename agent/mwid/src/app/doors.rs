@@ -1,34 +1,71 @@
-//! The doors of the admin API: opened at the start, and changed by a reload without touching those that stay.
+//! The doors of our APIs: opened at the start, and changed by a reload without touching those that stay.
 //!
 //! In: settings, the sockets that systemd passed. Out: serving listeners. Never closes a door before its successor is open, and changes
 //! nothing before all new ones are.
 use crate::api::admin;
-use crate::config::{Address, DoorSettings, SocketSettings};
+use crate::config::{Address, DoorSettings, Settings, SocketSettings};
 use crate::http::listener::ListenError;
 use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
 use crate::http::{self, Listener};
 use crate::shutdown::Shutdown;
+use crate::token_server;
 use crate::units::listen::Passed;
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Which API is behind a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Api {
+    Admin,
+    Metadata,
+}
+
+impl Api {
+    /// Its key path.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Admin => "api.admin",
+            Self::Metadata => "api.metadata",
+        }
+    }
+
+    /// Of a socket that `listen` names by its path: as `socket` has it without a word in the file.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Admin => 0o660,
+            Self::Metadata => 0o666,
+        }
+    }
+}
+
 /// Why a door cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoorError {
-    #[error("api.admin.socket")]
-    Socket(#[source] ListenError),
-    #[error("api.admin.listen")]
-    Listen(#[source] ListenError),
+    #[error("{}.socket", api.key())]
+    Socket {
+        api: Api,
+        #[source]
+        source: ListenError,
+    },
+    #[error("{}.listen", api.key())]
+    Listen {
+        api: Api,
+        #[source]
+        source: ListenError,
+    },
     #[error(
-        "api.admin.listen: systemd passed no socket named {name}; set FileDescriptorName={name} in the socket unit, and start mwid by it"
+        "{}.listen: systemd passed no socket named {name}; set FileDescriptorName={name} in the socket unit, and start mwid by it",
+        api.key()
     )]
-    NotPassed { name: String },
-    #[error("api.admin.listen: the socket {name} that systemd passed is not a listening Unix or TCP socket")]
+    NotPassed { api: Api, name: String },
+    #[error("{}.listen: the socket {name} that systemd passed is not a listening Unix or TCP socket", api.key())]
     Passed {
+        api: Api,
         name: String,
         #[source]
         source: io::Error,
@@ -37,9 +74,17 @@ pub(crate) enum DoorError {
 
 /// What a door is known by: a reload leaves a door with the same key alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Key {
+struct Key {
+    api: Api,
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
     Socket(SocketSettings),
     Listen(Address),
+    /// Nobody asked for it: a machine without this family does without.
+    IfPossible(SocketAddr),
 }
 
 struct Door {
@@ -51,10 +96,10 @@ struct Door {
 
 impl Key {
     fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Socket(socket) => Some(&socket.path),
-            Self::Listen(Address::Unix(path)) => Some(path),
-            Self::Listen(_) => None,
+        match &self.place {
+            Place::Socket(socket) => Some(&socket.path),
+            Place::Listen(Address::Unix(path)) => Some(path),
+            Place::Listen(_) | Place::IfPossible(_) => None,
         }
     }
 }
@@ -75,14 +120,28 @@ enum Opened {
     Hidden(Prepared),
 }
 
-/// All doors of the admin API.
+/// What serves behind the doors.
+pub(super) struct Apis {
+    pub(super) admin: Arc<admin::Inputs>,
+    pub(super) metadata: Arc<token_server::Server>,
+    pub(super) http_metrics: http::Metrics,
+}
+
+impl Apis {
+    fn start(&self, api: Api, listener: Listener, serving: &Shutdown) {
+        match api {
+            Api::Admin => admin::start(vec![listener], &self.admin, &self.http_metrics, serving),
+            Api::Metadata => self.metadata.start(vec![listener], &self.http_metrics, serving),
+        }
+    }
+}
+
+/// All doors.
 pub(super) struct Doors {
     open: Vec<Door>,
     passed: Passed,
     /// Sockets from systemd that were asked for: kept, so that a reload may leave one out and another take it up again.
     taken: BTreeMap<String, Vec<OwnedFd>>,
-    inputs: Arc<admin::Inputs>,
-    metrics: http::Metrics,
     shutdown: Shutdown,
 }
 
@@ -93,30 +152,20 @@ pub(super) struct Change {
 }
 
 impl Doors {
-    pub(super) fn new(
-        passed: Passed,
-        inputs: Arc<admin::Inputs>,
-        metrics: http::Metrics,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub(super) fn new(passed: Passed, shutdown: Shutdown) -> Self {
         Self {
             open: vec![],
             passed,
             taken: BTreeMap::new(),
-            inputs,
-            metrics,
             shutdown,
         }
     }
 
     /// First phase: opens what is new, out of sight. Changes nothing.
-    pub(super) fn prepare(&mut self, settings: &DoorSettings) -> Result<Change, DoorError> {
-        let wanted: Vec<Key> = settings
-            .socket
-            .iter()
-            .cloned()
-            .map(Key::Socket)
-            .chain(settings.listen.iter().cloned().map(Key::Listen))
+    pub(super) fn prepare(&mut self, settings: &Settings) -> Result<Change, DoorError> {
+        let wanted: Vec<Key> = [(Api::Admin, &settings.admin), (Api::Metadata, &settings.metadata)]
+            .into_iter()
+            .flat_map(|(api, doors)| keys(api, doors))
             .collect();
         let mut opened = vec![];
         for key in &wanted {
@@ -128,19 +177,21 @@ impl Doors {
         Ok(Change { opened, wanted })
     }
 
-    /// Second phase: puts the new doors in place, then closes those that nobody wants any more. True when anything changed.
-    pub(super) fn apply(&mut self, change: Change) -> Result<bool, DoorError> {
-        let mut changed = !change.opened.is_empty();
+    /// Second phase: puts the new doors in place, then closes those that nobody wants any more. Tells whose doors changed.
+    pub(super) fn apply(&mut self, change: Change, apis: &Apis) -> Result<BTreeSet<Api>, DoorError> {
+        let mut changed: BTreeSet<Api> = change.opened.iter().map(|(key, _)| key.api).collect();
         let before = self.open.len();
         let replaced: Vec<Key> = change.opened.iter().map(|(key, _)| key.clone()).collect();
         for (key, opened) in change.opened {
             let listener = match opened {
                 Opened::InPlace(listener) => listener,
-                Opened::Hidden(prepared) => prepared.put_in_place().map_err(DoorError::Socket)?,
+                Opened::Hidden(prepared) => prepared
+                    .put_in_place()
+                    .map_err(|source| DoorError::Socket { api: key.api, source })?,
             };
             let file = listener.place();
             let serving = self.shutdown.child();
-            admin::start(vec![listener], &self.inputs, &self.metrics, &serving);
+            apis.start(key.api, listener, &serving);
             self.wait_for_at_the_end(&serving);
             self.open.push(Door { key, file, serving });
         }
@@ -150,7 +201,7 @@ impl Doors {
             let is_new = number > before;
             let stays = change.wanted.contains(&door.key) && (is_new || !replaced.contains(&door.key));
             if !stays {
-                changed = true;
+                changed.insert(door.key.api);
                 door.serving.ask();
             }
             stays
@@ -164,44 +215,58 @@ impl Doors {
         self.shutdown.spawn(async move {
             serving.asked().await;
             if !serving.stop(super::PATIENCE).await {
-                tracing::warn!("requests at the admin API did not end in time");
+                tracing::warn!("requests at a closed door did not end in time");
             }
         });
     }
 
     fn open_one(&mut self, key: &Key) -> Result<Vec<Opened>, DoorError> {
-        Ok(vec![match key {
-            Key::Socket(socket) => self.open_socket(socket).map_err(DoorError::Socket)?,
-            Key::Listen(Address::Unix(path)) => {
+        let api = key.api;
+        let listen = |source| DoorError::Listen { api, source };
+        Ok(vec![match &key.place {
+            Place::Socket(socket) => self
+                .open_socket(socket)
+                .map_err(|source| DoorError::Socket { api, source })?,
+            Place::Listen(Address::Unix(path)) => {
                 let socket = SocketSettings {
                     path: path.clone(),
-                    mode: 0o660,
+                    mode: api.mode(),
                     owner: None,
                     group: None,
                 };
-                self.open_socket(&socket).map_err(DoorError::Listen)?
+                self.open_socket(&socket).map_err(listen)?
             }
-            Key::Listen(Address::Tcp(address)) => Listener::tcp(*address)
-                .map(Opened::InPlace)
-                .map_err(DoorError::Listen)?,
-            Key::Listen(Address::Systemd(name)) => return self.open_passed(name),
+            Place::Listen(Address::Tcp(address)) => {
+                Listener::tcp(*address).map(Opened::InPlace).map_err(listen)?
+            }
+            Place::IfPossible(address) => match Listener::tcp(*address) {
+                Ok(listener) => Opened::InPlace(listener),
+                Err(error) if error.has_no_such_address() => {
+                    tracing::debug!(%address, "not listened on: this machine has no such address");
+                    return Ok(vec![]);
+                }
+                Err(error) => return Err(listen(error)),
+            },
+            Place::Listen(Address::Systemd(name)) => return self.open_passed(api, name),
         }])
     }
 
     /// All sockets of this name that systemd passed.
-    fn open_passed(&mut self, name: &str) -> Result<Vec<Opened>, DoorError> {
+    fn open_passed(&mut self, api: Api, name: &str) -> Result<Vec<Opened>, DoorError> {
         let sockets = self
             .taken
             .entry(name.to_owned())
             .or_insert_with(|| self.passed.by_name(name));
         if sockets.is_empty() {
             return Err(DoorError::NotPassed {
+                api,
                 name: name.to_owned(),
             });
         }
         let open = |fd: &OwnedFd| fd.try_clone().and_then(listener).map(Opened::InPlace);
         let opened: io::Result<Vec<Opened>> = sockets.iter().map(open).collect();
         opened.map_err(|source| DoorError::Passed {
+            api,
             name: name.to_owned(),
             source,
         })
@@ -229,6 +294,33 @@ impl Doors {
             group: socket.group.as_deref(),
         };
         unix::prepare(wanted, ours.and_then(|door| door.file)).map(Opened::Hidden)
+    }
+}
+
+/// What an API's settings want.
+fn keys(api: Api, settings: &DoorSettings) -> Vec<Key> {
+    let socket = settings.socket.iter().cloned().map(Place::Socket);
+    let listen = settings.listen.iter().cloned().map(|address| match address {
+        Address::Tcp(tcp) if settings.listen_by_default => Place::IfPossible(tcp),
+        named => Place::Listen(named),
+    });
+    socket.chain(listen).map(|place| Key { api, place }).collect()
+}
+
+impl Change {
+    /// The TCP addresses at which an API is going to be reached, new doors and old.
+    pub(super) fn addresses(&self, api: Api) -> Vec<SocketAddr> {
+        let named = self.wanted.iter().filter(|key| key.api == api);
+        let named = named.filter_map(|key| match &key.place {
+            Place::Listen(Address::Tcp(address)) | Place::IfPossible(address) => Some(*address),
+            _ => None,
+        });
+        let opened = self.opened.iter().filter(|(key, _)| key.api == api);
+        let opened = opened.filter_map(|(_, opened)| match opened {
+            Opened::InPlace(listener) => listener.tcp_address(),
+            Opened::Hidden(_) => None,
+        });
+        named.chain(opened).collect()
     }
 }
 

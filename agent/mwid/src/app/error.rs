@@ -1,9 +1,11 @@
 //! Why the daemon does not start, or ends.
 use super::doors::DoorError;
 use super::lock::LockError;
+use crate::caller::RulesError;
 use crate::dev::workloads::WorkloadError;
 use crate::publish::PublishError;
 use crate::telemetry::logging::LoggingError;
+use crate::tokens::TokenError;
 use crate::units::listen::ListenError;
 use std::io;
 use std::path::PathBuf;
@@ -24,6 +26,12 @@ pub(crate) enum AppError {
     Passed(#[source] ListenError),
     #[error("nothing can be published by these settings")]
     Publish(#[source] PublishError),
+    #[error("the access rules cannot be put in force")]
+    Rules(#[source] RulesError),
+    #[error("tokens.source")]
+    Tokens(#[source] TokenError),
+    #[error("the embedded platform cannot listen on 127.0.0.1")]
+    Embedded(#[source] io::Error),
     #[error("a listener cannot be opened")]
     Door(#[source] DoorError),
     #[error("the embedded platform published nothing in {} within {patience:?}; its log above says why", directory.display())]
@@ -47,7 +55,7 @@ impl AppError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Lock(LockError::Held { .. }) | Self::Door(_) => ErrorKind::Busy,
-            Self::Publish(_) => ErrorKind::Settings,
+            Self::Publish(_) | Self::Rules(_) | Self::Tokens(_) => ErrorKind::Settings,
             _ => ErrorKind::System,
         }
     }

@@ -7,6 +7,7 @@ mod daemon;
 mod demo;
 mod doors;
 mod error;
+mod google;
 mod harden;
 mod lock;
 mod platform;
@@ -14,8 +15,9 @@ mod reload;
 mod signals;
 
 pub(crate) use error::{AppError, ErrorKind};
+pub(crate) use google::environment as credentials_environment;
 pub(crate) use harden::close_process;
-pub(crate) use platform::server as metadata_server;
+pub(crate) use platform::metadata_server;
 
 use crate::config::{ConfigError, LogFormat, LogLevel, LogSettings, Settings};
 use crate::dev::workloads::{Seen, Tally};

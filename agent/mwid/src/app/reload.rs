@@ -2,8 +2,12 @@
 //!
 //! In: the settings in force and the new ones. Out: what changed, or why nothing did. Never leaves half of a change.
 use super::daemon::Daemon;
+use super::doors;
+use super::google::{self, NewTokens};
 use crate::api::admin::{ReloadAnswer, ReloadRefusal};
+use crate::caller::Rules;
 use crate::config::{Settings, SourceSettings};
+use crate::publish;
 use crate::report::Causes;
 
 pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
@@ -14,27 +18,68 @@ pub(super) async fn reload(daemon: &mut Daemon) -> ReloadAnswer {
     };
     let new = load().map_err(|error| ReloadRefusal::Invalid(Causes(&error).to_string()))?;
     refuse_what_needs_a_restart(&daemon.settings, &new)?;
+    let ready = prepare(daemon, &new).await?;
+    apply(daemon, new, ready).await
+}
 
-    let failed = |error: &dyn std::error::Error| ReloadRefusal::Failed(Causes(error).to_string());
-    let publish = if new.publish == daemon.settings.publish {
+/// What is made and not yet in force; none where nothing changes.
+struct Ready {
+    publish: Option<publish::Ready>,
+    rules: Rules,
+    tokens: Option<NewTokens>,
+    doors: doors::Change,
+}
+
+fn failed(error: &dyn std::error::Error) -> ReloadRefusal {
+    ReloadRefusal::Failed(Causes(error).to_string())
+}
+
+async fn prepare(daemon: &mut Daemon, new: &Settings) -> Result<Ready, ReloadRefusal> {
+    let old = &daemon.settings;
+    let publish = if new.publish == old.publish {
         None
     } else {
-        Some(
-            daemon
-                .publishing
-                .prepare(new.publish.clone())
-                .await
-                .map_err(|e| failed(&e))?,
-        )
+        let ready = daemon.publishing.prepare(new.publish.clone()).await;
+        Some(ready.map_err(|e| failed(&e))?)
     };
-    let doors = daemon.doors.prepare(&new.admin).map_err(|e| failed(&e))?;
+    // Also when they read as before: users and groups may have come or gone. Only new rules must be right in all their names.
+    let changed = new.access != old.access;
+    let rules = google::rules(new.access.clone(), changed).await;
+    let rules = rules.map_err(|e| failed(&e))?;
+    let tokens = if new.tokens == old.tokens {
+        None
+    } else {
+        let made = daemon.google.prepare(&new.tokens, &daemon.base).await;
+        Some(made.map_err(|e| failed(&e))?)
+    };
+    let doors = daemon.doors.prepare(new).map_err(|e| failed(&e))?;
+    Ok(Ready {
+        publish,
+        rules,
+        tokens,
+        doors,
+    })
+}
 
-    // From here on nothing is expected to fail: the doors come first, for theirs is the one system call left (a rename).
+/// From here on nothing is expected to fail: the doors come first, for theirs is the one system call left (a rename).
+async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer {
     let mut changes = vec![];
-    if daemon.doors.apply(doors).map_err(|e| failed(&e))? {
-        changes.push("api.admin".to_owned());
+    let moved = daemon.doors.apply(ready.doors, &daemon.apis);
+    changes.extend(
+        moved
+            .map_err(|e| failed(&e))?
+            .into_iter()
+            .map(|api| api.key().to_owned()),
+    );
+    daemon.google.access.replace(ready.rules);
+    if new.access != daemon.settings.access {
+        changes.push("access".to_owned());
     }
-    if let Some(ready) = publish {
+    if let Some(tokens) = ready.tokens {
+        daemon.google.apply(tokens);
+        changes.push("tokens".to_owned());
+    }
+    if let Some(ready) = ready.publish {
         daemon.publishing.apply(ready);
         changes.push("publish".to_owned());
     }

@@ -22,6 +22,8 @@ pub(super) fn run(args: &args::DemoArgs) -> Result<(), Failure> {
     if let SourceSettings::DevCa { lifetime, .. } = &mut settings.identity.source {
         *lifetime = LIFETIME;
     }
+    // Two demos, or one beside a daemon, do not ask for the same port.
+    settings.metadata.listen.clear();
     output::talk(&format!(
         "mwid demo: a daemon with a development CA in {}; certificates live {} s and are replaced at half their life",
         place.path().display(),

@@ -66,6 +66,11 @@ impl Server {
         })
     }
 
+    /// Another platform from now on (reload).
+    pub(crate) fn replace_platform(&self, platform: Option<metadata::Client>) {
+        self.site.replace_platform(platform);
+    }
+
     /// Serves on these listeners until `shutdown`.
     pub(crate) fn start(
         self: &Arc<Self>,

@@ -19,7 +19,7 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use mtls_identity::Clock;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,11 +31,27 @@ const UNIVERSE_DOMAIN: &str = "universe/universe-domain";
 pub(super) struct Site {
     pub(super) tokens: Tokens,
     pub(super) clock: Clock,
-    pub(super) mirror: Arc<Mirror>,
+    mirror: RwLock<Mirrored>,
     pub(super) metrics: Metrics,
-    /// Without one the tree holds only what is ours.
-    pub(super) has_platform: bool,
     shutdown: Shutdown,
+}
+
+/// The platform in force, and how to end what waits for it.
+struct Mirrored {
+    mirror: Arc<Mirror>,
+    is_there: bool,
+    until: Shutdown,
+}
+
+impl Mirrored {
+    fn new(platform: Option<metadata::Client>, metrics: &Metrics, shutdown: &Shutdown) -> Self {
+        let until = shutdown.child();
+        Self {
+            is_there: platform.is_some(),
+            mirror: Mirror::new(platform, metrics.mirror.clone(), &until),
+            until,
+        }
+    }
 }
 
 /// What of a directory or value is wanted.
@@ -76,12 +92,29 @@ impl Site {
     ) -> Self {
         Self {
             clock: tokens.clock(),
-            has_platform: platform.is_some(),
-            mirror: Mirror::new(platform, metrics.mirror.clone(), shutdown),
+            mirror: RwLock::new(Mirrored::new(platform, &metrics, shutdown)),
             tokens,
             metrics,
             shutdown: shutdown.clone(),
         }
+    }
+
+    pub(super) fn mirror(&self) -> Arc<Mirror> {
+        let mirrored = self.mirror.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&mirrored.mirror)
+    }
+
+    /// Without one the tree holds only what is ours.
+    pub(super) fn has_platform(&self) -> bool {
+        let mirrored = self.mirror.read().unwrap_or_else(PoisonError::into_inner);
+        mirrored.is_there
+    }
+
+    /// Another platform from now on. What was remembered of the one before is forgotten, and who waits for it is answered.
+    pub(super) fn replace_platform(&self, platform: Option<metadata::Client>) {
+        let new = Mirrored::new(platform, &self.metrics, &self.shutdown);
+        let mut mirrored = self.mirror.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *mirrored, new).until.ask();
     }
 
     /// Under which name an account is asked for: by its e-mail address the source's own is still its own.
@@ -241,7 +274,7 @@ impl Site {
 
     /// Older platforms have none: then it is Google's own, as every client assumes.
     async fn universe_domain(&self) -> String {
-        let told = self.mirror.value(UNIVERSE_DOMAIN).await;
+        let told = self.mirror().value(UNIVERSE_DOMAIN).await;
         told.filter(|domain| !domain.is_empty())
             .unwrap_or_else(|| "googleapis.com".to_owned())
     }

@@ -57,8 +57,8 @@ fn start_admin() -> Admin {
     metrics.register(&mut registry);
     http_metrics.register(&mut registry);
     let inputs = Arc::new(Inputs {
-        tokens: crate::tokens::Tokens::default(),
-        access: crate::caller::Access::default(),
+        tokens: Tokens::default(),
+        access: Access::default(),
         board: Board::new(),
         started_at,
         clock: clock.clone(),

@@ -38,10 +38,6 @@ pub(crate) enum Refusal {
         super::words::clean(audience)
     )]
     Audience { audience: String },
-    #[error(
-        "no access rule of mwid grants you the X.509 identity; its operator can, under access[].may.identity"
-    )]
-    NoIdentity,
 }
 
 /// At most so many scopes are named.
@@ -124,15 +120,6 @@ impl Grant {
                     })
                 }
             }
-        }
-    }
-
-    /// Whether the X.509 identity with its private key is granted.
-    pub(crate) fn identity_allowed(&self) -> Result<(), Refusal> {
-        if self.identity {
-            Ok(())
-        } else {
-            Err(Refusal::NoIdentity)
         }
     }
 }

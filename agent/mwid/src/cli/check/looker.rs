@@ -2,7 +2,7 @@
 use super::{Finding, Scene};
 use crate::tokens::Environment;
 use nix::unistd::{AccessFlags, Gid, Uid};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Clone, Debug)]
 pub(super) struct Looker {
@@ -30,22 +30,8 @@ impl Looker {
             groups,
             may_chown: capabilities & (1 << CAP_CHOWN) != 0,
             may_ptrace: capabilities & (1 << CAP_SYS_PTRACE) != 0,
-            environment: environment(),
+            environment: crate::app::credentials_environment(),
         }
-    }
-}
-
-fn environment() -> Environment {
-    let path = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    Environment {
-        credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
-        cloudsdk_config: path("CLOUDSDK_CONFIG"),
-        home: path("HOME"),
-        ..Environment::default()
     }
 }
 

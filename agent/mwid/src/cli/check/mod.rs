@@ -49,7 +49,10 @@ pub(super) fn run(args: &args::CheckArgs) -> Result<(), Failure> {
     let now = SystemTime::now();
     let judged = Judged::find(args.config.as_deref(), std::env::var_os("MWID_RUNTIME_DIR"));
     let findings = match judged.load() {
-        Ok(settings) => probe(&settings, now, &Looker::me(), app::metadata_server()),
+        Ok(settings) => {
+            let server = app::metadata_server(&settings.metadata);
+            probe(&settings, now, &Looker::me(), server)
+        }
         Err(error) => settings::refused(&error),
     };
     let text = if args.json {

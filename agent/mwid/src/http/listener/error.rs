@@ -64,3 +64,14 @@ pub(crate) enum ListenError {
         source: io::Error,
     },
 }
+
+impl ListenError {
+    /// Whether the machine has no such address, or not even its family (a kernel without IPv6).
+    pub(crate) fn has_no_such_address(&self) -> bool {
+        let Self::Tcp { source, .. } = self else {
+            return false;
+        };
+        let errno = source.raw_os_error().map(Errno::from_raw);
+        matches!(errno, Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
+    }
+}

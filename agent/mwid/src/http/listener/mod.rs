@@ -76,7 +76,6 @@ impl Listener {
         }
     }
 
-    #[cfg(test)]
     /// The address of a TCP listener: the port that the system chose for port 0.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {

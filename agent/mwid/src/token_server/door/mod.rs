@@ -106,15 +106,17 @@ impl<G: Guest> Connection<G> {
             Target::Token(name) => self.access(name, asked, body).await,
             Target::Identity(name) => self.id(name, asked, body).await,
             // Node's library takes this for the sign that there is a metadata server.
-            Target::Tree("instance") if !site.has_platform => Ok(words::moved(asked.host, path, asked.query)),
-            Target::Tree(below) if site.has_platform => {
+            Target::Tree("instance") if !site.has_platform() => {
+                Ok(words::moved(asked.host, path, asked.query))
+            }
+            Target::Tree(below) if site.has_platform() => {
                 let wish = Wish {
                     path: below,
                     query: asked.query,
                     host: asked.host,
                 };
                 let accounts = site.accounts(&asked.grant);
-                let reply = site.mirror.answer(wish, &asked.grant, accounts).await;
+                let reply = site.mirror().answer(wish, &asked.grant, accounts).await;
                 match reply.extensions().get() {
                     // It may have waited for hours: what holds now counts.
                     Some(PrivateKey::Given) if !self.may_have_identity() => {

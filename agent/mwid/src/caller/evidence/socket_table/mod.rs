@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::fstat;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use tokio::net::TcpStream;
@@ -47,7 +47,7 @@ impl SocketTable {
             _ => Denial::Unknown(e),
         })?;
         let (own, other) = (plain(here), plain(there));
-        if !own.ip().is_loopback() || !other.ip().is_loopback() {
+        if !stays_here(own.ip(), other.ip()) {
             return Err(Denial::NotLoopback { peer: other });
         }
         let inode = fstat(stream).map_err(|e| Denial::Unknown(e.into()))?.st_ino;
@@ -77,6 +77,12 @@ impl SocketTable {
         }
         answers.map_err(Denial::Table)
     }
+}
+
+/// Both on loopback, or the machine talking to an address of its own by that very address (the link-local one, where a test or a gateway has it):
+/// the kernel takes no packet from outside whose sender is the machine itself.
+fn stays_here(own: IpAddr, other: IpAddr) -> bool {
+    (own.is_loopback() && other.is_loopback()) || own == other
 }
 
 /// Without what the table does not have, and IPv4 as IPv4.
