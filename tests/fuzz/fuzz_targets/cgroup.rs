@@ -4,7 +4,7 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../agent/mwid/src/caller/evidence/stat.rs"]
 mod stat;
-#[path = "../../../agent/mwid/src/caller/evidence/unit.rs"]
+#[path = "../../../agent/mwid/src/caller/evidence/unit/mod.rs"]
 mod unit;
 
 fuzz_target!(|text: &[u8]| {

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use sock_diag::{End, Reply};
 
-#[path = "../../../agent/mwid/src/caller/evidence/sock_diag.rs"]
+#[path = "../../../agent/mwid/src/caller/evidence/sock_diag/mod.rs"]
 mod sock_diag;
 
 const SEQUENCE: u32 = 7;

@@ -31,7 +31,7 @@ pub(super) fn peer_groups(socket: BorrowedFd<'_>) -> nix::Result<Vec<u32>> {
 /// How many there are; with ERANGE: would be.
 fn read_groups(socket: BorrowedFd<'_>, into: &mut [u32]) -> (nix::Result<()>, usize) {
     let unit = size_of::<libc::gid_t>();
-    let Ok(mut length) = libc::socklen_t::try_from(into.len() * unit) else {
+    let Ok(mut length) = libc::socklen_t::try_from(size_of_val(into)) else {
         return (Err(Errno::EINVAL), 0);
     };
     // SAFETY: `into` is valid for writes of `length` bytes, and any bytes make numbers; `length` is a valid socklen_t. The

@@ -523,9 +523,11 @@ async fn what_evidence_costs() {
             println!("{name}: {what}: {:?}", (0..50).map(|_| round()).min().unwrap());
         };
         time("evidence", &|_| ());
-        time("evidence and unit", &|evidence| drop(evidence.unit().map(drop)));
+        time("evidence and unit", &|evidence| {
+            drop(evidence.unit().map(drop));
+        });
         time("evidence and program", &|evidence| {
-            drop(evidence.runs(Path::new("/bin/sh")))
+            drop(evidence.runs(Path::new("/bin/sh")));
         });
         time("evidence and known digest", &|evidence| drop(evidence.sha256()));
     }
