@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../../.."
 here=$PWD/tests/interop/google
 [ "$(id -u)" = 0 ] || { echo "this stage needs root: callers are other users, and a network namespace is made"; exit 1; }
-for program in python3 node npm go mvn java cargo unshare ip setpriv nft; do
+for program in python3 node npm go mvn java cargo curl unshare ip setpriv nft; do
     command -v $program >/dev/null || { echo "interop with Google's clients needs $program"; exit 1; }
 done
 profile=${PROFILE:-debug}
@@ -42,7 +42,11 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 open_to_all=45001
 scoped_only=45002
 nobody_here=45003
-as() { local uid=$1; shift; setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs "$@"; }
+# They may read what lies under another user's home, where an interpreter may be installed; that makes them nobody else.
+as() {
+    local uid=$1; shift
+    setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --inh-caps +dac_read_search --ambient-caps +dac_read_search "$@"
+}
 
 config() { # LISTEN MORE
     cat <<YAML
@@ -71,8 +75,9 @@ client() { # NAME UID COMMAND...: one client's lines into NAME.out, in the envir
     local name=$1 uid=$2; shift 2
     (
         set -a; . "$work/env"; set +a
-        exec env -u GOOGLE_APPLICATION_CREDENTIALS HOME="$work" setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs \
-            timeout 120 "$@" > "$work/$name.out" 2> "$work/$name.err"
+        unset GOOGLE_APPLICATION_CREDENTIALS
+        export HOME=$work
+        as "$uid" timeout 120 "$@" > "$work/$name.out" 2> "$work/$name.err"
     ) || { tail -20 "$work/$name.err"; return 1; }
 }
 
@@ -86,12 +91,15 @@ client rust "$open_to_all" "$work/rust-client" google-cloud-auth "${arguments[@]
 # A grant of one scope: the same program gets that scope, asked or not, and is told so by the account itself.
 client python-scoped "$scoped_only" "${python[@]}" "${arguments[@]}" || fail "python with a grant of one scope"
 # Nobody's grant: nothing.
-if client python-denied "$nobody_here" "${python[@]}" "${arguments[@]}"; then fail "a user without a grant got tokens"; fi
+if client python-denied "$nobody_here" "${python[@]}" "${arguments[@]}" > /dev/null; then fail "a user without a grant got tokens"; fi
 if grep -q access "$work/python-denied.out"; then fail "a user without a grant got a token"; fi
+grep -q 'Status: 403' "$work/python-denied.err" || fail "a denial is not a 403 that names itself"
+rm "$work/python-denied.err"
 
 "$MWID" token access --config "$work/mwid.yaml" > "$work/cli-access.out" || fail "mwid token access"
 "$MWID" token id --audience "$audience" --config "$work/mwid.yaml" > "$work/cli-id.out" || fail "mwid token id"
 "$MWID" status --json --config "$work/mwid.yaml" > "$work/status.json" || fail "mwid status"
+curl -sS --fail --unix-socket "$work/run/admin.sock" http://localhost/metrics > "$work/metrics.txt" || fail "metrics"
 
 # Where the platform publishes its keys, the log says.
 jwks=$(sed -n 's|.*\(http://127.0.0.1:[0-9]*/oauth2/v3/certs\).*|\1|p' "$work/mwid.log" | head -1)
@@ -103,6 +111,6 @@ unshare --net --mount bash "$here/link_local.sh" "$work" "$work/mwid-ns.yaml" "$
 
 # No token in anything that the daemon said.
 cat "$work"/*.out | awk -F'\t' '$1 == "access" || $1 == "scoped" || $1 == "id" { print $2 } NF == 1' | sort -u > "$work/tokens"
-[ "$(wc -l < "$work/tokens")" -gt 5 ] || fail "the list of tokens is too short to look for"
-if grep -F -l -f "$work/tokens" "$work"/mwid*.log "$work/status.json" "$work"/metrics*.txt 2>/dev/null; then fail "a token is in what the daemon wrote"; fi
+[ "$(wc -l < "$work/tokens")" -ge 4 ] || fail "the list of tokens is too short to look for"
+if grep -F -l -f "$work/tokens" "$work"/mwid*.log "$work/status.json" "$work/metrics.txt"; then fail "a token is in what the daemon wrote"; fi
 echo "ok: none of $(wc -l < "$work/tokens") tokens is in the daemon's logs, status or metrics"

