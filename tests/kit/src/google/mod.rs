@@ -220,6 +220,20 @@ fn api_error(code: u16, status: &str, reason: &str, message: &str) -> Reply {
     Reply::json(code, &json!({ "error": error }))
 }
 
+fn bad(why: &str) -> Reply {
+    api_error(400, "INVALID_ARGUMENT", "", why)
+}
+
+/// Exactly these members.
+fn only(body: &Value, names: &[&str]) -> Result<(), Reply> {
+    let object = body.as_object().ok_or_else(|| bad("no object"))?;
+    let found: BTreeSet<&str> = object.keys().map(String::as_str).collect();
+    match found == names.iter().copied().collect() {
+        true => Ok(()),
+        false => Err(bad("unknown or missing members")),
+    }
+}
+
 /// Takes a field out of a form.
 fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, Reply> {
     form.remove(name)
@@ -410,7 +424,6 @@ impl State {
                 why,
             ));
         }
-        let bad = |why: &str| api_error(400, "INVALID_ARGUMENT", "", why);
         if asked.header("content-type") != "application/json" {
             return Err(bad("content-type"));
         }
@@ -425,41 +438,42 @@ impl State {
             .map(|name| name.as_str().unwrap_or("").to_owned())
             .collect();
         self.chain(&acting, &delegates, &target)?;
-        let members: BTreeSet<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
         match verb {
-            "generateAccessToken" if members == BTreeSet::from(["delegates", "scope", "lifetime"]) => {
-                let scopes: Vec<String> =
-                    serde_json::from_value(body["scope"].clone()).map_err(|_| bad("scope"))?;
-                let seconds = body["lifetime"]
-                    .as_str()
-                    .and_then(|text| text.strip_suffix('s')?.parse::<i64>().ok());
-                let seconds = seconds.ok_or_else(|| bad("lifetime"))?;
-                if scopes.is_empty() {
-                    return Err(bad("scope"));
-                }
-                let token = self.new_token(&target, scopes.into_iter().collect());
-                let until =
-                    time::OffsetDateTime::from_unix_timestamp(i64::try_from(self.now).unwrap() + seconds)
-                        .unwrap();
-                let (date, at) = (until.date(), until.time());
-                let until = format!("{date}T{:02}:{:02}:{:02}Z", at.hour(), at.minute(), at.second());
-                Ok(Reply::json(
-                    200,
-                    &json!({"accessToken": token, "expireTime": until}),
-                ))
-            }
-            "generateIdToken" if members == BTreeSet::from(["audience", "delegates", "includeEmail"]) => {
-                let mut claims = json!({"aud": body["audience"], "exp": self.now + 3600});
-                if body["includeEmail"]
-                    .as_bool()
-                    .ok_or_else(|| bad("includeEmail"))?
-                {
-                    claims["email"] = target.into();
-                }
-                Ok(Reply::json(200, &json!({"token": jwt::id_token(&claims)})))
-            }
-            _ => Err(bad("unknown verb or members")),
+            "generateAccessToken" => self.iam_access(&target, &body),
+            "generateIdToken" => self.iam_id(&target, &body),
+            _ => Err(bad("unknown verb")),
         }
+    }
+
+    fn iam_access(&mut self, target: &str, body: &Value) -> Result<Reply, Reply> {
+        only(body, &["delegates", "scope", "lifetime"])?;
+        let scopes: Vec<String> = serde_json::from_value(body["scope"].clone()).map_err(|_| bad("scope"))?;
+        let lifetime = body["lifetime"].as_str();
+        let seconds = lifetime.and_then(|text| text.strip_suffix('s')?.parse::<i64>().ok());
+        let seconds = seconds.ok_or_else(|| bad("lifetime"))?;
+        if scopes.is_empty() {
+            return Err(bad("scope"));
+        }
+        let token = self.new_token(target, scopes.into_iter().collect());
+        let now = i64::try_from(self.now).unwrap();
+        let until = time::OffsetDateTime::from_unix_timestamp(now + seconds).unwrap();
+        let (date, at) = (until.date(), until.time());
+        let until = format!("{date}T{:02}:{:02}:{:02}Z", at.hour(), at.minute(), at.second());
+        let answer = json!({"accessToken": token, "expireTime": until});
+        Ok(Reply::json(200, &answer))
+    }
+
+    fn iam_id(&self, target: &str, body: &Value) -> Result<Reply, Reply> {
+        only(body, &["audience", "delegates", "includeEmail"])?;
+        let mut claims = json!({"aud": body["audience"], "exp": self.now + 3600});
+        if body["includeEmail"]
+            .as_bool()
+            .ok_or_else(|| bad("includeEmail"))?
+        {
+            claims["email"] = target.into();
+        }
+        let answer = json!({"token": jwt::id_token(&claims)});
+        Ok(Reply::json(200, &answer))
     }
 
     /// Each may act as the next.

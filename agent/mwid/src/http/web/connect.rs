@@ -105,7 +105,9 @@ pub(super) fn config(
     let mut store = RootCertStore::empty();
     let (usable, _) = store.add_parsable_certificates(certificates as Vec<CertificateDer<'static>>);
     if usable == 0 {
-        return Err(WebError::NoRoots { source: error });
+        return Err(WebError::NoRoots {
+            source: error.map(Box::new),
+        });
     }
     let mut config = ClientConfig::builder_with_details(provider, clock)
         .with_safe_default_protocol_versions()

@@ -15,7 +15,7 @@ pub(crate) enum WebError {
     )]
     NoRoots {
         #[source]
-        source: Option<rustls_native_certs::Error>,
+        source: Option<Box<rustls_native_certs::Error>>,
     },
     #[error(
         "cannot connect to {url}; see DNS, routes and firewalls, or set HTTPS_PROXY where only a proxy leads out"

@@ -4,10 +4,14 @@ use hyper::Uri;
 use hyper::http::uri::InvalidUri;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-/// A URL that a request may be sent to.
+/// A URL that a request may be sent to. Cheap to clone, and small where an error holds it.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Url {
+pub(crate) struct Url(Arc<Parts>);
+
+#[derive(PartialEq, Eq)]
+struct Parts {
     uri: Uri,
     /// With brackets, if it is an IPv6 address.
     host: String,
@@ -62,25 +66,25 @@ impl Url {
         if !https && !is_near(&host, plain) {
             return Err(UrlError::TooFar { host });
         }
-        Ok(Self { uri, host, https })
+        Ok(Self(Arc::new(Parts { uri, host, https })))
     }
 
     /// As it was written, with its query.
     pub(crate) fn to_text(&self) -> String {
-        self.uri.to_string()
+        self.0.uri.to_string()
     }
 
     pub(super) fn uri(&self) -> &Uri {
-        &self.uri
+        &self.0.uri
     }
 
     /// Without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> &str {
-        bare(&self.host)
+        bare(&self.0.host)
     }
 
     pub(super) fn is_https(&self) -> bool {
-        self.https
+        self.0.https
     }
 }
 
@@ -100,9 +104,9 @@ fn is_near(host: &str, plain: Plain) -> bool {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.https { "https" } else { "http" };
-        let authority = self.uri.authority().map_or("", |a| a.as_str());
-        write!(f, "{scheme}://{authority}{}", self.uri.path())
+        let scheme = if self.0.https { "https" } else { "http" };
+        let authority = self.0.uri.authority().map_or("", |a| a.as_str());
+        write!(f, "{scheme}://{authority}{}", self.0.uri.path())
     }
 }
 

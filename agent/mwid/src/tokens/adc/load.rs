@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 /// Keys are 2 KB.
-const LARGEST: u64 = 64 * 1024;
+const LARGEST: u32 = 64 * 1024;
 
 /// One version of the file, and what was found out with it.
 pub(super) struct Loaded {
@@ -104,11 +104,14 @@ fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
     let path = path.to_owned();
     // Large enough at once: a growing vector would leave copies behind.
     let mut json = Zeroizing::new(Vec::with_capacity(LARGEST as usize + 1));
-    if let Err(source) = file.take(LARGEST + 1).read_to_end(&mut json) {
+    if let Err(source) = file.take(u64::from(LARGEST) + 1).read_to_end(&mut json) {
         return Err(AdcError::Unreadable { path, source });
     }
-    if json.len() as u64 > LARGEST {
-        return Err(AdcError::TooLarge { path, limit: LARGEST });
+    if json.len() > LARGEST as usize {
+        return Err(AdcError::TooLarge {
+            path,
+            limit: LARGEST.into(),
+        });
     }
     let credentials = match file::parse(&json) {
         Ok(credentials) => credentials,

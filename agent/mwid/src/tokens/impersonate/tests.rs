@@ -199,7 +199,12 @@ async fn each_refusal_says_what_to_set_up() {
         failure == Failure::Refused && text.contains("scope cloud-platform"),
         "{text}"
     );
+}
 
+#[tokio::test]
+async fn each_answer_that_is_no_token_is_told() {
+    let ask = testing::access(Scopes::Default);
+    let Bench { google, source, .. } = bench(3599, &[]);
     let later = Duration::from_secs(9);
     for (reply, failure, told) in [
         (

@@ -53,7 +53,7 @@ pub(super) async fn read(
                 .await
                 .unwrap_or_else(|stopping| Err(io::Error::other(stopping)));
             match bytes {
-                Ok(Some(bytes)) => token(bytes, format, place),
+                Ok(Some(bytes)) => token(&bytes, format, place),
                 Ok(None) => Err(SubjectError::TooLarge {
                     path: path.clone(),
                     limit: LARGEST,
@@ -74,7 +74,7 @@ pub(super) async fn read(
                     status: status.as_u16(),
                 });
             }
-            token(body, format, url.to_string())
+            token(&body, format, url.to_string())
         }
         Subject::Executable(program) => {
             let about = executable::About {
@@ -98,16 +98,12 @@ pub(super) fn read_file(path: &Path, largest: u64) -> io::Result<Option<Zeroizin
     Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= largest))
 }
 
-fn token(
-    bytes: Zeroizing<Vec<u8>>,
-    format: &Format,
-    place: String,
-) -> Result<Zeroizing<String>, SubjectError> {
+fn token(bytes: &[u8], format: &Format, place: String) -> Result<Zeroizing<String>, SubjectError> {
     let text = match format {
-        Format::Text => std::str::from_utf8(&bytes)
+        Format::Text => std::str::from_utf8(bytes)
             .ok()
             .map(|text| Zeroizing::new(text.to_owned())),
-        Format::Json { field } => match serde_json::from_slice(&bytes) {
+        Format::Json { field } => match serde_json::from_slice(bytes) {
             Err(_) => return Err(SubjectError::NotJson { place }),
             Ok(mut document) => {
                 let found = member(&mut document, field);

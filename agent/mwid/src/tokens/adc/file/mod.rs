@@ -30,7 +30,7 @@ pub(crate) enum Credentials {
 
 /// Credentials that stand for themselves.
 pub(crate) enum Own {
-    User(User),
+    User(Box<User>),
     ServiceAccount(Box<ServiceAccount>),
     External(Box<External>),
 }
@@ -96,7 +96,7 @@ fn credentials(fields: &Fields<'_>) -> Result<Credentials, FieldError> {
 
 fn own(fields: &Fields<'_>, served: &'static str) -> Result<Own, FieldError> {
     Ok(match fields.text("type")? {
-        "authorized_user" => Own::User(user(fields)?),
+        "authorized_user" => Own::User(Box::new(user(fields)?)),
         "service_account" => Own::ServiceAccount(Box::new(service_account(fields)?)),
         "external_account" => Own::External(Box::new(external::external(fields)?)),
         other => return Err(fields.wrong("type", Found::word(other), served)),

@@ -13,7 +13,8 @@ fn key() -> Value {
 
 fn external(source: Value) -> Value {
     let audience = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x";
-    json!({"type": "external_account", "audience": audience, "subject_token_type": "t", "credential_source": source})
+    let file = json!({"type": "external_account", "audience": audience, "subject_token_type": "t"});
+    with(file, "credential_source", source)
 }
 
 fn with(mut file: Value, field: &str, value: Value) -> Value {
@@ -59,147 +60,159 @@ fn endpoints_are_those_of_the_universe_where_none_is_named() {
     assert_eq!(file.token_uri.to_text(), "https://oauth2.example/t");
 }
 
+/// The file is refused with these words, and with no value of it.
+fn refused(file: &Value, told: &str) {
+    let error = read(file).err().unwrap_or_else(|| panic!("{file} is read"));
+    let text = crate::report::Causes(&error).to_string();
+    assert!(text.contains(told), "{told}: {text}");
+    for text in [text, format!("{error:?}")] {
+        assert!(!text.to_lowercase().contains("hidden"), "{text}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_by_field_and_never_by_value() {
-    let executable = |members: Value| external(json!({ "executable": members }));
-    let impersonated = |url: &str, source: Value| json!({"type": "impersonated_service_account", "service_account_impersonation_url": url, "source_credentials": source});
-    let url = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b:generateAccessToken";
-    for (file, told) in [
-        (json!([]), "the file is a list, wanted is a JSON object"),
-        (json!({}), "type is not there"),
-        (json!({"type": 5}), "type is a number"),
+    refused(&json!([]), "the file is a list, wanted is a JSON object");
+    refused(&json!({}), "type is not there");
+    for (field, value, told) in [
+        ("type", json!(5), "type is a number"),
         (
-            with(user(), "type", "gdch_service_account".into()),
+            "type",
+            "gdch_service_account".into(),
             "type is \"gdch_service_account\"",
         ),
-        (with(user(), "type", "Hidden Word".into()), "type is another text"),
+        ("type", "Hidden Word".into(), "type is another text"),
         (
-            with(user(), "client_secret", json!(["hidden"])),
+            "client_secret",
+            json!(["hidden"]),
             "client_secret is a list, wanted is a text",
         ),
+        ("refresh_token", "".into(), "refresh_token is an empty text"),
+        ("refresh_token", Value::Null, "refresh_token is null"),
         (
-            with(user(), "refresh_token", "".into()),
-            "refresh_token is an empty text",
-        ),
-        (
-            with(user(), "refresh_token", Value::Null),
-            "refresh_token is null",
-        ),
-        (
-            with(user(), "token_uri", "http://oauth2.googleapis.com/hidden".into()),
+            "token_uri",
+            "http://oauth2.googleapis.com/hidden".into(),
             "token_uri is another text, wanted is a URL with https",
         ),
         (
-            with(user(), "universe_domain", "evil.example/hidden".into()),
+            "universe_domain",
+            "evil.example/hidden".into(),
             "universe_domain is another text",
         ),
+    ] {
+        refused(&with(user(), field, value), told);
+    }
+    refused(
+        &with(key(), "private_key", "hidden".into()),
+        "private_key is another text",
+    );
+    let error = parse(b"{\"refresh_token\": \"hidden\"\n\"").err().unwrap();
+    assert!(matches!(error, FormatError::NotJson { line: 2, .. }), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_an_impersonation_is_told_by_its_path() {
+    let good = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b:generateAccessToken";
+    let file = |url: &str, source: Value| {
+        let file = json!({"type": "impersonated_service_account", "service_account_impersonation_url": url});
+        with(file, "source_credentials", source)
+    };
+    assert!(read(&file(good, user())).is_ok());
+    const URL: &str = "service_account_impersonation_url is another text";
+    for (file, told) in [
         (
-            with(key(), "private_key", "hidden".into()),
-            "private_key is another text",
+            file(good, "hidden".into()),
+            "source_credentials is another text, wanted is an object",
         ),
         (
-            impersonated(url, json!("hidden")),
-            "source_credentials is a text, wanted is an object",
-        ),
-        (
-            impersonated(url, impersonated(url, user())),
+            file(good, file(good, user())),
             "source_credentials.type is \"impersonated_service_account\"",
         ),
         (
-            impersonated(url, with(user(), "client_id", json!({}))),
+            file(good, with(user(), "client_id", json!({}))),
             "source_credentials.client_id is an object",
         ),
+        (file("https://iam.example/hidden", user()), URL),
         (
-            impersonated("https://iam.example/hidden", user()),
-            "service_account_impersonation_url is another text",
+            file("http://a/serviceAccounts/hidden:generateAccessToken", user()),
+            URL,
         ),
         (
-            impersonated("http://a/serviceAccounts/hidden:generateAccessToken", user()),
-            "service_account_impersonation_url is",
+            file("https://a/serviceAccounts/:generateAccessToken", user()),
+            URL,
         ),
         (
-            with(impersonated(url, user()), "delegates", json!(["a", 5])),
+            with(file(good, user()), "delegates", json!(["a", 5])),
             "delegates[1] is a number",
         ),
-        (external(json!({})), "credential_source.file is not there"),
+    ] {
+        refused(&file, told);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_source_of_subject_tokens_is_told_by_its_path() {
+    const NOT_SERVED: &str = "is there, wanted is file, url or executable (this one is not served)";
+    for (source, told) in [
+        (json!({}), "file is not there".to_owned()),
         (
-            external(json!({"file": "/a", "url": "https://b/"})),
-            "credential_source.url is there too",
+            json!({"file": "/a", "url": "https://b/"}),
+            "url is there too".to_owned(),
+        ),
+        (json!({"certificate": {}}), format!("certificate {NOT_SERVED}")),
+        (
+            json!({"environment_id": "aws1"}),
+            format!("environment_id {NOT_SERVED}"),
         ),
         (
-            external(json!({"certificate": {}})),
-            "credential_source.certificate is there, wanted is file, url or executable (this one is not served)",
+            json!({"url": "http://example.com/hidden"}),
+            "url is another text".to_owned(),
         ),
         (
-            external(json!({"environment_id": "aws1"})),
-            "credential_source.environment_id is there",
+            json!({"file": "/a", "format": {"type": "xml"}}),
+            "format.type is \"xml\"".to_owned(),
         ),
         (
-            external(json!({"url": "http://example.com/hidden"})),
-            "credential_source.url is another text",
+            json!({"file": "/a", "format": {"type": "json"}}),
+            "format.subject_token_field_name is not there".to_owned(),
         ),
         (
-            external(json!({"file": "/a", "format": {"type": "xml"}})),
-            "credential_source.format.type is \"xml\"",
+            json!({"url": "https://b/", "headers": {"a": 5}}),
+            "headers.a is a number".to_owned(),
         ),
         (
-            external(json!({"file": "/a", "format": {"type": "json"}})),
-            "credential_source.format.subject_token_field_name is not there",
+            json!({"url": "https://b/", "headers": {"a b": "hidden"}}),
+            "headers is an object".to_owned(),
         ),
         (
-            external(json!({"url": "https://b/", "headers": {"a": 5}})),
-            "credential_source.headers.a is a number",
+            json!({"executable": {"command": "program hidden"}}),
+            "executable.command is another text".to_owned(),
         ),
         (
-            external(json!({"url": "https://b/", "headers": {"a b": "hidden"}})),
-            "credential_source.headers is an object",
+            json!({"executable": {"command": "/p", "timeout_millis": 4999}}),
+            "executable.timeout_millis is a number".to_owned(),
         ),
         (
-            executable(json!({"command": "program hidden"})),
-            "credential_source.executable.command is another text",
+            json!({"executable": {"command": "/p", "timeout_millis": 120_001}}),
+            "executable.timeout_millis is a number".to_owned(),
         ),
         (
-            executable(json!({"command": "/p", "timeout_millis": 4999})),
-            "wanted is from 5000 to 120000",
-        ),
-        (
-            executable(json!({"command": "/p", "timeout_millis": 120_001})),
-            "wanted is from 5000 to 120000",
-        ),
-        (
-            executable(json!({"command": "/p", "timeout_millis": "hidden"})),
-            "timeout_millis is another text, wanted is a whole number",
-        ),
-        (
-            with(
-                external(json!({"file": "/a"})),
-                "workforce_pool_user_project",
-                "1".into(),
-            ),
-            "workforce_pool_user_project is",
-        ),
-        (
-            with(
-                external(json!({"file": "/a"})),
-                "service_account_impersonation",
-                json!({"token_lifetime_seconds": 599}),
-            ),
-            "from 600 to 43200",
+            json!({"executable": {"command": "/p", "timeout_millis": "hidden"}}),
+            "executable.timeout_millis is another text".to_owned(),
         ),
     ] {
-        let error = read(&file).err().unwrap_or_else(|| panic!("{file} is read"));
-        let text = crate::report::Causes(&error).to_string();
-        let told = told.replace(
-            "is a text, wanted is an object",
-            "is another text, wanted is an object",
-        );
-        assert!(text.contains(&told), "{told}: {text}");
-        for text in [text, format!("{error:?}")] {
-            assert!(!text.to_lowercase().contains("hidden"), "{text}");
-        }
+        refused(&external(source), &format!("credential_source.{told}"));
     }
-    let error = parse(b"{\"refresh_token\": \"hidden\"\n\"").err().unwrap();
-    assert!(matches!(error, FormatError::NotJson { line: 2, .. }), "{error}");
+    let file = || external(json!({"file": "/a"}));
+    refused(
+        &with(file(), "workforce_pool_user_project", "1".into()),
+        "workforce_pool_user_project is",
+    );
+    let short = json!({"token_lifetime_seconds": 599});
+    refused(
+        &with(file(), "service_account_impersonation", short),
+        "from 600 to 43200",
+    );
 }
 
 #[test]

@@ -92,17 +92,21 @@ impl Bench {
     }
 
     fn external(&self, source: Value) -> Value {
-        json!({
+        let mut file = json!({
             "type": "external_account", "audience": POOL, "token_url": self.google.url("/v1/token"),
-            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "credential_source": source,
-        })
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        });
+        file["credential_source"] = source;
+        file
     }
 
     fn impersonated(&self, source: Value) -> Value {
-        json!({
-            "type": "impersonated_service_account", "delegates": [], "source_credentials": source,
-            "service_account_impersonation_url": self.google.impersonation_url(TARGET),
-        })
+        let url = self.google.impersonation_url(TARGET);
+        let mut file = json!({
+            "type": "impersonated_service_account", "delegates": [], "service_account_impersonation_url": url,
+        });
+        file["source_credentials"] = source;
+        file
     }
 
     /// A program that prints an answer, and counts its runs.

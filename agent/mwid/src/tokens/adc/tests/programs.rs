@@ -13,11 +13,8 @@ fn printed(members: &Value) -> String {
 }
 
 impl Bench {
-    fn executable(&self, program: &str, members: Value) -> Source {
-        let mut executable = json!({ "command": program });
-        for (name, value) in members.as_object().unwrap() {
-            executable[name] = value.clone();
-        }
+    fn executable(&self, program: &str, mut executable: Value) -> Source {
+        executable["command"] = program.into();
         self.source(&self.external(json!({ "executable": executable })))
     }
 }
