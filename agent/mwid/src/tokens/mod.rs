@@ -203,7 +203,7 @@ impl Tokens {
             ..nothing()
         };
         match self.supply() {
-            Some(supply) => supply.status(counted),
+            Some(supply) => supply.status(&counted),
             None => counted,
         }
     }

@@ -43,7 +43,7 @@ impl Supply {
     }
 
     /// What is known of it, added to what the room counted.
-    pub(super) fn status(&self, counted: TokensStatus) -> TokensStatus {
+    pub(super) fn status(&self, counted: &TokensStatus) -> TokensStatus {
         let Caches {
             base,
             access,
@@ -64,7 +64,8 @@ impl Supply {
                 .map(|token| timestamp(token.expires_at)),
             last_answer: base.ledger.last_answer().map(timestamp),
             trouble: base.ledger.trouble(),
-            ..counted
+            fetches: counted.fetches,
+            hits: counted.hits,
         }
     }
 }
