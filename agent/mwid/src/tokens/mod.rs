@@ -40,12 +40,18 @@ use rustls::crypto::CryptoProvider;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use supply::Supply;
 
 /// What a source of tokens does. Each is a file of this room.
 pub(crate) trait TokenSource: Send + Sync + 'static {
     /// `metadata`, `adc`, `impersonate`, `dev`.
     fn kind(&self) -> &'static str;
+
+    /// For one question, with all that is tried again. A source that waits for a person's program needs more.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(35)
+    }
 
     /// Where it asks, for the status: an address, a file, an e-mail address.
     fn place(&self) -> Option<String>;

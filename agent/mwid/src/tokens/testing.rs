@@ -88,6 +88,8 @@ pub(crate) struct Scripted {
     most_under_way: AtomicUsize,
     /// So much life is left, in seconds, when it hands out another token.
     keeps_until: AtomicU64,
+    /// Of a new token, in seconds.
+    life: AtomicU64,
     /// By question: the token's number, and when it ends by the time since boot.
     issued: Mutex<HashMap<String, (usize, Duration)>>,
 }
@@ -101,6 +103,7 @@ impl Scripted {
             under_way: AtomicUsize::new(0),
             most_under_way: AtomicUsize::new(0),
             keeps_until: AtomicU64::new(300),
+            life: AtomicU64::new(3599),
             issued: Mutex::default(),
         })
     }
@@ -111,6 +114,12 @@ impl Scripted {
 
     pub(crate) fn keeps_until(&self, seconds: u64) {
         self.keeps_until.store(seconds, SeqCst);
+    }
+
+    /// Its tokens live so long from now on, in seconds, and each question has another one.
+    pub(crate) fn makes_short_ones(&self, life: u64) {
+        self.life.store(life, SeqCst);
+        self.keeps_until.store(life, SeqCst);
     }
 
     /// How often it was asked.
@@ -140,7 +149,7 @@ impl Scripted {
         let mut issued = self.issued.lock().unwrap();
         let (of, until) = issued.entry(question.clone()).or_insert((number, Duration::ZERO));
         if until.saturating_sub(boot) <= Duration::from_secs(self.keeps_until.load(SeqCst)) {
-            (*of, *until) = (number, boot + Duration::from_secs(3599));
+            (*of, *until) = (number, boot + Duration::from_secs(self.life.load(SeqCst)));
         }
         let left = until.saturating_sub(boot).as_secs();
         let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(before.as_secs() + left));

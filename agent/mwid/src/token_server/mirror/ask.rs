@@ -23,6 +23,10 @@ pub(super) const GRACE: Duration = Duration::from_millis(200);
 /// Questions at the platform at once. Others wait for their turn.
 const AT_ONCE: usize = 8;
 
+/// Questions under way, with those that wait for their turn. A question outlives a caller who leaves, so that the callers' places do not bound
+/// them: whoever asks for ever more keys and leaves must not fill the memory.
+pub(super) const MOST_FLIGHTS: usize = 512;
+
 /// A platform that is replaced refuses work for less than a second.
 const TRIES: u32 = 3;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(600));
@@ -83,7 +87,9 @@ impl Asker {
             Known::Old(said) => Some(said),
             Known::Ask => None,
         };
-        let mut flight = self.join(key);
+        let Some(mut flight) = self.join(key) else {
+            return self.stand_in(old, Trouble::Crowded);
+        };
         let done = flight.heard.wait_for(Option::is_some);
         let heard = match &old {
             None => done.await,
@@ -106,11 +112,14 @@ impl Asker {
         Ok(said)
     }
 
-    /// The question about this key that is under way; if there is none, it begins.
-    fn join(self: &Arc<Self>, key: &Key) -> Flight {
+    /// The question about this key that is under way; if there is none, it begins. None: too many are under way.
+    fn join(self: &Arc<Self>, key: &Key) -> Option<Flight> {
         let mut flights = locked(&self.flights);
         if let Some(flight) = flights.get(key) {
-            return flight.clone();
+            return Some(flight.clone());
+        }
+        if flights.len() >= MOST_FLIGHTS {
+            return None;
         }
         let (tell, heard) = watch::channel(None);
         let flight = Flight {
@@ -131,7 +140,7 @@ impl Asker {
             locked(&asker.flights).remove(&key);
             tell.send_replace(Some(heard));
         });
-        flight
+        Some(flight)
     }
 
     /// Asks again where that is likely to help.
@@ -213,6 +222,11 @@ impl Asker {
                 }
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        locked(&self.flights).len()
     }
 
     #[cfg(test)]

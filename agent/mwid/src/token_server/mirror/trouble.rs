@@ -26,7 +26,7 @@ pub(super) enum Trouble {
     },
     #[error("mwid stops")]
     Stopping,
-    #[error("too many requests wait for a change")]
+    #[error("too many requests wait for the platform")]
     Crowded,
 }
 
@@ -66,7 +66,9 @@ impl Trouble {
                 return words::refused(StatusCode::BAD_GATEWAY, why);
             }
             Self::Stopping => "mwid stops; ask again.",
-            Self::Crowded => "Too many requests wait for a change; ask again, or without wait_for_change.",
+            Self::Crowded => {
+                "Too many requests wait for the platform or for a change; ask again, or without wait_for_change."
+            }
         };
         words::unavailable(why, retry_after)
     }

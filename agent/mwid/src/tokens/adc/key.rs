@@ -64,7 +64,7 @@ pub(super) async fn access(
 }
 
 pub(super) async fn id(reach: &Reach, account: &ServiceAccount, audience: &str) -> Result<IdToken, KeyError> {
-    let url = &account.token_uri;
+    let (url, asked_at) = (&account.token_uri, reach.now());
     let token = exchange(reach, account, Wanted::Audience(audience))
         .await?
         .id_token()
@@ -74,7 +74,7 @@ pub(super) async fn id(reach: &Reach, account: &ServiceAccount, audience: &str) 
                 field: "id_token",
             })
         })?;
-    claims::id_token(url, token, audience).map_err(KeyError::Endpoint)
+    claims::id_token(url, token, audience, asked_at).map_err(KeyError::Endpoint)
 }
 
 async fn exchange(reach: &Reach, account: &ServiceAccount, wanted: Wanted<'_>) -> Result<Granted, KeyError> {

@@ -1,7 +1,7 @@
 //! The credentials file as it is now. In: a path. Out: what it says, read again only when it changed. A file that others can read is used,
 //! and warned of: a key in it is theirs too.
 use super::AdcError;
-use super::file::{self, Credentials, ImpersonationUrl, Own};
+use super::file::{self, Credentials, ImpersonationUrl, Own, Subject};
 use crate::tokens::AccountInfo;
 use crate::tokens::endpoint::iam::{Target, TargetError};
 use crate::tokens::endpoint::kept::Kept;
@@ -10,6 +10,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
@@ -52,6 +53,19 @@ impl Stamp {
 }
 
 impl Newest {
+    /// What the newest version's program may take, if it has one. None: no version is known yet.
+    pub(super) fn program_within(&self) -> Option<Duration> {
+        let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, loaded) = newest.as_ref()?;
+        let Own::External(file) = &loaded.own else {
+            return Some(Duration::ZERO);
+        };
+        Some(match &file.subject {
+            Subject::Executable(program) => program.within,
+            Subject::File { .. } | Subject::Url { .. } => Duration::ZERO,
+        })
+    }
+
     /// Looks at the file; blocks for as long as the disk does.
     pub(super) fn look(&self, path: &Path) -> Result<Arc<Loaded>, AdcError> {
         let (file, metadata) = open(path)?;

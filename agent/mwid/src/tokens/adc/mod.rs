@@ -31,11 +31,17 @@ use mtls_identity::Clock;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whether this file, as it is now, could give tokens: for who only looks. Asks nobody.
 pub(crate) fn judge(file: &Path) -> Result<(), AdcError> {
     Newest::default().look(file).map(drop)
 }
+
+/// For everything but a program: the exchange of what it gave, and the impersonation.
+const EXCHANGED_WITHIN: Duration = Duration::from_secs(35);
+/// A program may take two minutes (AIP-4117).
+pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(120 + 35);
 
 pub(crate) struct Source {
     /// None: nobody says where a file could be.
@@ -222,6 +228,11 @@ fn of_key(loaded: &Loaded, source: key::KeyError) -> AdcError {
 impl TokenSource for Source {
     fn kind(&self) -> &'static str {
         "adc"
+    }
+
+    fn patience(&self) -> Duration {
+        let program = self.newest.program_within();
+        program.map_or(LONGEST_PATIENCE, |within| within + EXCHANGED_WITHIN)
     }
 
     fn place(&self) -> Option<String> {

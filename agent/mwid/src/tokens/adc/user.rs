@@ -53,11 +53,12 @@ pub(super) async fn id(
         asked: audience.to_owned(),
         given,
     };
+    let asked_at = reach.now();
     let mut granted = refresh(reach, user, None).await.map_err(told)?;
     let token = granted.id_token().ok_or_else(|| refused(None))?;
     match claims::read(&token) {
         Some(claims) if claims.aud != audience => Err(refused(Some(claims.aud))),
-        _ => claims::id_token(&user.token_uri, token, audience).map_err(told),
+        _ => claims::id_token(&user.token_uri, token, audience, asked_at).map_err(told),
     }
 }
 

@@ -3,10 +3,13 @@
 //! In: the environment, whether a metadata server is to be expected, whether gcloud's file is there. Out: the answers of the first that is
 //! there; until then a no that says what was looked for. Never asks a server that nobody expects, and looks only when somebody asks.
 use super::open::Ground;
-use super::{AccessAsk, AccessToken, Account, AccountInfo, Asking, IdAsk, IdToken, TokenError, TokenSource};
+use super::{
+    AccessAsk, AccessToken, Account, AccountInfo, Asking, IdAsk, IdToken, TokenError, TokenSource, adc,
+};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub(super) const KIND: &str = "auto";
@@ -18,6 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3);
 pub(super) struct Source {
     ground: Arc<Ground>,
     found: OnceLock<Arc<dyn TokenSource>>,
+    /// Held while somebody looks, so that who comes meanwhile waits for what is found.
     looked: Mutex<Option<Instant>>,
 }
 
@@ -46,9 +50,14 @@ impl Source {
             return Ok(source.as_ref());
         }
         let nothing = |well_known| TokenError::NothingFound { well_known };
-        if !self.may_look() {
+        let mut looked = self.looked.lock().await;
+        if let Some(source) = self.found.get() {
+            return Ok(source.as_ref());
+        }
+        if looked.is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
             return Err(nothing(self.ground.environment.well_known()));
         }
+        *looked = Some(Instant::now());
         let (source, place): (Arc<dyn TokenSource>, _) = match look(&self.ground).await {
             Found::Adc(file) => (self.ground.adc(Some(file.clone())), file.display().to_string()),
             Found::Metadata => {
@@ -59,15 +68,6 @@ impl Source {
         };
         tracing::info!(source = source.kind(), place, "auto has found a source of tokens");
         Ok(self.found.get_or_init(|| source).as_ref())
-    }
-
-    fn may_look(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
-        if may {
-            *looked = Some(Instant::now());
-        }
-        may
     }
 }
 
@@ -87,6 +87,13 @@ async fn look(ground: &Ground) -> Found {
 impl TokenSource for Source {
     fn kind(&self) -> &'static str {
         self.found.get().map_or(KIND, |source| source.kind())
+    }
+
+    fn patience(&self) -> Duration {
+        // What is not found yet may be the one with the longest.
+        self.found
+            .get()
+            .map_or(adc::LONGEST_PATIENCE, |source| source.patience())
     }
 
     fn place(&self) -> Option<String> {

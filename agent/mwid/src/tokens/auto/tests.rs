@@ -74,3 +74,18 @@ async fn while_there_is_nothing_it_looks_again_but_not_at_each_question() {
     );
     assert_eq!(source.kind(), "adc");
 }
+
+#[tokio::test]
+async fn who_asks_while_somebody_looks_waits_for_what_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let file = at_home(home.path()).well_known().unwrap();
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "no credentials").unwrap();
+    let source = Source::new(&ground(at_home(home.path()), false));
+    let ask = AccessAsk::of_default();
+    let (first, second) = tokio::join!(source.access(&ask), source.access(&ask));
+    for outcome in [first, second] {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, TokenError::Adc(_)), "{error:?}");
+    }
+}

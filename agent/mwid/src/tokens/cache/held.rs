@@ -112,6 +112,15 @@ impl<V: Kept> Held<V> {
         self.until
     }
 
+    /// The platform's same one, as far as its end tells: two that were made apart end apart.
+    pub(super) fn ends_with(&self, next: &Self) -> bool {
+        const APART: Duration = Duration::from_secs(5);
+        match (self.until, next.until) {
+            (Some(this), Some(next)) => next < this + APART,
+            _ => false,
+        }
+    }
+
     /// Of the two clocks against each other, in seconds, since they were compared.
     fn drift(&self, now: Moment) -> u64 {
         now.offset().abs_diff(self.offset)

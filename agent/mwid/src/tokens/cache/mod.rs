@@ -30,9 +30,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// For one fetch, with all that its source tries again.
-const FETCH_WITHIN: Duration = Duration::from_secs(35);
-
 /// Where a fetch tells its end.
 type Tell<A> = watch::Sender<Option<Outcome<<A as Ask>::Answer>>>;
 
@@ -208,12 +205,13 @@ impl<A: Ask> Cache<A> {
             ask.put(base.source.as_ref()).await
         };
         let kind = || base.source.kind();
-        let outcome = match timeout(FETCH_WITHIN, AssertUnwindSafe(asking).catch_unwind()).await {
+        let within = base.source.patience();
+        let outcome = match timeout(within, AssertUnwindSafe(asking).catch_unwind()).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_panic)) => Err(TokenError::Broke { kind: kind() }),
             Err(_) => Err(TokenError::TimedOut {
                 kind: kind(),
-                after: FETCH_WITHIN,
+                after: within,
             }),
         };
         let now = base.times.now();

@@ -186,6 +186,10 @@ impl<V: Kept> Slot<V> {
         });
         match outcome {
             Ok(held) => {
+                if self.held.as_ref().is_none_or(|before| !before.ends_with(&held)) {
+                    // However short it lives: nobody has used this one.
+                    self.used.store(false, Relaxed);
+                }
                 if held.is_old(now) {
                     // The platform keeps its token until 5:00 are left, by its own clock: again in a moment.
                     self.not_before = now.boot + self.backoff.next();

@@ -1,6 +1,7 @@
 //! The claims of an ID token (OpenID Connect Core, 2). In: a token that came straight from its issuer over TLS, so that its signature need
 //! not be checked (3.1.3.7, point 6). Out: audience, expiry, e-mail. Never shows the token.
 use super::EndpointError;
+use super::oauth::after;
 use crate::http::web::Url;
 use crate::tokens::IdToken;
 use base64::Engine as _;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 pub(crate) struct Claims {
     pub(crate) aud: String,
     pub(crate) exp: u64,
+    pub(crate) iat: Option<u64>,
     pub(crate) email: Option<String>,
 }
 
@@ -28,11 +30,13 @@ pub(crate) fn read(token: &str) -> Option<Claims> {
     serde_json::from_slice(&payload).ok()
 }
 
-/// An ID token for exactly the asked audience, and nothing else.
+/// An ID token for exactly the asked audience, and nothing else. It never counts for longer than it was made for, from the moment on in which
+/// it was asked for: by a clock of ours that is behind, it would be served when it is over.
 pub(crate) fn id_token(
     url: &Url,
     secret: Zeroizing<String>,
     audience: &str,
+    asked_at: UnixTime,
 ) -> Result<IdToken, EndpointError> {
     let claims = read(&secret).ok_or_else(|| EndpointError::Field {
         url: url.clone(),
@@ -45,9 +49,11 @@ pub(crate) fn id_token(
             given: claims.aud,
         });
     }
+    let made_for = claims.exp.saturating_sub(claims.iat.unwrap_or_default());
+    let last = after(asked_at, made_for).as_secs();
     Ok(IdToken::new(
         secret,
-        UnixTime::since_unix_epoch(Duration::from_secs(claims.exp)),
+        UnixTime::since_unix_epoch(Duration::from_secs(claims.exp.min(last))),
     ))
 }
 
@@ -79,18 +85,37 @@ mod tests {
         }
     }
 
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_prolongs_no_token() {
+        let url = Url::parse("https://h.example/").unwrap();
+        let until = |payload: &str, now| {
+            let token = id_token(&url, token(payload).into(), "a", at(now)).unwrap();
+            token.expires_at.as_secs()
+        };
+        let hour = r#"{"aud":"a","iat":10000,"exp":13600}"#;
+        assert_eq!(until(hour, 10_000), 13_600);
+        assert_eq!(until(hour, 8_000), 11_600, "our clock is behind");
+        assert_eq!(until(hour, 12_000), 13_600, "made before, or our clock is ahead");
+        let endless = format!(r#"{{"aud":"a","exp":{}}}"#, u64::MAX);
+        assert_eq!(until(&endless, 10_000), 10_000 + 86_400);
+    }
+
     #[test]
     fn a_token_for_another_audience_is_none() {
         let url = Url::parse("https://h.example/").unwrap();
         let made = || Zeroizing::new(token(r#"{"aud":"https://a.example","exp":5}"#));
         assert_eq!(
-            id_token(&url, made(), "https://a.example")
+            id_token(&url, made(), "https://a.example", at(0))
                 .unwrap()
                 .expires_at
                 .as_secs(),
             5
         );
-        let error = id_token(&url, made(), "https://a.example/").unwrap_err();
+        let error = id_token(&url, made(), "https://a.example/", at(0)).unwrap_err();
         assert!(matches!(error, EndpointError::Audience { .. }), "{error}");
     }
 }

@@ -210,6 +210,7 @@ pub(crate) async fn id(
     audience: &str,
     include_email: bool,
 ) -> Result<IdToken, IamError> {
+    let asked_at = reach.now();
     let body = IdBody {
         delegates: &target.delegates,
         audience,
@@ -228,7 +229,7 @@ pub(crate) async fn id(
             field: "token",
         })
     })?;
-    claims::id_token(url, secret, audience).map_err(told)
+    claims::id_token(url, secret, audience, asked_at).map_err(told)
 }
 
 async fn post(

@@ -17,6 +17,7 @@ use crate::http::web;
 use mtls_identity::Clock;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 const ENDPOINT: &str = "https://iamcredentials.googleapis.com";
 
@@ -116,6 +117,10 @@ fn told(error: IamError) -> TokenError {
 impl TokenSource for Source {
     fn kind(&self) -> &'static str {
         "impersonate"
+    }
+
+    fn patience(&self) -> Duration {
+        self.from.patience()
     }
 
     fn place(&self) -> Option<String> {

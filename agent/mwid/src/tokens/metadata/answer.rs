@@ -42,6 +42,8 @@ pub(crate) struct Id {
     pub(crate) audience: String,
     /// Seconds since 1970.
     pub(crate) expires_at: u64,
+    /// Seconds that it was made for.
+    pub(crate) life: u64,
 }
 
 /// One account, as the recursive question for it tells.
@@ -93,6 +95,8 @@ pub(crate) fn id(body: &[u8]) -> Result<Id, AnswerError> {
     struct Claims {
         aud: Audience,
         exp: u64,
+        #[serde(default)]
+        iat: u64,
     }
     // RFC 7519, 4.1.3: one, or a list of them.
     #[derive(Deserialize)]
@@ -121,6 +125,7 @@ pub(crate) fn id(body: &[u8]) -> Result<Id, AnswerError> {
         secret: Zeroizing::new(text.to_owned()),
         audience,
         expires_at: claims.exp,
+        life: claims.exp.saturating_sub(claims.iat).min(LONGEST_LIFE),
     })
 }
 

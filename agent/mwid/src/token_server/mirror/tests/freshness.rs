@@ -1,4 +1,5 @@
 //! What is remembered, for how long, and what happens while the platform is slow or away.
+use super::super::ask::MOST_FLIGHTS;
 use super::super::memory::{MOST_BYTES, MOST_ENTRIES, STALE_FOR};
 use super::*;
 use tokio::time::{Instant, advance};
@@ -255,4 +256,27 @@ async fn a_stop_cuts_a_question_off() {
     assert!(w.shutdown.stop(seconds(1)).await);
     assert_eq!(asking.await.unwrap(), 503);
     assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_ever_more_keys_and_leaves_fills_no_memory() {
+    let w = World::new();
+    w.platform.set("project/project-id", told("p"));
+    assert_eq!(w.body("project/project-id").await, "p");
+    advance(seconds(301)).await;
+    w.platform.with(|state| state.takes = seconds(4));
+    for n in 0..MOST_FLIGHTS + 1000 {
+        let target = format!("instance/attributes/{n}");
+        let left = tokio::time::timeout(Duration::from_millis(1), w.status(&target)).await;
+        assert_eq!(left.ok(), (n >= MOST_FLIGHTS).then_some(503), "{n}");
+    }
+    assert_eq!(w.asker().under_way(), MOST_FLIGHTS);
+    assert_eq!(
+        w.body("project/project-id").await,
+        "p",
+        "what is remembered is served"
+    );
+    tokio::time::sleep(seconds(3600)).await;
+    assert_eq!(w.asker().under_way(), 0);
+    assert_eq!(w.status("instance/attributes/none").await, 404);
 }

@@ -296,7 +296,7 @@ async fn a_passing_failure_is_tried_again_and_a_lasting_one_told() {
         bench.google.next(Reply::text(503, "").with("Retry-After", "5"));
     }
     let (failure, _) = refusal(bench.access(&source, Scopes::Default).await);
-    let retry_after = std::time::Duration::from_secs(5);
+    let retry_after = Duration::from_secs(5);
     assert_eq!(failure, Failure::Unavailable { retry_after });
     assert_eq!(bench.google.asked().len(), 6);
     bench

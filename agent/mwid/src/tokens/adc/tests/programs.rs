@@ -160,3 +160,20 @@ async fn a_late_program_is_ended_with_all_that_it_started() {
     }
     assert!(gone(), "the child {child} still runs");
 }
+
+#[tokio::test]
+async fn a_question_lasts_as_long_as_the_program_may() {
+    let bench = Bench::new();
+    let program = bench.program(&printed(&json!({})));
+    let slow = bench.executable(&program, json!({"timeout_millis": 120_000}));
+    assert!(slow.patience() >= Duration::from_secs(130), "before it is read");
+    bench.access(&slow, Scopes::Default).await.unwrap();
+    assert!(
+        slow.patience() >= Duration::from_secs(130),
+        "{:?}",
+        slow.patience()
+    );
+    let quick = bench.executable(&program, json!({"timeout_millis": 5000}));
+    bench.access(&quick, Scopes::Default).await.unwrap();
+    assert_eq!(quick.patience(), Duration::from_secs(40));
+}

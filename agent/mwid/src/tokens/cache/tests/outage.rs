@@ -138,3 +138,18 @@ async fn a_source_that_panics_or_hands_out_expired_tokens_fails_like_any_other()
     house.source.becomes(Mode::Good);
     house.serves(&default()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_old_from_the_start_are_not_renewed_for_nobody() {
+    let house = House::new(false);
+    house.source.makes_short_ones(200);
+    for _ in 0..10 {
+        house.serves(&default()).await;
+        sleep(seconds(1)).await;
+    }
+    sleep(seconds(600)).await;
+    let asked = house.source.asked();
+    sleep(seconds(86_400)).await;
+    assert_eq!(house.source.asked(), asked, "nobody has used one of them");
+    house.serves(&default()).await;
+}
