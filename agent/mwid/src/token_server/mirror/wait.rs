@@ -13,8 +13,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Callers who wait at once. What one user may take of them, the doors decide with their places.
-const CALLERS: usize = 1024;
+/// Callers who wait at once. What one user may take of them, the doors decide with their places: a quarter of each door's. There are three
+/// doors as a rule, so that the most that one user can hold leaves more than half of these to others.
+pub(super) const CALLERS: usize = 2 * crate::token_server::CONNECTIONS;
 
 /// Questions that wait at the platform at once. Keys beyond them are looked at now and then.
 const POLLS: usize = 32;

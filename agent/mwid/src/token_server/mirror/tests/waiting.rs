@@ -1,5 +1,6 @@
 //! Who waits for a change, and what ends it.
 use super::*;
+use crate::token_server::mirror::wait::CALLERS;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -188,10 +189,13 @@ async fn keys_beyond_the_bound_are_looked_at_now_and_then() {
 async fn there_is_a_largest_number_of_callers() {
     let w = World::new();
     w.platform.set(KEY, told("a"));
-    let all: Vec<_> = (0..1024)
-        .map(|_| w.waits(&format!("{KEY}?wait_for_change=true")))
-        .collect();
-    w.settled(1024, 1).await;
+    let wait = |_| w.waits(&format!("{KEY}?wait_for_change=true"));
+    // As many as one user's places at three doors.
+    let of_one_user = 3 * (crate::token_server::CONNECTIONS / 4);
+    let mut all: Vec<_> = (0..of_one_user).map(wait).collect();
+    w.settled(i64::try_from(of_one_user).unwrap(), 1).await;
+    all.extend((of_one_user..CALLERS).map(wait));
+    w.settled(i64::try_from(CALLERS).unwrap(), 1).await;
     let reply = w.ask(&format!("{KEY}?wait_for_change=true")).await;
     assert_eq!(reply.status().as_u16(), 503);
     assert!(reply.headers().contains_key("retry-after"));
