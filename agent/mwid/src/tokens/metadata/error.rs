@@ -34,6 +34,10 @@ pub(crate) enum ServerError {
     #[error("{scope:?} is not a scope; scopes are texts without spaces and commas")]
     ScopeName { scope: String },
     #[error(
+        "the question for {what} is too long ({length} bytes); ask with a shorter audience or fewer scopes"
+    )]
+    TooLong { what: &'static str, length: usize },
+    #[error(
         "the metadata server at {server} does not give {what} for what was asked (status 400: {words}); correct the question"
     )]
     BadRequest {
@@ -110,7 +114,7 @@ impl ServerError {
     pub(in crate::tokens) fn failure(&self) -> Failure {
         match self {
             Self::NoAccount { .. } | Self::AccountName { .. } => Failure::NoAccount,
-            Self::ScopeName { .. } | Self::BadRequest { .. } => Failure::BadRequest,
+            Self::ScopeName { .. } | Self::TooLong { .. } | Self::BadRequest { .. } => Failure::BadRequest,
             Self::Talk { source, .. } if matches!(**source, MetadataError::Path { .. }) => {
                 Failure::BadRequest
             }

@@ -83,7 +83,8 @@ impl Source {
         };
         let got = self.ask(ACCESS, account, &path, binding).await;
         let got = got.map_err(|error| match (error, asked) {
-            (ServerError::BadRequest { server, words, .. }, Some(asked)) => {
+            // With a binding it may be the binding that is wrong: the server's words say it.
+            (ServerError::BadRequest { server, words, .. }, Some(asked)) if binding.is_none() => {
                 ServerError::NotAmongTheAccounts {
                     server,
                     asked: listed(asked),

@@ -22,6 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A `Retry-After` is believed up to this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
+/// Servers read a head of 8 KiB at least. What is longer than that only by what a caller wrote is no fault of the server.
+const LONGEST_QUESTION: usize = 7 * 1024;
+
 /// What to ask.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
@@ -43,6 +46,12 @@ pub(super) struct Got {
 
 /// Asks, again if need be.
 pub(super) async fn ask(client: &Client, clock: &Clock, wanted: Wanted<'_>) -> Result<Got, ServerError> {
+    if wanted.path.len() > LONGEST_QUESTION {
+        return Err(ServerError::TooLong {
+            what: wanted.what,
+            length: wanted.path.len(),
+        });
+    }
     let until = Instant::now() + PATIENCE;
     let mut pauses = Backoff::new(PAUSES.0, PAUSES.1);
     let mut tries = 0;

@@ -417,12 +417,22 @@ async fn a_binding_is_passed_on_as_it_came() {
         query: vec![("transport".to_owned(), "a&b=c".to_owned())],
         body: None,
     };
-    let ask = AccessAsk {
-        binding: Some(broken),
-        ..wanting(&[])
-    };
-    assert_eq!(told(source.access(&ask).await).0, Failure::BadRequest);
+    for scopes in [&[GCS][..], &[]] {
+        let ask = AccessAsk {
+            binding: Some(broken.clone()),
+            ..wanting(scopes)
+        };
+        assert_eq!(told(source.access(&ask).await).0, Failure::BadRequest);
+    }
     assert!(platform.asked().last().unwrap().ends_with("?transport=a%26b%3Dc"));
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_the_callers_fault_and_not_asked() {
+    let (platform, source) = start();
+    let long = for_audience(&"x".repeat(9000), IdFormat::Full { licenses: false });
+    assert_eq!(told(source.id(&long).await).0, Failure::BadRequest);
+    assert_eq!(platform.asked(), [""; 0]);
 }
 
 #[tokio::test]
