@@ -30,6 +30,8 @@ pub(crate) enum What<'a> {
     },
     /// The X.509 identity's private key.
     Identity,
+    /// Any request that came as a proxy's or a web page's.
+    Disguised,
 }
 
 /// The caller of one connection.
@@ -243,6 +245,7 @@ impl Decided {
                 (none, grant.audience_allowed(audience).is_ok(), Reason::Audience)
             }
             What::Identity => (!grant.identity, grant.identity, Reason::Other),
+            What::Disguised => (false, true, Reason::Other),
         };
         match (none, allowed) {
             (_, true) => Reason::Other,
@@ -254,7 +257,7 @@ impl Decided {
 }
 
 impl<'a> What<'a> {
-    /// The labels of metrics.
+    /// The labels of metrics, of what can be granted.
     pub(super) const KINDS: [&'static str; 3] = ["access_token", "id_token", "identity"];
 
     fn kind(self) -> &'static str {
@@ -262,6 +265,7 @@ impl<'a> What<'a> {
             Self::AccessToken { .. } => "access_token",
             Self::IdToken { .. } => "id_token",
             Self::Identity => "identity",
+            Self::Disguised => "disguised",
         }
     }
 
@@ -269,7 +273,7 @@ impl<'a> What<'a> {
     fn value(self) -> &'a str {
         match self {
             Self::AccessToken { scopes: text } | Self::IdToken { audience: text } => text,
-            Self::Identity => "",
+            Self::Identity | Self::Disguised => "",
         }
     }
 }
@@ -282,6 +286,7 @@ impl fmt::Display for What<'_> {
             Self::AccessToken { scopes } => write!(f, "access token with {}", clean(scopes)),
             Self::IdToken { audience } => write!(f, "ID token for {}", clean(audience)),
             Self::Identity => f.write_str("X.509 identity"),
+            Self::Disguised => f.write_str("request in disguise"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who gets in. In: the head of a request. Out: what it asks for, or a refusal. Never looks at a body.
 use super::Connection;
-use crate::caller::Grant;
+use crate::caller::{Grant, What};
 use crate::report::Causes;
 use crate::token_server::guest::Guest;
 use crate::token_server::metrics::Kind;
@@ -46,7 +46,8 @@ impl<G: Guest> Connection<G> {
         let path = head.uri.path();
         let host = self.host(head)?;
         if head.headers.contains_key(FORWARDED) {
-            self.note("a request with X-Forwarded-For was refused", host.as_bytes());
+            self.guest
+                .denied(What::Disguised, "it has the header X-Forwarded-For");
             return Err(refusal::forwarded(path).into());
         }
         let grant = self
@@ -98,18 +99,19 @@ impl<G: Guest> Connection<G> {
             _ => None,
         };
         if let Some(foreign) = foreign {
-            self.note(
-                "a request for a foreign Host was refused, as a web page makes them by DNS rebinding",
-                foreign,
-            );
+            self.guest
+                .denied(What::Disguised, "it is for a foreign Host, as by DNS rebinding");
+            self.tell_host(foreign);
             return Err(refusal::foreign_host(head.uri.path()).into());
         }
         Ok(in_target.or(told.unwrap_or_default()).unwrap_or(USUAL_HOST))
     }
 
-    fn note(&self, what: &'static str, host: &[u8]) {
+    /// The record does not tell it, for each would be another line.
+    fn tell_host(&self, host: &[u8]) {
         if let Some(left_out) = self.log.say() {
-            tracing::warn!(listener = self.listener, host = %clean(host), left_out, "{what}");
+            tracing::warn!(listener = self.listener, host = %clean(host), left_out,
+                "a request for a foreign Host was refused, as a web page makes them by DNS rebinding");
         }
     }
 }

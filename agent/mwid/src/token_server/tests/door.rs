@@ -54,6 +54,8 @@ async fn what_came_through_a_proxy_is_refused() {
             let refused = house.send(&request("GET", target, &headers, "")).await;
             assert_eq!(refused.status, 403, "{target} {forwarded}");
             refused.is_the_servers();
+            let told = "denied Disguised: it has the header X-Forwarded-For";
+            assert_eq!(house.doorman.record(), [told; 2], "once on each socket");
         }
     }
 }
@@ -74,6 +76,8 @@ async fn a_foreign_host_is_refused() {
             assert_eq!(refused.status, 403, "{target} {host}");
             refused.is_the_servers();
             assert!(!refused.body.contains("evil"), "{}", refused.body);
+            let told = "denied Disguised: it is for a foreign Host, as by DNS rebinding";
+            assert_eq!(house.doorman.record(), [told; 2], "{host}");
         }
     }
     for host in [
