@@ -248,8 +248,11 @@ impl Daemon {
     pub(crate) fn stop(mut self) -> String {
         self.signal(nix::sys::signal::Signal::SIGTERM);
         let status = self.wait_end();
-        assert!(status.success(), "mwid ended with {status}:\n{}", self.log());
-        self.log()
+        let log = self.log();
+        assert!(status.success(), "mwid ended with {status}:\n{log}");
+        // How each JWT begins: those of the embedded platform are tokens of both kinds.
+        assert!(!log.contains("eyJ"), "a token in:\n{log}");
+        log
     }
 }
 
