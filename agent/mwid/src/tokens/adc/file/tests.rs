@@ -203,6 +203,10 @@ fn what_is_wrong_with_a_source_of_subject_tokens_is_told_by_its_path() {
     ] {
         refused(&external(source), &format!("credential_source.{told}"));
     }
+}
+
+#[test]
+fn what_is_wrong_beside_a_source_is_told_too() {
     let file = || external(json!({"file": "/a"}));
     refused(
         &with(file(), "workforce_pool_user_project", "1".into()),
