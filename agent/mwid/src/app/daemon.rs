@@ -16,6 +16,7 @@ use crate::telemetry::metrics;
 use crate::units::control::SystemBus;
 use crate::units::listen::Passed;
 use crate::units::notify;
+use jiff::Timestamp;
 use mtls_identity::Clock;
 use prometheus_client::registry::Registry;
 use rustls::crypto::CryptoProvider;
@@ -88,6 +89,47 @@ impl Base {
             .await
             .map_err(AppError::Publish)
     }
+
+    /// What serves behind the doors. The last to register: the registry goes with it.
+    fn apis(
+        &self,
+        rooms: &Rooms<'_>,
+        started_at: Timestamp,
+        mut registry: Registry,
+        reload: mpsc::Sender<ReloadRequest>,
+    ) -> Apis {
+        let http_metrics = http::Metrics::default();
+        http_metrics.register(&mut registry);
+        let metrics = admin::Metrics::default();
+        metrics.register(&mut registry);
+        let inputs = admin::Inputs {
+            board: self.board.clone(),
+            started_at,
+            clock: Arc::clone(&self.clock),
+            identity: rooms.inlet.reader.clone(),
+            source: rooms.inlet.status.clone(),
+            publish: rooms.publishing.status.clone(),
+            tokens: rooms.google.tokens.clone(),
+            access: rooms.google.access.clone(),
+            errors: rooms.logging.recent.clone(),
+            registry: Arc::new(registry),
+            metrics,
+            reload,
+        };
+        Apis {
+            admin: Arc::new(inputs),
+            metadata: Arc::clone(&rooms.google.api),
+            http_metrics,
+        }
+    }
+}
+
+/// What the admin API tells of.
+struct Rooms<'a> {
+    inlet: &'a Inlet,
+    publishing: &'a Publishing,
+    google: &'a Google,
+    logging: &'a Logging,
 }
 
 impl Daemon {
@@ -117,29 +159,13 @@ impl Daemon {
         let publishing = base.publishing(&settings, &inlet, &mut registry).await?;
         let google = google::open(&settings, server, &base, &mut registry).await?;
         let (wish, wishes) = mpsc::channel(1);
-        let http_metrics = http::Metrics::default();
-        http_metrics.register(&mut registry);
-        let admin_metrics = admin::Metrics::default();
-        admin_metrics.register(&mut registry);
-        let inputs = admin::Inputs {
-            board: base.board.clone(),
-            started_at,
-            clock: Arc::clone(&base.clock),
-            identity: inlet.reader.clone(),
-            source: inlet.status.clone(),
-            publish: publishing.status.clone(),
-            tokens: google.tokens.clone(),
-            access: google.access.clone(),
-            errors: logging.recent.clone(),
-            registry: Arc::new(registry),
-            metrics: admin_metrics,
-            reload: wish,
+        let rooms = Rooms {
+            inlet: &inlet,
+            publishing: &publishing,
+            google: &google,
+            logging: &logging,
         };
-        let apis = Apis {
-            admin: Arc::new(inputs),
-            metadata: Arc::clone(&google.api),
-            http_metrics,
-        };
+        let apis = base.apis(&rooms, started_at, registry, wish);
         doors.apply(change, &apis).map_err(AppError::Door)?;
         doors.warn_of_unused();
         announce::start(&base.board, &inlet.reader, shutdown);

@@ -21,7 +21,7 @@ pub(super) enum No {
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error("non-empty audience parameter required")]
-    NoAudience,
+    Audience,
     #[error("the parameter format must be standard or full")]
     Format,
     #[error("wait_for_change is not supported for tokens")]
@@ -87,7 +87,7 @@ pub(super) fn id(
     refuse_waiting(query)?;
     let audience = query.one("audience")?.unwrap_or_default();
     if audience.is_empty() {
-        return Err(No::NoAudience);
+        return Err(No::Audience);
     }
     let licenses = query.boolean("licenses")? == Some(true);
     let format = match query.one("format")? {

@@ -88,7 +88,7 @@ impl<G: Guest> Connection<G> {
         if second.is_some() || (told.is_none() && head.version == Version::HTTP_11) {
             return Err(refusal::no_host().into());
         }
-        let in_target = head.uri.authority().map(|authority| authority.as_str());
+        let in_target = head.uri.authority().map(hyper::http::uri::Authority::as_str);
         let told = told
             .map(|told| told.to_str().map_err(|_| told.as_bytes()))
             .transpose();
