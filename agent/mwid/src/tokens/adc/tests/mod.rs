@@ -280,7 +280,7 @@ async fn a_revoked_user_and_a_busy_endpoint_are_told_apart() {
         .google
         .next(Reply::text(429, "ya29.hidden").with("Retry-After", "17"));
     let (failure, text) = refusal(bench.access(&source, Scopes::Default).await);
-    let retry_after = std::time::Duration::from_secs(17);
+    let retry_after = Duration::from_secs(17);
     assert_eq!(failure, Failure::Unavailable { retry_after }, "{text}");
 }
 
