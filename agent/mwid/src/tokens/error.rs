@@ -73,6 +73,12 @@ pub(crate) enum TokenError {
         "the source of tokens ({kind}) has {most} questions under way, no more are begun; ask again later"
     )]
     TooManyAtOnce { kind: &'static str, most: usize },
+    #[error(
+        "the source of tokens ({kind}) has so many questions under way that this one waited {} in line for its turn; ask again later, or ask for \
+         fewer different scopes and audiences at once",
+        humantime::format_duration(*after)
+    )]
+    NoTurn { kind: &'static str, after: Duration },
     #[error("mwid stops, no token is fetched any more")]
     Stopping,
     // The source `metadata`: variants from here.
@@ -125,6 +131,7 @@ impl TokenError {
             | Self::Broke { .. }
             | Self::ExpiredAlready { .. }
             | Self::TooManyAtOnce { .. }
+            | Self::NoTurn { .. }
             | Self::Stopping => Failure::LATER,
             // The source `metadata`: from here.
             Self::Metadata(error) => error.failure(),

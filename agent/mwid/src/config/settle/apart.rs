@@ -1,11 +1,11 @@
-//! No two of our places are in each other's way: published directories, sockets, addresses.
+//! No two of our places are in each other's way: published directories, sockets, addresses; and no source is mwid itself.
 use super::place::At;
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, DoorSettings, Settings, SourceSettings};
+use crate::config::{Address, DoorSettings, Settings, SourceSettings, TokenSourceSettings};
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A published directory is replaced as a whole: nothing else of ours may be in it, and it may not hold another.
@@ -170,6 +170,66 @@ fn tcp_clash(one: SocketAddr, other: SocketAddr) -> bool {
     };
     let same = one.ip().to_canonical() == other.ip().to_canonical();
     one.port() != 0 && one.port() == other.port() && (same || covers(one, other) || covers(other, one))
+}
+
+/// No source is asked at an address where we answer like a metadata server: mwid would wait for itself.
+pub(super) fn sources(root: &At, settings: &Settings) {
+    let identity = root.key("identity").key("source");
+    match settings.identity.source {
+        SourceSettings::Metadata { address, .. } => {
+            not_ourselves(&identity.key("metadata"), address, settings);
+        }
+        SourceSettings::MetadataGrpc { address, .. } => {
+            not_ourselves(&identity.key("metadata_grpc"), address, settings);
+        }
+        SourceSettings::Auto
+        | SourceSettings::None
+        | SourceSettings::GuestAgent { .. }
+        | SourceSettings::DevCa { .. } => {}
+    }
+    token_source(&root.key("tokens").key("source"), &settings.tokens, settings);
+}
+
+fn token_source(at: &At, source: &TokenSourceSettings, settings: &Settings) {
+    match source {
+        TokenSourceSettings::Metadata { address } => not_ourselves(&at.key("metadata"), *address, settings),
+        TokenSourceSettings::Impersonate { from, .. } => {
+            token_source(&at.key("impersonate").key("from"), from, settings);
+        }
+        TokenSourceSettings::Auto
+        | TokenSourceSettings::None
+        | TokenSourceSettings::Adc { .. }
+        | TokenSourceSettings::Dev => {}
+    }
+}
+
+fn not_ourselves(at: &At, address: Option<SocketAddr>, settings: &Settings) {
+    let Some(asked) = address else { return };
+    let ours = settings.metadata.listen.iter().find_map(|ours| match ours {
+        Address::Tcp(ours) if answers(*ours, asked) => Some(ours),
+        Address::Tcp(_) | Address::Unix(_) | Address::Systemd(_) => None,
+    });
+    if let Some(ours) = ours {
+        at.key("address").refuse(
+            Wrong::new(
+                &format!("{asked}, where api.metadata.listen is ({ours})"),
+                "the platform's metadata server",
+            )
+            .fix("mwid would ask itself; leave the address out for the platform's own, or listen somewhere else"),
+        );
+    }
+}
+
+/// Whether who connects to `asked` meets who listens at `ours`. An unspecified address listens on this machine's own ones, of which we know
+/// the loopback; a link-local one is the platform's.
+fn answers(ours: SocketAddr, asked: SocketAddr) -> bool {
+    let (listens, goes) = (ours.ip().to_canonical(), asked.ip().to_canonical());
+    let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    let is_met = listens == goes
+        || (ours.ip().is_unspecified() && is_here(goes) && (ours.is_ipv6() || goes.is_ipv4()))
+        // To connect to an unspecified address is to connect to the loopback.
+        || (goes.is_unspecified() && listens.is_loopback() && listens.is_ipv4() == goes.is_ipv4());
+    ours.port() == asked.port() && is_met
 }
 
 /// As the file would say it.

@@ -45,6 +45,7 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
     // Not when something was wrong: defaults that stand in for wrong values would clash with each other.
     if root.is_clean() {
         apart::directories(&root, &settings);
+        apart::sources(&root, &settings);
     }
     let problems = root.into_problems();
     if problems.is_empty() {

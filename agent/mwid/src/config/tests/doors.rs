@@ -140,3 +140,52 @@ fn two_apis_are_never_at_one_address() {
         right(apart);
     }
 }
+
+#[test]
+fn no_source_is_mwid_itself() {
+    let told = |place: &str, asked: &str, ours: &str| {
+        format!(
+            "{place}.address: found {asked}, where api.metadata.listen is ({ours}); wanted the platform's metadata server; mwid would \
+             ask itself; leave the address out for the platform's own, or listen somewhere else"
+        )
+    };
+    let by_default = "127.0.0.1:8174";
+    for (text, told) in [
+        (
+            "tokens: { source: { metadata: { address: \"127.0.0.1:8174\" } } }",
+            told("1:42: tokens.source.metadata", by_default, by_default),
+        ),
+        (
+            "tokens: { source: { impersonate: { email: a@p.iam.gserviceaccount.com, from: { metadata: { address: \"[::1]:8174\" } } } } }",
+            told(
+                "1:101: tokens.source.impersonate.from.metadata",
+                "[::1]:8174",
+                "[::1]:8174",
+            ),
+        ),
+        (
+            "identity: { source: { metadata: { address: \"127.0.0.1:8174\" } } }",
+            told("1:44: identity.source.metadata", by_default, by_default),
+        ),
+        (
+            "identity: { source: { metadata_grpc: { address: \"127.0.0.1:8174\" } } }",
+            told("1:49: identity.source.metadata_grpc", by_default, by_default),
+        ),
+        (
+            "api: { metadata: { listen: \"0.0.0.0:80\", unsafe_listen: true } }\ntokens: { source: { metadata: { address: \"127.0.0.1:80\" } } }",
+            told("2:42: tokens.source.metadata", "127.0.0.1:80", "0.0.0.0:80"),
+        ),
+    ] {
+        refused(&[(text, &[told.as_str()])]);
+    }
+    for text in [
+        // Another port; a family that is not listened on; nobody listens; the platform's, which no address of this machine is.
+        "tokens: { source: { metadata: { address: \"127.0.0.1:8175\" } } }",
+        "tokens: { source: { metadata: { address: \"127.0.0.2:8174\" } } }",
+        "api: { metadata: { listen: off } }\ntokens: { source: { metadata: { address: \"127.0.0.1:8174\" } } }",
+        "api: { metadata: { listen: \"0.0.0.0:80\", unsafe_listen: true } }\ntokens: { source: { metadata: { address: \"[::1]:80\" } } }",
+        "api: { metadata: { listen: \"0.0.0.0:80\", unsafe_listen: true } }\nidentity: { source: { metadata: { address: \"169.254.169.254:80\" } } }",
+    ] {
+        right(text);
+    }
+}

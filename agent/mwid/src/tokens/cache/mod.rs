@@ -39,6 +39,9 @@ pub(super) struct Cache<A: Ask> {
     base: Arc<Base>,
 }
 
+/// The longest that a question waits for its turn at the source; how long the source itself may take is counted from there.
+const IN_LINE: Duration = Duration::from_secs(30);
+
 /// What a look under the lock ends with.
 enum Next<V> {
     Done(Outcome<V>),
@@ -170,8 +173,11 @@ impl<A: Ask> Cache<A> {
         let told = flight.done.wait_for(Option::is_some).await;
         match told.ok().and_then(|told| told.clone()) {
             Some(outcome) => outcome,
-            // Only a stop ends a fetch without a word.
-            None => Err(TokenError::Stopping),
+            // Beside a fault of ours, only a stop ends a fetch without a word.
+            None if self.base.stop.is_asked() => Err(TokenError::Stopping),
+            None => Err(TokenError::Broke {
+                kind: self.base.source.kind(),
+            }),
         }
     }
 
@@ -194,37 +200,56 @@ impl<A: Ask> Cache<A> {
             true => Some(&base.again),
             false => Some(&base.first_time),
         };
-        let began = Instant::now();
-        let mut asked = base.times.now();
-        let asking = async {
-            let _leave = match lane {
-                Some(lane) => lane.acquire().await.ok(),
-                None => None,
-            };
-            asked = base.times.now();
-            ask.put(base.source.as_ref()).await
+        let landing = Landing {
+            cache: self,
+            ask: &ask,
         };
-        let kind = || base.source.kind();
-        let within = base.source.patience();
-        let outcome = match timeout(within, AssertUnwindSafe(asking).catch_unwind()).await {
+        let leave = match lane {
+            Some(lane) => timeout(IN_LINE, lane.acquire()).await.map(Result::ok),
+            None => Ok(None),
+        };
+        // From here on it is the source that takes its time.
+        let (began, asked) = (Instant::now(), base.times.now());
+        let (outcome, is_asked) = match leave {
+            Ok(_leave) => (self.put(&ask).await, true),
+            Err(_) => (Err(self.no_turn()), false),
+        };
+        let now = base.times.now();
+        let (outcome, due, evicted) = self.land(&ask, outcome.map(Arc::new), asked, now);
+        landing.done();
+        base.metrics.evicted(A::KIND, evicted);
+        if is_asked {
+            base.metrics
+                .fetched(A::KIND, outcome.as_ref().err(), began.elapsed());
+            base.ledger.landed(outcome.as_ref().err(), ask.is_default(), now);
+        }
+        if let Some(due) = due {
+            base.alarm.at(due);
+        }
+        base.alarm.now();
+        tell.send_replace(Some(outcome));
+    }
+
+    /// Asks the source, for as long as it is given.
+    async fn put(&self, ask: &A) -> Result<A::Answer, TokenError> {
+        let source = self.base.source.as_ref();
+        let (kind, within) = (|| source.kind(), source.patience());
+        let asking = async { ask.put(source).await };
+        match timeout(within, AssertUnwindSafe(asking).catch_unwind()).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_panic)) => Err(TokenError::Broke { kind: kind() }),
             Err(_) => Err(TokenError::TimedOut {
                 kind: kind(),
                 after: within,
             }),
-        };
-        let now = base.times.now();
-        let (outcome, due, evicted) = self.land(&ask, outcome.map(Arc::new), asked, now);
-        base.metrics.evicted(A::KIND, evicted);
-        base.metrics
-            .fetched(A::KIND, outcome.as_ref().err(), began.elapsed());
-        base.ledger.landed(outcome.as_ref().err(), ask.is_default(), now);
-        if let Some(due) = due {
-            base.alarm.at(due);
         }
-        base.alarm.now();
-        tell.send_replace(Some(outcome));
+    }
+
+    fn no_turn(&self) -> TokenError {
+        TokenError::NoTurn {
+            kind: self.base.source.kind(),
+            after: IN_LINE,
+        }
     }
 
     /// Puts the end of a fetch into its slot, and says when to look at that next.
@@ -271,5 +296,31 @@ impl<A: Ask> Cache<A> {
 
     fn write(&self) -> RwLockWriteGuard<'_, Shelf<A>> {
         self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fetch under way. If it ends without a word (a stop, or a fault of ours), its question can be asked again all the same.
+struct Landing<'a, A: Ask> {
+    cache: &'a Cache<A>,
+    ask: &'a A,
+}
+
+impl<A: Ask> Landing<'_, A> {
+    fn done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl<A: Ask> Drop for Landing<'_, A> {
+    fn drop(&mut self) {
+        let base = &self.cache.base;
+        let next = self
+            .cache
+            .write()
+            .get_mut(self.ask)
+            .map(|slot| slot.abandon(base.source.kind(), base.times.now()));
+        if let Some(next) = next {
+            base.alarm.at(next);
+        }
     }
 }

@@ -30,6 +30,9 @@ const LONGEST_WISH: Duration = Duration::from_secs(60);
 /// How long a no is remembered that asking again does not change.
 const REMEMBER_NO: Duration = Duration::from_secs(10);
 
+/// The longest pause between two unasked tries after such a no: who asks is still told anew.
+const LONGEST_NO: Duration = Duration::from_secs(300);
+
 /// Somebody who asked so shortly ago will ask again: an expired token is tried for again unasked.
 const RECENTLY: Duration = Duration::from_secs(600);
 
@@ -41,6 +44,10 @@ pub(super) struct Slot<V> {
     /// By the time since boot: not asked again before.
     not_before: Duration,
     backoff: Backoff,
+    /// The same for tries that nobody asks for, when that is later.
+    not_unasked_before: Duration,
+    /// Their pause after a no that asking again does not change.
+    no_backoff: Backoff,
     /// Fetched and renewed whether somebody asks or not.
     pinned: bool,
     /// There was a token once.
@@ -98,6 +105,8 @@ impl<V: Kept> Slot<V> {
             trouble: None,
             not_before: Duration::ZERO,
             backoff: Backoff::new(FIRST_RETRY, LAST_RETRY),
+            not_unasked_before: Duration::ZERO,
+            no_backoff: Backoff::new(REMEMBER_NO, LONGEST_NO),
             pinned,
             had_one: false,
             used: AtomicBool::new(false),
@@ -198,16 +207,38 @@ impl<V: Kept> Slot<V> {
                     self.not_before = now.boot;
                     self.used.store(false, Relaxed);
                 }
+                self.no_backoff.reset();
+                self.not_unasked_before = self.not_before;
                 self.trouble = None;
                 self.had_one = true;
                 Ok(Arc::clone(&self.held.insert(held).value))
             }
+            // The source was not asked: what is known of it still holds.
+            Err(error @ TokenError::NoTurn { .. }) => {
+                self.not_before = now.boot + FIRST_RETRY;
+                Err(error)
+            }
             Err(error) => {
                 self.not_before = now.boot + self.pause(&error);
+                self.not_unasked_before = match error.failure() {
+                    Failure::Unavailable { .. } => self.not_before,
+                    Failure::NoAccount | Failure::BadRequest | Failure::Refused => {
+                        now.boot + self.no_backoff.next()
+                    }
+                };
                 self.trouble = Some((kind, error.clone()));
                 Err(self.refusal(now).unwrap_or(error))
             }
         }
+    }
+
+    /// The fetch that was begun ended without a word. When to call [`Slot::tick`] next.
+    pub(super) fn abandon(&mut self, kind: &'static str, now: Moment) -> Duration {
+        self.flight = None;
+        let broke = TokenError::Broke { kind };
+        self.not_before = now.boot + self.pause(&broke);
+        self.trouble = Some((kind, broke));
+        self.unasked_from()
     }
 
     /// How long to leave the source alone after a failure.
@@ -253,6 +284,7 @@ impl<V: Kept> Slot<V> {
     pub(super) fn tick(&mut self, now: Moment) -> bool {
         self.settle(now);
         self.may_ask(now)
+            && now.boot >= self.not_unasked_before
             && match &self.held {
                 Some(held) => held.old_at().is_some() && held.is_old(now) && self.is_wanted(now),
                 None => self.is_wanted(now),
@@ -262,7 +294,12 @@ impl<V: Kept> Slot<V> {
     /// When to call [`Slot::tick`] next, by the time since boot. None: a fetch's end says so, or nobody cares.
     pub(super) fn due(&self, now: Moment) -> Option<Duration> {
         let Some(held) = &self.held else {
-            return self.flight.is_none().then_some(self.not_before);
+            let next = if self.is_wanted(now) {
+                self.unasked_from()
+            } else {
+                self.not_before
+            };
+            return self.flight.is_none().then_some(next);
         };
         let old_at = held.old_at()?;
         if self.flight.is_some() {
@@ -271,7 +308,7 @@ impl<V: Kept> Slot<V> {
         if old_at > now.boot {
             return Some(old_at);
         }
-        let retry = self.is_wanted(now).then_some(self.not_before);
+        let retry = self.is_wanted(now).then_some(self.unasked_from());
         retry.into_iter().chain(held.until()).min()
     }
 
@@ -289,6 +326,10 @@ impl<V: Kept> Slot<V> {
             self.had_one && ago < RECENTLY
         };
         self.pinned || (self.used.load(Relaxed) && (self.held.is_some() || recently()))
+    }
+
+    fn unasked_from(&self) -> Duration {
+        self.not_before.max(self.not_unasked_before)
     }
 
     fn may_ask(&self, now: Moment) -> bool {

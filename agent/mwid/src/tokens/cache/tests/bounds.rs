@@ -89,6 +89,38 @@ async fn a_flood_of_new_questions_waits_in_line_and_keeps_nobody_from_renewing()
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_in_line_is_not_a_failure_of_the_source() {
+    let house = House::new(false);
+    house.source.becomes(Mode::Slow(seconds(20)));
+    let before = Instant::now();
+    let flood: Vec<_> = (0..200)
+        .map(|n| {
+            let tokens = house.tokens.clone();
+            tokio::spawn(async move { tokens.id(&audience(&format!("https://{n}"))).await })
+        })
+        .collect();
+    let (mut served, mut without_a_turn) = (0, 0);
+    for each in flood {
+        match each.await.unwrap() {
+            Ok(_) => served += 1,
+            Err(error @ TokenError::NoTurn { .. }) => {
+                assert!(matches!(error.failure(), Failure::Unavailable { .. }));
+                without_a_turn += 1;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    // The second 64 began after 20 s and took 20 s more, which is longer than one question may take.
+    assert_eq!((served, without_a_turn), (128, 72));
+    assert!(before.elapsed() <= seconds(41), "{:?}", before.elapsed());
+    assert_eq!(house.source.asked(), 128, "nobody else came to ask");
+    assert!(house.tokens.status().trouble.is_none());
+    assert_eq!(house.tokens.status().fetches, 128);
+    house.source.becomes(Mode::Good);
+    assert!(house.tokens.id(&audience("https://199")).await.is_ok(), "at once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_questions_at_once_than_there_is_room_for_are_refused_for_now() {
     let house = House::new(false);
     house.source.becomes(Mode::Hangs);

@@ -1,4 +1,5 @@
 //! A source that is away, slow, silent or broken.
+use super::super::Landing;
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -152,4 +153,46 @@ async fn tokens_that_are_old_from_the_start_are_not_renewed_for_nobody() {
     sleep(seconds(86_400)).await;
     assert_eq!(house.source.asked(), asked, "nobody has used one of them");
     house.serves(&default()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_for_good_is_tried_unasked_ever_more_seldom_and_anew_for_who_asks() {
+    let house = House::new(true);
+    house.source.becomes(Mode::Refuses);
+    sleep(seconds(86_400)).await;
+    let asked = house.source.asked();
+    println!("{asked} tries in a day that nobody asked for");
+    assert!((288..=600).contains(&asked), "{asked}");
+    house.source.becomes(Mode::Good);
+    sleep(seconds(302)).await;
+    assert!(house.tokens.access_now(&default()).is_some(), "found unasked");
+
+    let house = House::new(true);
+    house.source.becomes(Mode::Refuses);
+    sleep(seconds(3600)).await;
+    assert!(house.tokens.access(&default()).await.is_err());
+    sleep(seconds(11)).await;
+    let asked = house.source.asked();
+    for _ in 0..100 {
+        assert!(house.tokens.access(&default()).await.is_err());
+    }
+    assert_eq!(house.source.asked(), asked + 1, "anew, and remembered");
+    house.source.becomes(Mode::Good);
+    sleep(seconds(11)).await;
+    house.serves(&default()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_ends_without_a_word_leaves_no_question_dead() {
+    let house = House::new(false);
+    let (supply, ask) = (house.tokens.supply().unwrap(), default());
+    let cache = supply.caches.access.as_ref();
+    let (flight, tell) = cache.write().slot(&ask).0.unwrap().begin();
+    // In this order a fault of ours unwinds.
+    drop(Landing { cache, ask: &ask });
+    drop(tell);
+    let error = cache.wait(flight).await.unwrap_err();
+    assert!(matches!(error, TokenError::Broke { .. }), "{error:?}");
+    sleep(seconds(2)).await;
+    house.serves(&ask).await;
 }
