@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_secs(10);
 
 const UNIVERSE_DOMAIN: &str = "universe/universe-domain";
 
+/// Of the credentials, where there is no platform.
+const PROJECT_ID: &str = "project/project-id";
+
 pub(super) struct Site {
     pub(super) tokens: Tokens,
     pub(super) clock: Clock,
@@ -242,6 +245,10 @@ impl Site {
                 let plain = HeaderValue::from_static("text/plain");
                 Page::leaf(&json!(self.universe_domain().await), alt, plain)
             }
+            Target::Tree(PROJECT_ID) => match self.tokens.home().await.project {
+                Some(project) => Page::leaf(&json!(project), alt, TEXT),
+                None => return Err(words::not_found(path).into()),
+            },
             Target::Tree(below) if matches!(below, "" | "instance/") => {
                 self.own_tree(below, shape, &grant).await.map_err(failed)?
             }
@@ -272,8 +279,11 @@ impl Site {
         ))
     }
 
-    /// Older platforms have none: then it is Google's own, as every client assumes.
+    /// The credentials know best which they work in; else the platform says it. Older platforms have none: then it is Google's own, as every client assumes.
     async fn universe_domain(&self) -> String {
+        if let Some(domain) = self.tokens.home().await.universe {
+            return domain;
+        }
         let told = self.mirror().value(UNIVERSE_DOMAIN).await;
         told.filter(|domain| !domain.is_empty())
             .unwrap_or_else(|| "googleapis.com".to_owned())

@@ -56,6 +56,11 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     /// Where it asks, for the status: an address, a file, an e-mail address.
     fn place(&self) -> Option<String>;
 
+    /// Where its credentials belong, if it knows that by itself.
+    fn home(&self) -> AtHome<'_> {
+        Box::pin(async { Home::default() })
+    }
+
     /// A token with exactly the asked scopes, or with the account's own if none were asked. The source says no rather than give more.
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken>;
 
@@ -68,6 +73,16 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
 
 /// What a source answers in time.
 pub(crate) type Asking<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, TokenError>> + Send + 'a>>;
+
+/// Where credentials belong, as far as they say so themselves: they need not be those of the platform that mwid runs on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// The domain below which the APIs are.
+    pub(crate) universe: Option<String>,
+    pub(crate) project: Option<String>,
+}
+
+pub(crate) type AtHome<'a> = std::pin::Pin<Box<dyn Future<Output = Home> + Send + 'a>>;
 
 /// What the room needs from the wiring.
 pub(crate) struct Context<'a> {
@@ -187,6 +202,16 @@ impl Tokens {
     /// Whose tokens these are; remembered for as long as the source is not replaced, and asked again now and then.
     pub(crate) async fn account(&self, account: &Account) -> Result<Arc<AccountInfo>, TokenError> {
         self.ask(account, |caches| &caches.accounts).await
+    }
+
+    /// Where the credentials of the source in force belong. Asks nobody on the network.
+    pub(crate) async fn home(&self) -> Home {
+        let Some(supply) = self.supply() else {
+            return Home::default();
+        };
+        let source = Arc::clone(&supply.caches.base.source);
+        drop(supply);
+        source.home().await
     }
 
     /// The source's time now: what `expires_in` is counted from.

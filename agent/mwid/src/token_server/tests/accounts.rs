@@ -115,6 +115,19 @@ async fn the_universe_is_googles_where_the_platform_has_none() {
     );
 }
 
+#[tokio::test]
+async fn universe_and_project_are_those_of_the_credentials_where_they_say_so() {
+    let house = House::new().await;
+    house.source.belongs("apis.example", "p-1");
+    let domain = house.get("/computeMetadata/v1/universe/universe-domain").await;
+    assert_eq!((domain.status, &*domain.body), (200, "apis.example"));
+    let tree = house.get("/computeMetadata/v1/?recursive=true").await.json();
+    assert_eq!(tree["universe"]["universeDomain"], "apis.example");
+    let project = house.get("/computeMetadata/v1/project/project-id").await;
+    assert_eq!((project.status, &*project.body), (200, "p-1"));
+    assert_eq!(project.header("content-type"), "application/text");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_waits_is_answered_when_it_differs_or_the_time_is_over() {
     let house = House::new().await;

@@ -1,6 +1,7 @@
 //! A source of tokens in a test's hand.
 use crate::tokens::{
-    AccessAsk, AccessToken, Account, AccountInfo, Asking, IdAsk, IdToken, TokenError, TokenSource,
+    AccessAsk, AccessToken, Account, AccountInfo, Asking, AtHome, Home, IdAsk, IdToken, TokenError,
+    TokenSource,
 };
 use mtls_identity::{Clock, UnixTime};
 use rustls::time_provider::TimeProvider;
@@ -22,6 +23,7 @@ struct State {
     /// Other than that there is no account.
     trouble: Option<TokenError>,
     secret: String,
+    home: Home,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl Scripted {
                 }),
                 trouble: None,
                 secret: "ya29.secret".to_owned(),
+                home: Home::default(),
             }),
             now: Arc::new(Fixed(START.into())),
         })
@@ -74,6 +77,13 @@ impl Scripted {
 
     pub(super) fn has_trouble(&self, trouble: TokenError) {
         self.state.lock().unwrap().trouble = Some(trouble);
+    }
+
+    pub(super) fn belongs(&self, universe: &str, project: &str) {
+        self.state.lock().unwrap().home = Home {
+            universe: Some(universe.to_owned()),
+            project: Some(project.to_owned()),
+        };
     }
 
     pub(super) fn gives(&self, secret: &str) {
@@ -103,6 +113,11 @@ impl TokenSource for Scripted {
 
     fn place(&self) -> Option<String> {
         None
+    }
+
+    fn home(&self) -> AtHome<'_> {
+        let home = self.state.lock().unwrap().home.clone();
+        Box::pin(async { home })
     }
 
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {

@@ -2,9 +2,9 @@
 //! and warned of: a key in it is theirs too.
 use super::AdcError;
 use super::file::{self, Credentials, ImpersonationUrl, Own, Subject};
-use crate::tokens::AccountInfo;
 use crate::tokens::endpoint::iam::{Target, TargetError};
 use crate::tokens::endpoint::kept::Kept;
+use crate::tokens::{AccountInfo, Home};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -21,6 +21,7 @@ const LARGEST: u32 = 64 * 1024;
 pub(super) struct Loaded {
     pub(super) path: PathBuf,
     pub(super) own: Own,
+    pub(super) home: Home,
     /// The service account by which they act, where there is one in between.
     pub(super) via: Option<Target>,
     /// Whom they act as, where that is another.
@@ -127,8 +128,8 @@ fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
             limit: LARGEST.into(),
         });
     }
-    let credentials = match file::parse(&json) {
-        Ok(credentials) => credentials,
+    let file::Read { credentials, home } = match file::parse(&json) {
+        Ok(read) => read,
         Err(source) => return Err(AdcError::Format { path, source }),
     };
     let Settled { own, via, target } = match settled(credentials) {
@@ -138,6 +139,7 @@ fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
     Ok(Loaded {
         path,
         own,
+        home,
         via,
         target,
         key: Kept::default(),

@@ -21,10 +21,11 @@ pub(crate) use error::AdcError;
 use super::endpoint::iam::{self, IamError};
 use super::endpoint::{CLOUD_PLATFORM, EndpointError, Reach, or_cloud_platform};
 use super::{
-    AccessAsk, AccessToken, Account, AccountInfo, Asking, Binding, Environment, IdAsk, IdFormat, IdToken,
-    Scopes, TokenError, TokenSource,
+    AccessAsk, AccessToken, Account, AccountInfo, Asking, AtHome, Binding, Environment, Home, IdAsk,
+    IdFormat, IdToken, Scopes, TokenError, TokenSource,
 };
 use crate::http::web;
+use crate::report::Causes;
 use file::Own;
 use load::{Loaded, Newest};
 use mtls_identity::Clock;
@@ -237,6 +238,19 @@ impl TokenSource for Source {
 
     fn place(&self) -> Option<String> {
         self.path.as_ref().map(|path| path.display().to_string())
+    }
+
+    fn home(&self) -> AtHome<'_> {
+        Box::pin(async {
+            match self.look().await {
+                Ok(loaded) => loaded.home.clone(),
+                // Who asks for a token is told of it.
+                Err(error) => {
+                    tracing::debug!(error = %Causes(&error), "the credentials do not say where they belong");
+                    Home::default()
+                }
+            }
+        })
     }
 
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {

@@ -4,7 +4,8 @@
 //! there; until then a no that says what was looked for. Never asks a server that nobody expects, and looks only when somebody asks.
 use super::open::Ground;
 use super::{
-    AccessAsk, AccessToken, Account, AccountInfo, Asking, IdAsk, IdToken, TokenError, TokenSource, adc,
+    AccessAsk, AccessToken, Account, AccountInfo, Asking, AtHome, Home, IdAsk, IdToken, TokenError,
+    TokenSource, adc,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -98,6 +99,16 @@ impl TokenSource for Source {
 
     fn place(&self) -> Option<String> {
         self.found.get().and_then(|source| source.place())
+    }
+
+    fn home(&self) -> AtHome<'_> {
+        Box::pin(async {
+            match self.source().await {
+                Ok(source) => source.home().await,
+                // Without a source there is nothing that could say more than the platform does.
+                Err(_) => Home::default(),
+            }
+        })
     }
 
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {

@@ -10,7 +10,7 @@ use super::endpoint::iam::{self, IamError, Target};
 use super::endpoint::kept::Kept;
 use super::endpoint::{CLOUD_PLATFORM, Reach, or_cloud_platform};
 use super::{
-    AccessAsk, AccessToken, Account, AccountInfo, Asking, Binding, IdAsk, IdFormat, IdToken, Scopes,
+    AccessAsk, AccessToken, Account, AccountInfo, Asking, AtHome, Binding, IdAsk, IdFormat, IdToken, Scopes,
     TokenError, TokenSource,
 };
 use crate::http::web;
@@ -125,6 +125,10 @@ impl TokenSource for Source {
 
     fn place(&self) -> Option<String> {
         Some(self.target.email.clone())
+    }
+
+    fn home(&self) -> AtHome<'_> {
+        self.from.home()
     }
 
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {

@@ -1,7 +1,7 @@
 //! `external_account`: a token of another identity provider, to be exchanged (AIP-4117). In: the fields. Out: what the exchange needs.
 //! Whether an executable may run is not decided here.
 use super::fields::{FieldError, Fields, Found};
-use super::{ImpersonationUrl, impersonation_url, universe, url, url_or};
+use super::{ImpersonationUrl, impersonation_url, url, url_in};
 use crate::http::web::url::{Plain, Url};
 use hyper::header::{HeaderName, HeaderValue};
 use std::path::PathBuf;
@@ -52,14 +52,13 @@ pub(crate) struct Executable {
 
 pub(super) fn external(fields: &Fields<'_>) -> Result<External, FieldError> {
     let audience = fields.text("audience")?.to_owned();
-    let universe = universe(fields)?;
     let lifetime = match fields.optional_object("service_account_impersonation")? {
         Some(options) => lifetime(&options)?,
         None => None,
     };
     Ok(External {
         subject_token_type: fields.text("subject_token_type")?.to_owned(),
-        token_url: url_or(fields, "token_url", &format!("https://sts.{universe}/v1/token"))?,
+        token_url: url_in(fields, "token_url", "https://sts.googleapis.com/v1/token")?,
         client: client(fields)?,
         user_project: user_project(fields, &audience)?,
         subject: subject(&fields.object("credential_source")?)?,

@@ -13,6 +13,7 @@ pub(crate) use external::{Executable, External, Format, Subject};
 pub(crate) use fields::{FieldError, Found};
 
 use crate::http::web::url::{Plain, Url};
+use crate::tokens::Home;
 use aws_lc_rs::signature::RsaKeyPair;
 use fields::{Document, Fields};
 use pki_types::PrivatePkcs8KeyDer;
@@ -21,7 +22,13 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 const GOOGLE: &str = "googleapis.com";
 
-/// What a file says.
+/// What a file says, and where its credentials belong.
+pub(crate) struct Read {
+    pub(crate) credentials: Credentials,
+    pub(crate) home: Home,
+}
+
+/// What a file says of who asks.
 pub(crate) enum Credentials {
     Own(Own),
     /// `impersonated_service_account`: who may act, and as whom.
@@ -74,13 +81,17 @@ pub(crate) enum FormatError {
 }
 
 /// Reads a file.
-pub(crate) fn parse(json: &[u8]) -> Result<Credentials, FormatError> {
+pub(crate) fn parse(json: &[u8]) -> Result<Read, FormatError> {
     let document = serde_json::from_slice(json).map_err(|error| FormatError::NotJson {
         line: error.line(),
         column: error.column(),
     })?;
     let document = Document(document);
-    Ok(credentials(&Fields::of(&document)?)?)
+    let fields = Fields::of(&document)?;
+    Ok(Read {
+        credentials: credentials(&fields)?,
+        home: home(&fields)?,
+    })
 }
 
 fn credentials(fields: &Fields<'_>) -> Result<Credentials, FieldError> {
@@ -108,17 +119,25 @@ fn user(fields: &Fields<'_>) -> Result<User, FieldError> {
         client_id: fields.text("client_id")?.to_owned(),
         client_secret: secret(fields, "client_secret")?,
         refresh_token: secret(fields, "refresh_token")?,
-        token_uri: token_uri(fields)?,
+        token_uri: url_in(fields, "token_uri", "https://oauth2.googleapis.com/token")?,
         account: fields.optional_text("account")?.map(str::to_owned),
     })
 }
 
 fn service_account(fields: &Fields<'_>) -> Result<ServiceAccount, FieldError> {
+    // Elsewhere no endpoint exchanges what the key signs: the key's own JWTs are the tokens there (AIP-4111), which are not made here.
+    if universe(fields)? != GOOGLE {
+        return Err(fields.wrong(
+            "universe_domain",
+            Found::Text,
+            "googleapis.com: mwid makes no tokens with the key of an account in another universe; use an external_account there",
+        ));
+    }
     Ok(ServiceAccount {
         email: fields.text("client_email")?.to_owned(),
         key: private_key(fields)?,
         key_id: fields.optional_text("private_key_id")?.map(str::to_owned),
-        token_uri: token_uri(fields)?,
+        token_uri: url_in(fields, "token_uri", "https://oauth2.googleapis.com/token")?,
     })
 }
 
@@ -170,15 +189,45 @@ fn secret(fields: &Fields<'_>, field: &str) -> Result<Zeroizing<String>, FieldEr
     Ok(Zeroizing::new(fields.text(field)?.to_owned()))
 }
 
-/// The token endpoint that the file names, else that of its universe.
-fn token_uri(fields: &Fields<'_>) -> Result<Url, FieldError> {
-    let universe = universe(fields)?;
-    url_or(fields, "token_uri", &format!("https://oauth2.{universe}/token"))
+/// The endpoint that the file names, else Google's. In another universe none is guessed: secrets are sent there.
+fn url_in(fields: &Fields<'_>, field: &str, googles: &str) -> Result<Url, FieldError> {
+    let text = match fields.optional_text(field)? {
+        Some(text) => text,
+        None if universe(fields)? == GOOGLE => googles,
+        None => {
+            return Err(fields.wrong(
+                field,
+                Found::Nothing,
+                "the URL, because universe_domain is not googleapis.com",
+            ));
+        }
+    };
+    url(fields, field, text, Plain::Loopback)
 }
 
-fn url_or(fields: &Fields<'_>, field: &str, default: &str) -> Result<Url, FieldError> {
-    let text = fields.optional_text(field)?.unwrap_or(default);
-    url(fields, field, text, Plain::Loopback)
+/// An impersonating file may leave it to the credentials in it.
+fn home(fields: &Fields<'_>) -> Result<Home, FieldError> {
+    let source = fields.optional_object("source_credentials")?;
+    let universe = match &source {
+        Some(source) if fields.optional_text("universe_domain")?.is_none() => universe(source)?,
+        _ => universe(fields)?,
+    };
+    let mut project = None;
+    for field in ["project_id", "quota_project_id"] {
+        project = project.or(project_named(fields, field)?);
+    }
+    Ok(Home {
+        universe: Some(universe.to_owned()),
+        project,
+    })
+}
+
+fn project_named(fields: &Fields<'_>, field: &str) -> Result<Option<String>, FieldError> {
+    let text = fields.optional_text(field)?;
+    if text.is_some_and(|text| text.len() > 256 || !text.bytes().all(|b| b.is_ascii_graphic())) {
+        return Err(fields.wrong(field, Found::Text, "a project such as my-project-1"));
+    }
+    Ok(text.map(str::to_owned))
 }
 
 fn url(fields: &Fields<'_>, field: &str, text: &str, plain: Plain) -> Result<Url, FieldError> {

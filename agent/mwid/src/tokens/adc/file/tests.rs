@@ -23,7 +23,7 @@ fn with(mut file: Value, field: &str, value: Value) -> Value {
 }
 
 fn read(file: &Value) -> Result<Credentials, FormatError> {
-    parse(file.to_string().as_bytes())
+    parse(file.to_string().as_bytes()).map(|read| read.credentials)
 }
 
 fn own(file: &Value) -> Own {
@@ -34,30 +34,81 @@ fn own(file: &Value) -> Own {
 }
 
 #[test]
-fn endpoints_are_those_of_the_universe_where_none_is_named() {
-    for (universe, domain) in [
-        (Value::Null, "googleapis.com"),
-        ("apis.example".into(), "apis.example"),
-    ] {
+fn endpoints_are_googles_where_none_is_named_and_guessed_for_no_other_universe() {
+    for universe in [Value::Null, "".into(), "googleapis.com".into()] {
         let Own::User(file) = own(&with(user(), "universe_domain", universe.clone())) else {
             panic!("no user");
         };
-        assert_eq!(file.token_uri.to_text(), format!("https://oauth2.{domain}/token"));
+        assert_eq!(file.token_uri.to_text(), "https://oauth2.googleapis.com/token");
         let Own::ServiceAccount(file) = own(&with(key(), "universe_domain", universe.clone())) else {
             panic!("no key");
         };
-        assert_eq!(file.token_uri.to_text(), format!("https://oauth2.{domain}/token"));
+        assert_eq!(file.token_uri.to_text(), "https://oauth2.googleapis.com/token");
         let file = with(external(json!({"file": "/t"})), "universe_domain", universe);
         let Own::External(file) = own(&file) else {
             panic!("not external");
         };
-        assert_eq!(file.token_url.to_text(), format!("https://sts.{domain}/v1/token"));
+        assert_eq!(file.token_url.to_text(), "https://sts.googleapis.com/v1/token");
     }
-    let named = with(user(), "token_uri", "https://oauth2.example/t".into());
+    let other = |file| with(file, "universe_domain", "apis.example".into());
+    refused(
+        &other(user()),
+        "token_uri is not there, wanted is the URL, because universe_domain is not",
+    );
+    refused(&other(external(json!({"file": "/t"}))), "token_url is not there");
+    // What a key's file names is not the way there either.
+    for file in [
+        key(),
+        with(key(), "token_uri", "https://oauth2.apis.example/token".into()),
+    ] {
+        refused(
+            &other(file),
+            "universe_domain is another text, wanted is googleapis.com: mwid makes no tokens with the key",
+        );
+    }
+    let named = other(with(user(), "token_uri", "https://oauth2.apis.example/t".into()));
     let Own::User(file) = own(&named) else {
         panic!("no user")
     };
-    assert_eq!(file.token_uri.to_text(), "https://oauth2.example/t");
+    assert_eq!(file.token_uri.to_text(), "https://oauth2.apis.example/t");
+}
+
+#[test]
+fn credentials_say_where_they_belong() {
+    let home = |file: &Value| {
+        let home = parse(file.to_string().as_bytes()).unwrap().home;
+        (home.universe.unwrap(), home.project)
+    };
+    let project = |name: &str| Some(name.to_owned());
+    assert_eq!(home(&user()), ("googleapis.com".to_owned(), None));
+    let file = with(user(), "quota_project_id", "pays".into());
+    assert_eq!(home(&file).1, project("pays"));
+    let file = with(
+        with(key(), "project_id", "p-1".into()),
+        "quota_project_id",
+        "pays".into(),
+    );
+    assert_eq!(home(&file).1, project("p-1"));
+    let elsewhere = with(
+        with(
+            external(json!({"file": "/t"})),
+            "token_url",
+            "https://sts.apis.example/v1/token".into(),
+        ),
+        "universe_domain",
+        "apis.example".into(),
+    );
+    assert_eq!(home(&elsewhere).0, "apis.example");
+    let acting = json!({
+        "type": "impersonated_service_account", "source_credentials": elsewhere,
+        "service_account_impersonation_url":
+            "https://iamcredentials.apis.example/v1/projects/-/serviceAccounts/a@b:generateAccessToken",
+    });
+    assert_eq!(home(&acting).0, "apis.example");
+    refused(
+        &with(key(), "project_id", "a\nhidden".into()),
+        "project_id is another text",
+    );
 }
 
 /// The file is refused with these words, and with no value of it.
