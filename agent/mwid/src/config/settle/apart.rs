@@ -163,7 +163,7 @@ fn clash(one: &Address, other: &Address) -> bool {
     }
 }
 
-/// Port 0 is a free one each time; an unspecified address is every address of its family, and [::] those of both.
+/// Port 0 is a free one each time; an unspecified address is every address of its family, and `[::]` those of both.
 fn tcp_clash(one: SocketAddr, other: SocketAddr) -> bool {
     let covers = |wide: SocketAddr, ip: SocketAddr| {
         wide.ip().is_unspecified() && (wide.is_ipv6() || ip.ip().to_canonical().is_ipv4())
