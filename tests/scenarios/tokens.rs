@@ -336,6 +336,16 @@ fn no_token_reaches_a_log_a_status_or_a_metric() {
     let place = place(&on(&platform), address, "log: { level: trace }");
     let mut daemon = started(&place);
     daemon.wait_for("a token", |_| get(address, TOKEN).code == 200);
+    // Only an answer that was fetched can be quoted: the platform was asked again, and what came of it was told to a caller.
+    let fetched = || platform.asked().iter().filter(|path| *path == PLATFORMS).count();
+    let baited = |daemon: &mut Daemon, bait: metadata::Answer, code: u16| {
+        platform.set(PLATFORMS, bait);
+        let before = fetched();
+        daemon.wait_for("a question to the platform", |_| {
+            let told = get(address, TOKEN).code;
+            fetched() > before && told == code
+        });
+    };
     // Answers that could tempt an error to quote them.
     for body in [
         r#"{"access_token":"secret-token-two","expires_in":"soon","token_type":"Bearer"}"#,
@@ -343,10 +353,11 @@ fn no_token_reaches_a_log_a_status_or_a_metric() {
         r#"secret-token-two"#,
         r#"{"access_token":["secret-token-two"]}"#,
     ] {
-        platform.set(PLATFORMS, metadata::Answer::json(body));
-        daemon.wait_for("the end of the token", |_| get(address, TOKEN).code == 503);
+        baited(&mut daemon, metadata::Answer::json(body), 503);
     }
-    platform.set(PLATFORMS, metadata::Answer::status(403, "secret-token-two"));
+    // The words of a refusal are shown, but for what has the shape of a token.
+    let words = "no more for ya29.secret-token-two of this VM";
+    baited(&mut daemon, metadata::Answer::status(403, words), 403);
     let id = "header.secret-token-three.signature";
     platform.set(
         "instance/service-accounts/default/identity?audience=x&format=standard",

@@ -2,6 +2,7 @@
 //!
 //! In: connections from a listener. Out: answers of the service. Never ends because of a bad client or a full file table, never
 //! spins, and takes no lock that connections share while it serves a request.
+mod log;
 mod places;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use log::{Log, Misuse};
 use places::{Place, Places};
 use std::convert::Infallible;
 use std::error::Error;
@@ -66,6 +68,7 @@ pub(crate) async fn serve<A, S>(
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let places = Places::new(limits.connections);
+    let log = Arc::new(Log::new(server.name()));
     let limits = Arc::new(limits);
     let http = protocol(&limits);
     let tasks = TaskTracker::new();
@@ -83,6 +86,7 @@ pub(crate) async fn serve<A, S>(
                 let Some(place) = places.take(holder) else {
                     // Closed by dropping it: an answer would cost more than the question.
                     server.over_share();
+                    log.misused(Misuse::OverShare, holder);
                     continue;
                 };
                 let connection = Connection {
@@ -91,6 +95,8 @@ pub(crate) async fn serve<A, S>(
                     // An own node in the tree of tokens: its lock is shared with no other connection.
                     stop: stop.child_token(),
                     server: server.clone(),
+                    log: Arc::clone(&log),
+                    holder,
                 };
                 tasks.spawn(async move {
                     connection.run(stream, place, answers).await;
@@ -168,6 +174,8 @@ struct Connection {
     limits: Arc<Limits>,
     stop: CancellationToken,
     server: Server,
+    log: Arc<Log>,
+    holder: Option<Holder>,
 }
 
 impl Connection {
@@ -218,7 +226,7 @@ impl Connection {
             });
             match event.await {
                 Event::Ended(ended) => return self.note_end(ended),
-                Event::Leave => return self.note_timeout(pace.deadline(&self.limits).0),
+                Event::Leave => return self.note_timeout(pace.deadline(&self.limits).0, false),
                 Event::Stop => {
                     draining = true;
                     http.as_mut().graceful_shutdown();
@@ -227,7 +235,7 @@ impl Connection {
                 Event::Time => {
                     let (phase, until) = pace.deadline(&self.limits);
                     if draining || until <= Instant::now() {
-                        return self.note_timeout(phase);
+                        return self.note_timeout(phase, !draining);
                     }
                     timer.as_mut().reset(until);
                 }
@@ -240,13 +248,20 @@ impl Connection {
     /// A client that breaks off or speaks no HTTP is no trouble of ours.
     fn note_end(&self, ended: hyper::Result<()>) {
         if let Err(e) = ended {
+            if e.is_parse_too_large() {
+                self.log.misused(Misuse::LargeHead, self.holder);
+            }
             let listener = self.server.name();
             tracing::debug!(listener, error = &e as &dyn Error, "connection failed");
         }
     }
 
-    fn note_timeout(&self, phase: Phase) {
+    /// `in_full`: it had all the time that it may have, and was not cut short for another one or for our end.
+    fn note_timeout(&self, phase: Phase, in_full: bool) {
         self.server.timed_out(phase);
+        if in_full && phase == Phase::Header {
+            self.log.misused(Misuse::SlowHead, self.holder);
+        }
         let listener = self.server.name();
         tracing::debug!(listener, ?phase, "connection closed, its time was over");
     }

@@ -11,7 +11,7 @@ use crate::token_server::query::Query;
 use crate::token_server::refusal::Refused;
 use crate::token_server::target::Target;
 use crate::token_server::{refusal, words};
-use crate::tokens::Account;
+use crate::tokens::{Account, Failure, TokenError};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
@@ -88,7 +88,10 @@ impl<G: Guest> Connection<G> {
                 let began = Instant::now();
                 let token = self.site.tokens.access(&access.ask).await;
                 self.site.metrics.waited(began.elapsed());
-                token.map_err(|error| refusal::no_token(asked.path, &error))?
+                let what = What::AccessToken {
+                    scopes: &access.record,
+                };
+                token.map_err(|error| self.got_none(asked.path, what, &error))?
             }
         };
         let reply = self
@@ -120,7 +123,10 @@ impl<G: Guest> Connection<G> {
                 let began = Instant::now();
                 let token = self.site.tokens.id(&ask).await;
                 self.site.metrics.waited(began.elapsed());
-                token.map_err(|error| refusal::no_token(asked.path, &error))?
+                let what = What::IdToken {
+                    audience: &ask.audience,
+                };
+                token.map_err(|error| self.got_none(asked.path, what, &error))?
             }
         };
         let reply = self
@@ -137,7 +143,15 @@ impl<G: Guest> Connection<G> {
         self.site.clock.current_time()
     }
 
-    /// Only what the rules deny goes on the record.
+    /// What the source refuses goes on the record too: who asks is denied, though the rules grant it. Trouble of the source is no denial.
+    fn got_none(&self, path: &str, what: What<'_>, error: &TokenError) -> Reply {
+        if error.failure() == Failure::Refused {
+            self.guest.denied(what, &Causes(error).to_string());
+        }
+        refusal::no_token(path, error)
+    }
+
+    /// Of what is refused here, only what the rules deny goes on the record.
     fn said_no(&self, no: &No, what: What<'_>) -> Reply {
         let why = no.to_string();
         match no {

@@ -12,12 +12,12 @@ pub(super) struct Key {
 /// How the platform is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Form {
-    /// One value, or the names in a directory. What comes is passed on as it is.
+    /// One value, or the names in a directory: these are text, whatever `alt` is asked for. What comes is passed on as it is.
     Plain { alt: Option<Alt> },
     /// A tree without secrets, as the platform writes it in text.
     Lines,
     /// A tree in JSON, pruned. `identity`: for those who may have the X.509 identity's private key.
-    Tree { recursive: bool, identity: bool },
+    Tree { identity: bool },
 }
 
 impl Key {
@@ -33,16 +33,10 @@ impl Key {
         // A leaf has nothing below it, and a directory without its slash is redirected: neither is a tree.
         let directory = path.is_empty() || path.ends_with('/');
         let form = match query.alt {
-            Some(Alt::Text) if directory && query.recursive && path::is_harmless(path) => Form::Lines,
-            Some(Alt::Json) if directory => Form::Tree {
-                recursive: query.recursive,
-                identity,
-            },
-            _ if directory && query.recursive => Form::Tree {
-                recursive: true,
-                identity,
-            },
-            alt => Form::Plain { alt },
+            alt if !directory => Form::Plain { alt },
+            _ if !query.recursive => Form::Plain { alt: None },
+            Some(Alt::Text) if path::is_harmless(path) => Form::Lines,
+            _ => Form::Tree { identity },
         };
         Self {
             path: path.to_owned(),
@@ -59,7 +53,7 @@ impl Key {
         let (recursive, alt) = match self.form {
             Form::Plain { alt } => (false, alt),
             Form::Lines => (true, Some(Alt::Text)),
-            Form::Tree { recursive, .. } => (recursive, Some(Alt::Json)),
+            Form::Tree { .. } => (true, Some(Alt::Json)),
         };
         let query = Query {
             recursive,

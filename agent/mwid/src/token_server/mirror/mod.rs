@@ -110,7 +110,7 @@ impl Mirror {
         let key = Key::new(path, &query, grant.identity);
         let heard = match &query.wait {
             None => asker.get(&key).await,
-            Some(_) if matches!(key.form, Form::Tree { recursive: false, .. }) || is_listing(&key) => {
+            Some(_) if is_listing(&key) => {
                 let why = "wait_for_change is for single values, and for directories with recursive=true";
                 return words::refused(StatusCode::BAD_REQUEST, why);
             }

@@ -47,13 +47,13 @@ impl Said {
             holds_identity: path::kind(&key.path) == Kind::Identity,
         };
         // Whatever the platform calls its success: what has the shape of a tree is one.
-        if let Form::Tree { recursive, identity } = key.form
+        if let Form::Tree { identity } = key.form
             && status.is_success()
         {
             let pruned = tree::prune(&said.body, &key.names(), identity)?;
             said.content_type = words::JSON;
             said.body = Arc::new(pruned.body);
-            said.accounts_at = pruned.accounts_at.filter(|_| recursive);
+            said.accounts_at = pruned.accounts_at;
             said.holds_identity |= pruned.holds_identity;
         }
         Ok(said)

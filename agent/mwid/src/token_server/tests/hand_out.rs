@@ -322,3 +322,29 @@ async fn each_kind_of_failure_has_its_status() {
     assert_eq!(house.metrics.count(Kind::Token, 503), 2);
     assert_eq!(house.doorman.record(), [""; 0], "no grant, no denial");
 }
+
+#[tokio::test]
+async fn what_the_source_refuses_is_on_record_with_its_reason() {
+    let house = House::new().await;
+    house
+        .source
+        .has_trouble(TokenError::NoBinding { kind: "scripted" });
+    let id = format!("{ACCOUNT}/identity?audience=https://x.a.run.app");
+    for (target, what) in [
+        (format!("{ACCOUNT}/token"), "AccessToken { scopes: \"\" }"),
+        (
+            format!("{ACCOUNT}/token?scopes=a"),
+            "AccessToken { scopes: \"a\" }",
+        ),
+        (id, "IdToken { audience: \"https://x.a.run.app\" }"),
+    ] {
+        let refused = house.get(&target).await;
+        assert_eq!(refused.status, 403, "{target}");
+        let record = house.doorman.record();
+        assert_eq!(record.len(), 2, "one on each socket: {record:?}");
+        for line in record {
+            let why = line.strip_prefix(&format!("denied {what}: "));
+            assert_eq!(why, Some(refused.body.trim_end()), "{line}");
+        }
+    }
+}

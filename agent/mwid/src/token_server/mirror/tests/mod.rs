@@ -340,7 +340,8 @@ async fn only_known_parameters_reach_the_platform() {
             "instance/?recursive=true&alt=text",
             "instance/?recursive=true&alt=json",
         ),
-        ("instance/?alt=json", "instance/?alt=json"),
+        ("instance/?alt=json", "instance/"),
+        ("instance/disks/?recursive=false&alt=text", "instance/disks/"),
         (
             "instance/disks/?recursive=true&alt=text",
             "instance/disks/?recursive=true&alt=text",
@@ -361,6 +362,18 @@ async fn only_known_parameters_reach_the_platform() {
         assert_eq!(w.status(asked).await, 400, "{asked}");
     }
     assert_eq!(w.platform.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_names_in_a_directory_are_text_whatever_is_asked_for() {
+    let w = World::new();
+    w.platform.set("instance/disks/", told("0/\n1/\n"));
+    for query in ["", "?alt=json", "?alt=text", "?alt=json&recursive=false"] {
+        let got = w.get(&format!("instance/disks/{query}")).await;
+        assert_eq!((got.status, &*got.body), (200, "0/\n1/\n"), "{query}");
+        assert_eq!(got.content_type, "application/text", "{query}");
+    }
+    assert_eq!(w.platform.asked(), ["instance/disks/"], "one question for all");
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,7 +113,6 @@ async fn the_root_and_other_trees_are_pruned_alike() {
             "instance/x/?recursive=true&alt=json",
             "instance/x/?recursive=true&alt=text",
         ),
-        ("instance/?alt=json", "instance/?alt=json"),
     ] {
         w.platform.set(question, told(TREE).json());
         let got = w.get(target).await;

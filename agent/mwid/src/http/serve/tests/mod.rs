@@ -1,4 +1,6 @@
 //! Clients that are slow, large, many or gone, and a listener that fails.
+mod misuse;
+
 use super::super::metrics::Metrics;
 use super::super::reply::{self, Reply};
 use super::*;
