@@ -35,17 +35,19 @@ fn is_checked(own: &Own) -> bool {
     url::Url::parse(&endpoint.to_text()).is_ok()
 }
 
-fuzz_target!(|json: &[u8]| match file::parse(json) {
-    Ok(Credentials::Own(own)) => assert!(is_checked(&own)),
-    Ok(Credentials::Impersonated(file)) => {
-        assert!(is_checked(&file.source));
-        assert!(url::Url::parse(&file.target.0).is_ok());
-    }
-    Err(error) => {
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = cause {
-            assert!(error.to_string().len() < 1000);
-            cause = error.source();
+fuzz_target!(
+    |json: &[u8]| match file::parse(json).map(|read| read.credentials) {
+        Ok(Credentials::Own(own)) => assert!(is_checked(&own)),
+        Ok(Credentials::Impersonated(file)) => {
+            assert!(is_checked(&file.source));
+            assert!(url::Url::parse(&file.target.0).is_ok());
+        }
+        Err(error) => {
+            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = cause {
+                assert!(error.to_string().len() < 1000);
+                cause = error.source();
+            }
         }
     }
-});
+);

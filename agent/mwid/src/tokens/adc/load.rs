@@ -128,7 +128,11 @@ fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
             limit: LARGEST.into(),
         });
     }
-    let file::Read { credentials, home } = match file::parse(&json) {
+    let file::Read {
+        credentials,
+        universe,
+        project,
+    } = match file::parse(&json) {
         Ok(read) => read,
         Err(source) => return Err(AdcError::Format { path, source }),
     };
@@ -139,7 +143,10 @@ fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
     Ok(Loaded {
         path,
         own,
-        home,
+        home: Home {
+            universe: Some(universe),
+            project,
+        },
         via,
         target,
         key: Kept::default(),

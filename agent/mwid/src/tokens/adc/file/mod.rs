@@ -13,7 +13,6 @@ pub(crate) use external::{Executable, External, Format, Subject};
 pub(crate) use fields::{FieldError, Found};
 
 use crate::http::web::url::{Plain, Url};
-use crate::tokens::Home;
 use aws_lc_rs::signature::RsaKeyPair;
 use fields::{Document, Fields};
 use pki_types::PrivatePkcs8KeyDer;
@@ -25,7 +24,9 @@ const GOOGLE: &str = "googleapis.com";
 /// What a file says, and where its credentials belong.
 pub(crate) struct Read {
     pub(crate) credentials: Credentials,
-    pub(crate) home: Home,
+    /// The domain below which their APIs are.
+    pub(crate) universe: String,
+    pub(crate) project: Option<String>,
 }
 
 /// What a file says of who asks.
@@ -90,7 +91,8 @@ pub(crate) fn parse(json: &[u8]) -> Result<Read, FormatError> {
     let fields = Fields::of(&document)?;
     Ok(Read {
         credentials: credentials(&fields)?,
-        home: home(&fields)?,
+        universe: universe_of_all(&fields)?.to_owned(),
+        project: project(&fields)?,
     })
 }
 
@@ -206,20 +208,17 @@ fn url_in(fields: &Fields<'_>, field: &str, googles: &str) -> Result<Url, FieldE
 }
 
 /// An impersonating file may leave it to the credentials in it.
-fn home(fields: &Fields<'_>) -> Result<Home, FieldError> {
-    let source = fields.optional_object("source_credentials")?;
-    let universe = match &source {
-        Some(source) if fields.optional_text("universe_domain")?.is_none() => universe(source)?,
-        _ => universe(fields)?,
-    };
-    let mut project = None;
-    for field in ["project_id", "quota_project_id"] {
-        project = project.or(project_named(fields, field)?);
+fn universe_of_all<'a>(fields: &Fields<'a>) -> Result<&'a str, FieldError> {
+    match fields.optional_object("source_credentials")? {
+        Some(source) if fields.optional_text("universe_domain")?.is_none() => universe(&source),
+        _ => universe(fields),
     }
-    Ok(Home {
-        universe: Some(universe.to_owned()),
-        project,
-    })
+}
+
+fn project(fields: &Fields<'_>) -> Result<Option<String>, FieldError> {
+    let own = project_named(fields, "project_id")?;
+    let pays = project_named(fields, "quota_project_id")?;
+    Ok(own.or(pays))
 }
 
 fn project_named(fields: &Fields<'_>, field: &str) -> Result<Option<String>, FieldError> {

@@ -76,8 +76,8 @@ fn endpoints_are_googles_where_none_is_named_and_guessed_for_no_other_universe()
 #[test]
 fn credentials_say_where_they_belong() {
     let home = |file: &Value| {
-        let home = parse(file.to_string().as_bytes()).unwrap().home;
-        (home.universe.unwrap(), home.project)
+        let read = parse(file.to_string().as_bytes()).ok().unwrap();
+        (read.universe, read.project)
     };
     let project = |name: &str| Some(name.to_owned());
     assert_eq!(home(&user()), ("googleapis.com".to_owned(), None));

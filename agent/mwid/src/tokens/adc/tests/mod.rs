@@ -572,3 +572,16 @@ fn the_file_is_where_googles_clients_look() {
 }
 
 mod programs;
+
+#[tokio::test]
+async fn the_source_tells_where_its_credentials_belong() {
+    let bench = Bench::new();
+    let home = bench.source(&bench.key()).home().await;
+    assert_eq!(home.universe.as_deref(), Some("googleapis.com"));
+    assert_eq!(home.project.as_deref(), Some("p"));
+    // Without the file there is nothing that could be said.
+    assert_eq!(
+        bench.open(Some(&bench.path("none.json"))).home().await,
+        Home::default()
+    );
+}
