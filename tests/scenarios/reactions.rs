@@ -115,6 +115,7 @@ fn a_command_that_hangs_is_ended_with_its_children_at_its_time_limit() {
     daemon.stop();
 }
 
+/// Not HUP: a shell that was started with it ignored, as under nohup, cannot trap it.
 #[test]
 fn a_pid_file_gets_its_signal() {
     let mut place = Place::new();
@@ -123,13 +124,13 @@ fn a_pid_file_gets_its_signal() {
         &place,
         "app",
         &format!(
-            "trap 'echo hup >> {}' HUP; echo $$ > {}; while :; do sleep 0.05; done",
+            "trap 'echo got >> {}' USR1; echo $$ > {}; while :; do sleep 0.05; done",
             got.display(),
             pid_file.display()
         ),
     );
     let mut child = Command::new(app).spawn().unwrap();
-    publish_with(&place, &format!("{{ signal: HUP, of: {} }}", pid_file.display()));
+    publish_with(&place, &format!("{{ signal: USR1, of: {} }}", pid_file.display()));
     place.deliver_good();
     let mut daemon = place.start();
     daemon.wait_for("the signal", |_| got.exists());
