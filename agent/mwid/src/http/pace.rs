@@ -17,7 +17,7 @@ pub(crate) struct Limits {
     pub(crate) header: Duration,
     /// Without a request, or without the client taking its answer.
     pub(crate) idle: Duration,
-    /// From the end of the head until the answer is there.
+    /// From the first byte of the head until the answer is there.
     pub(crate) request: Duration,
     /// For requests in flight, after stopping was asked for.
     pub(crate) drain: Duration,
@@ -74,6 +74,12 @@ impl Pace {
             Phase::Idle => 2,
         };
         self.state.store((since << 2) | code, Ordering::Relaxed);
+    }
+
+    /// We work on the answer from now on. Counts from the client's first byte, at most [`Limits::header`] ago, and so costs no look at the clock.
+    pub(super) fn serve(&self) {
+        let since = self.state.load(Ordering::Relaxed) >> 2;
+        self.state.store((since << 2) | 1, Ordering::Relaxed);
     }
 
     fn phase(&self) -> Phase {

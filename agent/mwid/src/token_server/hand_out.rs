@@ -5,13 +5,14 @@ use super::words::{self, HTML, JSON};
 use crate::caller::{Grant, Refusal};
 use crate::http::reply::Reply;
 use crate::tokens::{AccessAsk, AccessToken, Account, Binding, IdAsk, IdFormat, IdToken, Scopes};
-use hyper::StatusCode;
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode};
 use mtls_identity::UnixTime;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -116,13 +117,25 @@ fn binding(query: &Query<'_>, body: Option<Vec<u8>>) -> Option<Binding> {
     (!query.is_empty() || body.is_some()).then_some(Binding { query, body })
 }
 
+/// Made once: this is the answer that is given most, and a copy costs less than making them.
+static ACCESS_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = secret(words::reply(StatusCode::OK, JSON, Bytes::new()))
+        .headers()
+        .clone();
+    // For pages; nobody takes JSON for another type.
+    headers.remove(X_CONTENT_TYPE_OPTIONS);
+    headers
+});
+
 /// None: it is over, or nearly.
 pub(super) fn access_reply(token: &AccessToken, now: UnixTime) -> Option<Reply> {
     if token.remaining(now) == 0 {
         return None;
     }
     let body = token.body(now, |remaining| rendered(token, remaining));
-    Some(secret(words::reply(StatusCode::OK, JSON, body)))
+    let mut reply = Response::new(Full::new(body));
+    *reply.headers_mut() = ACCESS_HEADERS.clone();
+    Some(reply)
 }
 
 pub(super) fn id_reply(token: Arc<IdToken>, now: UnixTime) -> Option<Reply> {

@@ -195,7 +195,7 @@ impl Connection {
             let shared = Arc::clone(&shared);
             async move {
                 let (connection, pace) = &*shared;
-                pace.enter(Phase::Serving);
+                pace.serve();
                 let answer = connection.answer(request).await;
                 pace.enter(Phase::Idle);
                 Ok::<_, Infallible>(answer)
