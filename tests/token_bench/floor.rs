@@ -14,16 +14,9 @@ use tokio::net::{TcpListener, UnixListener};
 pub(crate) const NAME: &str = "hyper";
 pub(crate) const ARGUMENT: &str = "--floor";
 
-/// As long as the embedded platform's tokens are, about.
-const LENGTH: usize = 700;
-
-/// Listens at a path, or on a TCP address.
-pub(crate) fn run(address: &str) {
-    let body = format!(
-        "{{\"access_token\":\"{}\",\"expires_in\":3599,\"token_type\":\"Bearer\"}}",
-        "x".repeat(LENGTH)
-    );
-    let body = Bytes::from(body);
+/// Listens at a path, or on a TCP address. The body is as long as the daemon's, so that both copy the same.
+pub(crate) fn run(address: &str, length: usize) {
+    let body = Bytes::from("x".repeat(length));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

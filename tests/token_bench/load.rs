@@ -21,7 +21,8 @@ pub(crate) struct Taken {
     pub(crate) p99_us: f64,
 }
 
-const REQUEST: &[u8] = b"GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1\r\n\
+pub(crate) const REQUEST: &[u8] =
+    b"GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1\r\n\
       Host: localhost\r\nMetadata-Flavor: Google\r\n\r\n";
 const WARM_UP: Duration = Duration::from_millis(200);
 

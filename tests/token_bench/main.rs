@@ -1,10 +1,11 @@
 //! What a cached access token costs: `cargo bench -p mwid --bench token_bench`.
 //!
-//! The daemon with its embedded platform against the least that hyper can do (one fixed body, no check of anything, one thread), each in its own
+//! The daemon with its embedded platform against the least that hyper can do (one fixed body of the same length, no check of anything, one thread), each in its own
 //! process and in turn, on a Unix socket and on TCP. Prints CPU time for each request, its ratio to the floor of the same run, and how long
 //! callers waited. Times judge nothing here: only a wrong answer fails. `TOKEN_BENCH_ROUNDS` (5) and `TOKEN_BENCH_SECONDS` (1) make it longer.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark: a panic is its report"
 )]
@@ -30,13 +31,16 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn main() {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(floor::ARGUMENT) {
-        return floor::run(&arguments.next().unwrap());
+        let (address, length) = (arguments.next().unwrap(), arguments.next().unwrap());
+        return floor::run(&address, length.parse().unwrap());
     }
     let place = tempfile::tempdir().unwrap();
+    let mwid = Server::mwid(place.path());
+    let length = mwid.body_length();
     let servers = [
-        Server::floor(place.path(), "unix"),
-        Server::floor(place.path(), "tcp"),
-        Server::mwid(place.path()),
+        Server::floor(place.path(), "unix", length),
+        Server::floor(place.path(), "tcp", length),
+        mwid,
     ];
     let cases: Vec<(&str, &Server, Target)> = servers
         .iter()

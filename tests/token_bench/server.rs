@@ -1,6 +1,7 @@
 //! The servers: each a process of its own, ended (by its own id) when dropped.
 use super::floor;
-use super::load::Target;
+use super::load::{REQUEST, Target};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -35,7 +36,7 @@ fn command(program: &Path) -> Command {
 }
 
 impl Server {
-    pub(crate) fn floor(place: &Path, transport: &str) -> Self {
+    pub(crate) fn floor(place: &Path, transport: &str, length: usize) -> Self {
         let target = match transport {
             "unix" => Target::Unix(place.join("floor.sock")),
             _ => Target::Tcp(port()),
@@ -45,7 +46,7 @@ impl Server {
             Target::Tcp(address) => address.to_string(),
         };
         let mut command = command(&std::env::current_exe().unwrap());
-        command.args([floor::ARGUMENT, &address]);
+        command.args([floor::ARGUMENT, &address, &length.to_string()]);
         Self::start(floor::NAME, &mut command, vec![target])
     }
 
@@ -82,6 +83,23 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         server
+    }
+
+    /// Of the answer with a token.
+    pub(crate) fn body_length(&self) -> usize {
+        let Some(Target::Tcp(address)) = self.targets.iter().find(|t| t.transport() == "tcp") else {
+            panic!("{} does not listen on TCP", self.name);
+        };
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = REQUEST.strip_suffix(b"\r\n").unwrap();
+        stream
+            .write_all(&[head, b"Connection: close\r\n\r\n"].concat())
+            .unwrap();
+        let mut answer = vec![];
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", answer.escape_ascii());
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        answer.len() - end - 4
     }
 
     pub(crate) fn name(&self) -> &'static str {
