@@ -94,7 +94,7 @@ impl Drop for Client {
 }
 
 #[test]
-#[ignore = "the client of other tests, which start it"]
+#[ignore = "the client that the tests of other users start, in a process of its own"]
 fn in_a_process_of_its_own() {
     let var = |name| std::env::var(name).unwrap_or_default();
     let to = var(TEST);
@@ -503,7 +503,7 @@ fn without_the_capability_the_program_of_another_user_is_not_told() {
 }
 
 #[tokio::test]
-#[ignore = "prints what evidence costs"]
+#[ignore = "prints a measurement and judges nothing: .ci/run shows it"]
 async fn what_evidence_costs() {
     const TIMES: u32 = 200;
     let attestor = Attestor::new();
