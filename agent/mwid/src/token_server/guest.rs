@@ -16,6 +16,9 @@ pub(super) trait Guest: Send + Sync + 'static {
     /// What the caller may have now. Asked for each request, so that other rules hold at once.
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>>;
 
+    /// Returns when the caller may not have the X.509 identity any more: at once if it never could.
+    fn loses_identity(&self) -> impl Future<Output = ()> + Send;
+
     fn granted(&self, what: What<'_>);
 
     fn denied(&self, what: What<'_>, why: &str);
@@ -32,6 +35,13 @@ impl Host for Access {
 impl Guest for Visitor {
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         Self::grant(self)
+    }
+
+    async fn loses_identity(&self) {
+        let mut watch = self.watch();
+        while self.grant().is_ok_and(|grant| grant.identity) {
+            watch.changed().await;
+        }
     }
 
     fn granted(&self, what: What<'_>) {

@@ -12,6 +12,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 mod visitor;
+mod watch;
 mod words;
 
 pub(crate) use error::RulesError;
@@ -31,6 +32,7 @@ use prometheus_client::metrics::counter::Counter;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch as news;
 
 /// The rules in force. Cheap to clone; all clones see a reload.
 #[derive(Clone)]
@@ -40,6 +42,8 @@ pub(crate) struct Access(Arc<Shared>);
 struct Shared {
     /// The version of the rules in force: 1 and up.
     version: AtomicU64,
+    /// The same for those who wait for the next. Requests look at `version`: to read this one takes a lock that all share.
+    changes: news::Sender<u64>,
     rules: RwLock<Arc<InForce>>,
     attestor: Attestor,
     metrics: Metrics,
@@ -75,6 +79,7 @@ impl Access {
         let version = 1;
         Self(Arc::new(Shared {
             version: AtomicU64::new(version),
+            changes: news::Sender::new(version),
             rules: RwLock::new(Arc::new(InForce { version, rules })),
             attestor: Attestor::new(),
             grants: What::KINDS.map(|kind| metrics.grants(kind)),
@@ -89,13 +94,14 @@ impl Access {
         rules::compile(rules, strict, own_uid())
     }
 
-    /// Puts other rules in force. Connections that are open are decided anew at their next request.
+    /// Puts other rules in force. Connections that are open are decided anew at their next request, and long streams at once.
     pub(crate) fn replace(&self, rules: Rules) {
         let mut in_force = self.0.rules.write().unwrap_or_else(PoisonError::into_inner);
         let version = in_force.version + 1;
         *in_force = Arc::new(InForce { version, rules });
         // While the lock is held, so that who sees the version finds these rules or later ones.
         self.0.version.store(version, Ordering::Release);
+        self.0.changes.send_replace(version);
     }
 
     /// Meets a connection: who is there, and whose share of the places it takes. `listener` names the door in the record.

@@ -3,6 +3,7 @@ use super::*;
 use crate::config::{AccessTokens, AudiencePattern, CallerConditions, IdTokens, May, Who};
 use crate::health::status::CallerLine;
 use crate::telemetry;
+use futures_util::FutureExt as _;
 use mtls_identity::UnixTime;
 use prometheus_client::registry::Registry;
 use std::path::Path;
@@ -402,6 +403,29 @@ fn a_reload_decides_open_connections_anew_at_their_next_request() {
     assert_eq!(house.access.status().rules, 2);
     assert_eq!(lines.len(), 4, "another rule is another line: {lines:#?}");
     assert!(lines[3].contains("rule=\"access[1]\""), "{}", lines[3]);
+}
+
+#[test]
+fn a_reload_wakes_whoever_watches_and_no_change_before_it_is_missed() {
+    let house = house(&[rule(uid(1000), scopes(&["a"]))]);
+    let visitor = house.meet(Somebody::new(1000));
+    let mut watches = [visitor.watch(), visitor.watch()];
+    assert_eq!(
+        watches[0].changed().now_or_never(),
+        None,
+        "as it was when it was made"
+    );
+    let granted = visitor.grant().unwrap();
+    house.replace(&[]);
+    for watch in &mut watches {
+        assert_eq!(watch.changed().now_or_never(), Some(()));
+        assert_ne!(visitor.grant().unwrap(), granted);
+        assert_eq!(watch.changed().now_or_never(), None, "told once");
+    }
+    house.replace(&[]);
+    house.replace(&[]);
+    assert_eq!(watches[0].changed().now_or_never(), Some(()));
+    assert_eq!(watches[0].changed().now_or_never(), None, "the newest counts");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::grant::Grant;
 use super::metrics::Reason;
 use super::rules::{By, Decision};
+use super::watch::Watch;
 use super::words::clean;
 use crate::caller::Denial;
 use crate::config::{AccessTokens, IdTokens};
@@ -98,6 +99,12 @@ impl Visitor {
     pub(crate) fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         let facts = self.who.as_deref().map_err(Arc::clone)?;
         Ok(Arc::clone(&self.decided(&mut self.state(), facts).grant))
+    }
+
+    /// Tells when what this caller may have is to be asked for again: for answers that take long, so that nobody keeps what was taken
+    /// from him.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(self.shared.changes.subscribe())
     }
 
     /// Puts a grant on record. Costs next to nothing when it repeats.

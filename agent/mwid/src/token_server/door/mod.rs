@@ -7,7 +7,7 @@ mod tokens;
 
 use super::guest::{Guest, Host};
 use super::metrics::Kind;
-use super::mirror::{PrivateKey, Wish};
+use super::mirror::{NO_MORE, PrivateKey, Wish};
 use super::query::Query;
 use super::refusal::Refused;
 use super::seldom::Seldom;
@@ -116,13 +116,13 @@ impl<G: Guest> Connection<G> {
                     host: asked.host,
                 };
                 let accounts = site.accounts(&asked.grant);
-                let reply = site.mirror().answer(wish, &asked.grant, accounts).await;
+                let lost = self.guest.loses_identity();
+                let reply = site.mirror().answer(wish, &asked.grant, accounts, lost).await;
                 match reply.extensions().get() {
-                    // It may have waited for hours: what holds now counts.
+                    // The platform may have been slow: what holds now counts.
                     Some(PrivateKey::Given) if !self.may_have_identity() => {
-                        let why = "the access rules of mwid do not grant you the X.509 identity any more";
-                        self.guest.denied(What::Identity, why);
-                        return Err(words::refused(StatusCode::FORBIDDEN, why).into());
+                        self.guest.denied(What::Identity, NO_MORE);
+                        return Err(words::refused(StatusCode::FORBIDDEN, NO_MORE).into());
                     }
                     Some(PrivateKey::Given) => self.guest.granted(What::Identity),
                     Some(PrivateKey::Denied(why)) => self.guest.denied(What::Identity, why),

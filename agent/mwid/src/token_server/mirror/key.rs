@@ -44,6 +44,14 @@ impl Key {
         }
     }
 
+    /// Whether an answer may hold the private key of the X.509 identity.
+    pub(super) fn may_hold_identity(&self) -> bool {
+        match self.form {
+            Form::Tree { identity } => identity && !path::is_harmless(&self.path),
+            Form::Plain { .. } | Form::Lines => path::kind(&self.path) == path::Kind::Identity,
+        }
+    }
+
     pub(super) fn names(&self) -> Vec<&str> {
         path::names(&self.path)
     }

@@ -41,6 +41,8 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const NO_IDENTITY: &str = "This is or holds the private key of the VM's X.509 identity, and no access rule grants you `identity: true`; \
                            without it, ask for single keys, or for a tree, which comes without the key.";
 
+pub(super) const NO_MORE: &str = "the access rules of mwid do not grant you the X.509 identity any more";
+
 /// What the platform said.
 pub(super) struct Mirror {
     /// None: there is no platform.
@@ -86,12 +88,13 @@ impl Mirror {
 
     /// The answer, in the metadata server's words and headers. `accounts` is what a whole tree shows below `instance/service-accounts/` in place of
     /// the platform's (`{"default": {"aliases": …, "email": …, "scopes": …}, …}`); it is asked for only when a tree needs it, and with none the
-    /// tree has no such member.
+    /// tree has no such member. `lost` returns when the caller may not have the identity any more: then a wait for what could hold its key ends.
     pub(super) async fn answer(
         &self,
         wish: Wish<'_>,
         grant: &Grant,
         accounts: impl Future<Output = Option<Value>> + Send,
+        lost: impl Future<Output = ()> + Send,
     ) -> Reply {
         let Wish { path, query, .. } = wish;
         let kind = path::kind(path);
@@ -99,9 +102,7 @@ impl Mirror {
             return words::not_found(&whole(path));
         };
         if kind == Kind::Identity && !grant.identity {
-            let mut reply = words::refused(StatusCode::FORBIDDEN, NO_IDENTITY);
-            reply.extensions_mut().insert(PrivateKey::Denied(NO_IDENTITY));
-            return reply;
+            return no_key(NO_IDENTITY);
         }
         let query = match Query::parse(query) {
             Ok(query) => query,
@@ -114,7 +115,14 @@ impl Mirror {
                 let why = "wait_for_change is for single values, and for directories with recursive=true";
                 return words::refused(StatusCode::BAD_REQUEST, why);
             }
-            Some(wait) => self.changed(asker, &key, wait.clone()).await,
+            Some(wait) => {
+                let changed = self.changed(asker, &key, wait.clone());
+                tokio::select! {
+                    biased;
+                    () = lost, if key.may_hold_identity() => return no_key(NO_MORE),
+                    heard = changed => heard,
+                }
+            }
         };
         match heard {
             Ok(said) => told(&said, &key, &wish, &query, accounts).await,
@@ -130,6 +138,13 @@ impl Mirror {
         let text = std::str::from_utf8(said.body()).ok()?.trim();
         (!text.is_empty()).then(|| text.to_owned())
     }
+}
+
+/// A refusal, with what the record is to say of it.
+fn no_key(why: &'static str) -> Reply {
+    let mut reply = words::refused(StatusCode::FORBIDDEN, why);
+    reply.extensions_mut().insert(PrivateKey::Denied(why));
+    reply
 }
 
 /// What of the platform's answer the caller gets.

@@ -68,6 +68,10 @@ impl Guest for Doorman {
         grant.ok_or_else(|| Arc::new(Denial::Pid { uid: 7 }))
     }
 
+    async fn loses_identity(&self) {
+        std::future::pending::<()>().await;
+    }
+
     fn granted(&self, what: What<'_>) {
         self.0.record.lock().unwrap().push(format!("granted {what:?}"));
     }

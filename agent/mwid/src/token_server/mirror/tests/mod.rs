@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
 use std::collections::HashMap;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use tokio::sync::Notify;
@@ -237,6 +238,16 @@ impl World {
 }
 
 async fn ask(mirror: &Mirror, target: &str, identity: bool) -> Reply {
+    ask_until(mirror, target, identity, pending()).await
+}
+
+/// As a caller who loses the identity at some time.
+async fn ask_until(
+    mirror: &Mirror,
+    target: &str,
+    identity: bool,
+    lost: impl Future<Output = ()> + Send,
+) -> Reply {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let wish = Wish {
         path,
@@ -248,7 +259,7 @@ async fn ask(mirror: &Mirror, target: &str, identity: bool) -> Reply {
         ..Grant::default()
     };
     let accounts = async { Some(serde_json::json!({"default": {"email": "ours@x"}})) };
-    let answer = mirror.answer(wish, &grant, accounts);
+    let answer = mirror.answer(wish, &grant, accounts, lost);
     fn sent<T: Send>(value: T) -> T {
         value
     }

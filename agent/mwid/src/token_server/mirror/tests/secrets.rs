@@ -161,7 +161,10 @@ async fn without_accounts_a_tree_has_none() {
         query: "recursive=true",
         host: "x",
     };
-    let reply = w.mirror.answer(wish, &Grant::default(), async { None }).await;
+    let reply = w
+        .mirror
+        .answer(wish, &Grant::default(), async { None }, pending())
+        .await;
     let value: Value = serde_json::from_str(&got(reply).await.body).unwrap();
     assert_eq!(value.get("serviceAccounts"), None);
     assert_eq!(value["attributes"]["workload-identities"], "the owner's");
@@ -180,9 +183,10 @@ async fn accounts_are_asked_for_only_by_a_tree_that_has_them() {
             host: "x",
         };
         let accounts = async { panic!("{path} needs no accounts") };
-        assert_eq!(
-            w.mirror.answer(wish, &Grant::default(), accounts).await.status(),
-            200
-        );
+        let reply = w
+            .mirror
+            .answer(wish, &Grant::default(), accounts, pending())
+            .await;
+        assert_eq!(reply.status(), 200);
     }
 }

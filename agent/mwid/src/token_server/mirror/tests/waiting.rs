@@ -280,3 +280,43 @@ async fn a_tree_that_is_waited_for_is_pruned_too() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_loses_the_identity_waits_no_longer_for_what_may_hold_its_key() {
+    let w = World::new();
+    let tree = told("{\"workloadIdentities\":\"SECRET\"}").json();
+    for path in ["instance/", "instance/attributes/"] {
+        w.platform
+            .set(&format!("{path}?recursive=true&alt=json"), tree.clone());
+    }
+    w.platform.set("instance/workload-identities", told("SECRET"));
+    w.platform.set(KEY, told("a"));
+    let lost = Arc::new(Notify::new());
+    let waits = [
+        ("instance/?recursive=true&wait_for_change=true", 403),
+        ("instance/workload-identities?wait_for_change=true", 403),
+        (
+            "instance/attributes/?recursive=true&wait_for_change=true&timeout_sec=9",
+            200,
+        ),
+        ("instance/attributes/x?wait_for_change=true&timeout_sec=9", 200),
+    ]
+    .map(|(target, status)| {
+        let (w, lost) = (w.clone(), Arc::clone(&lost));
+        let waits =
+            tokio::spawn(async move { got(ask_until(&w.mirror, target, true, lost.notified()).await).await });
+        (target, status, waits)
+    });
+    w.settled(4, 4).await;
+    let began = Instant::now();
+    lost.notify_waiters();
+    for (target, status, waits) in waits {
+        let got = waits.await.unwrap();
+        assert_eq!(got.status, status, "{target}");
+        assert_eq!(began.elapsed() < seconds(1), status == 403, "{target}");
+        let denied = (status == 403).then_some(PrivateKey::Denied(NO_MORE));
+        assert_eq!(got.about_key, denied, "{target}");
+        assert!(status == 200 || !got.body.contains("SECRET"), "{}", got.body);
+    }
+    w.settled(0, 0).await;
+}
