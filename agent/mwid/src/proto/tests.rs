@@ -1,55 +1,79 @@
 //! The committed code is what the `.proto` files say.
-use super::workload_identity_methods as methods;
+use super::*;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A `.proto` file, what prost calls its code, and what we call it.
+const FILES: &[(&str, &str, &str)] = &[
+    (
+        "workload_identity.proto",
+        "managed_workload_identity.proto.v1.rs",
+        "workload_identity.rs",
+    ),
+    ("workload.proto", "_.rs", "workload.rs"),
+    ("health.proto", "grpc.health.v1.rs", "health.rs"),
+    ("reflection.proto", "grpc.reflection.v1.rs", "reflection.rs"),
+];
+
+/// Whose code shows what is in a message: nothing that is secret.
+const OPEN: &[&str] = &["health.proto", "reflection.proto"];
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/proto")
+}
+
+/// Says how to renew a committed file that is not what it should be.
+fn compare(made: &Path, committed: &Path, wrong: &mut Vec<String>) {
+    if fs::read(committed).ok() != Some(fs::read(made).unwrap()) {
+        wrong.push(format!("cp {} {}", made.display(), committed.display()));
+    }
+}
 
 #[test]
-fn the_committed_messages_are_those_of_the_proto_file() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/proto");
-    let files = protox::compile(["workload_identity.proto"], [&here]).unwrap();
-    for (service, path) in files.file[0].service.iter().flat_map(|service| {
-        service.method.iter().map(|method| {
-            let path = format!(
-                "/{}.{}/{}",
-                files.file[0].package(),
-                service.name(),
-                method.name()
-            );
-            (service.name(), path)
-        })
-    }) {
-        assert_eq!(service, "WorkloadIdentity");
-        assert!(
-            [
-                methods::GET_WORKLOAD_CERTIFICATES,
-                methods::GET_WORKLOAD_TRUST_BUNDLES
-            ]
-            .contains(&path.as_str()),
-            "{path}"
+fn the_committed_code_is_that_of_the_proto_files() {
+    let out = tempfile::tempdir().unwrap();
+    let mut wrong = vec![];
+    for (proto, made, committed) in FILES {
+        let files = protox::compile([proto], [here()]).unwrap();
+        let mut config = prost_build::Config::new();
+        config.btree_map(["."]).out_dir(out.path());
+        if !OPEN.contains(proto) {
+            config.skip_debug(["."]);
+        }
+        config.compile_fds(files).unwrap();
+        compare(&out.path().join(made), &here().join(committed), &mut wrong);
+    }
+    if !wrong.is_empty() {
+        drop(out.keep());
+        panic!(
+            "the .proto files say something else than the code; renew it:\n{}",
+            wrong.join("\n")
         );
     }
-    let out = tempfile::tempdir().unwrap();
-    prost_build::Config::new()
-        .skip_debug(["."])
-        .out_dir(out.path())
-        .compile_fds(files)
-        .unwrap();
-    let made = fs::read_to_string(out.path().join("managed_workload_identity.proto.v1.rs")).unwrap();
-    let committed = here.join("workload_identity.rs");
-    if fs::read_to_string(&committed).is_ok_and(|text| text == made) {
-        return;
+}
+
+#[test]
+fn the_methods_are_those_of_the_proto_files() {
+    let mut all = vec![];
+    for (proto, ..) in FILES {
+        let files = protox::compile([proto], [here()]).unwrap();
+        for file in files.file.iter().filter(|file| file.name() == *proto) {
+            for service in &file.service {
+                let full = [file.package(), service.name()].join(".");
+                let full = full.trim_start_matches('.');
+                all.extend(service.method.iter().map(|m| format!("/{full}/{}", m.name())));
+            }
+        }
     }
-    let kept = out.keep().join("managed_workload_identity.proto.v1.rs");
-    panic!(
-        "the .proto file says something else than the code; renew it: cp {} {}",
-        kept.display(),
-        committed.display()
-    );
+    let mut named: Vec<&str> = METHODS.concat();
+    all.sort();
+    named.sort();
+    assert_eq!(all, named);
 }
 
 #[test]
 fn debug_shows_no_key() {
-    let message = super::workload_identity::GetWorkloadCertificatesResponse {
+    let message = workload_identity::GetWorkloadCertificatesResponse {
         certificate_chain_pem: vec![],
         private_key_pem: vec![42; 3],
     };
