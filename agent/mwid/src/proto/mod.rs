@@ -6,6 +6,19 @@
 #[cfg(test)]
 mod tests;
 
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "the standard has more than is spoken here"
+)]
+pub(crate) mod envoy;
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "the standard has more than is spoken here"
+)]
+pub(crate) mod google;
+
 /// `health.proto`.
 #[rustfmt::skip]
 #[expect(unreachable_pub, reason = "prost writes pub")]
@@ -57,6 +70,12 @@ methods! {
     /// Of gRPC's server reflection.
     reflection_methods "grpc.reflection.v1.ServerReflection" {
         INFO = "ServerReflectionInfo";
+    }
+    /// Of Envoy's secret discovery service.
+    sds_methods "envoy.service.secret.v3.SecretDiscoveryService" {
+        DELTA_SECRETS = "DeltaSecrets";
+        STREAM_SECRETS = "StreamSecrets";
+        FETCH_SECRETS = "FetchSecrets";
     }
     /// Of the SPIFFE Workload API.
     workload_methods "SpiffeWorkloadAPI" {
