@@ -103,6 +103,11 @@ pub(crate) enum Denial {
          use a rule on unit"
     )]
     ProgramSize { path: PathBuf, size: u64, most: u64 },
+    #[error(
+        "the systemd unit of your process, {unit}, was stopped or started anew: what is left of it counts as no unit's; \
+         connect again from the unit as it runs now"
+    )]
+    Stopped { unit: String },
     #[error("mwid is still reading other programs for its rules on sha256: try again")]
     Busy,
     #[error(
@@ -130,7 +135,7 @@ impl Denial {
             Self::HalfClosed { .. } => "half_closed",
             Self::NoSocket { .. } | Self::Namespace => "network_namespace",
             Self::Table(_) => "socket_table",
-            Self::Ended { .. } | Self::Replaced { .. } => "ended",
+            Self::Ended { .. } | Self::Replaced { .. } | Self::Stopped { .. } => "ended",
             Self::Hold { .. } | Self::Proc { .. } => "unreadable",
             Self::NotPermitted { .. } => "not_permitted",
             Self::OtherFile { .. }

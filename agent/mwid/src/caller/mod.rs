@@ -14,6 +14,12 @@
 //! | unit | of that process | of the process with that number and user | of the socket's maker, at that time |
 //! | exe, sha256 | of that process; another user's needs CAP_SYS_PTRACE | the same, weaker | not known |
 //!
+//! All this holds for as long as the process lives and its unit is not stopped or started anew. After that the user is still proven, for the kernel
+//! keeps it with the socket, but unit and program are not: a stream that goes on is decided again without them, at once, for the kernel tells of both
+//! ends (of the unit's by the links of `/run/systemd/units`; where the tables for such events are full, one look in five seconds finds out). A
+//! process that outlives its unit's stop (`KillMode=`) is of no unit. A unit is looked for by the control group, and so is that of a process which
+//! a unit forked, whatever became of its parent.
+//!
 //! What is a boundary: the user, a group, and a unit of the system's service manager, for nobody but root moves a process into
 //! another's unit. **A rule on `exe` or `sha256` alone is no boundary**: whoever may run the program can run it under its own
 //! conditions (preloaded code, a debugger, a connection made before `execve`); they narrow a rule on user or unit further.
@@ -27,7 +33,7 @@ pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visi
 pub(crate) use denial::Denial;
 pub(crate) use evidence::Evidence;
 
-use evidence::{Cgroups, Digests, SocketTable};
+use evidence::{Cgroups, Digests, Invocations, SocketTable};
 use std::fmt;
 use std::sync::Arc;
 use tokio::net::UnixStream;
@@ -60,6 +66,7 @@ struct Shared {
     digests: Digests,
     sockets: SocketTable,
     cgroups: Cgroups,
+    invocations: Invocations,
 }
 
 /// The kernel's own default, where /proc is not to be read.
@@ -77,22 +84,24 @@ impl Attestor {
         Self::with(
             number("/proc/sys/kernel/overflowuid"),
             number("/proc/sys/kernel/overflowgid"),
+            Invocations::new(),
         )
     }
 
-    fn with(overflow_uid: u32, overflow_gid: u32) -> Self {
+    fn with(overflow_uid: u32, overflow_gid: u32, invocations: Invocations) -> Self {
         Self(Arc::new(Shared {
             overflow_uid,
             overflow_gid,
             digests: Digests::default(),
             sockets: SocketTable::default(),
             cgroups: Cgroups::default(),
+            invocations,
         }))
     }
 
     #[cfg(test)]
     pub(crate) fn with_overflow_uid(overflow_uid: u32) -> Self {
-        Self::with(overflow_uid, OVERFLOW)
+        Self::with(overflow_uid, OVERFLOW, Invocations::new())
     }
 
     /// Whether this process runs as the user whom the kernel also shows for all that it cannot name: then its own user would

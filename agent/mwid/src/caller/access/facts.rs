@@ -1,10 +1,15 @@
 //! What the rules know of a caller. In: evidence. Out: the facts, each only when a rule asks for it. Never decides.
-use super::super::{Denial, Evidence};
+use crate::caller::evidence::Life;
+use crate::caller::{Denial, Evidence};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What is known of a caller. Each answer is remembered where finding it out costs anything.
 pub(super) trait Facts: Send + Sync + 'static {
     fn uid(&self) -> u32;
+
+    /// For how long unit, program and hash hold.
+    fn life(&self) -> &Arc<Life>;
 
     /// Not known on TCP.
     fn gid(&self) -> Option<u32>;
@@ -28,6 +33,10 @@ pub(super) trait Facts: Send + Sync + 'static {
 impl Facts for Evidence {
     fn uid(&self) -> u32 {
         self.uid()
+    }
+
+    fn life(&self) -> &Arc<Life> {
+        self.life()
     }
 
     fn gid(&self) -> Option<u32> {

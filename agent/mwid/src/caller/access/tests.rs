@@ -1,5 +1,6 @@
 //! Visitors: what they may have, what is put on record of it, and what it costs.
 use super::*;
+use crate::caller::evidence::Life;
 use crate::config::{AccessTokens, AudiencePattern, CallerConditions, IdTokens, May, Who};
 use crate::health::status::CallerLine;
 use crate::telemetry;
@@ -22,6 +23,7 @@ pub(super) struct Somebody {
     sha256: Option<[u8; 32]>,
     breaks: Option<fn() -> Denial>,
     looked_up: Arc<Mutex<Vec<&'static str>>>,
+    life: Arc<Life>,
 }
 
 impl Somebody {
@@ -36,6 +38,7 @@ impl Somebody {
             sha256: None,
             breaks: None,
             looked_up: Arc::default(),
+            life: Arc::default(),
         }
     }
 
@@ -75,7 +78,16 @@ impl Somebody {
         self.looked_up.lock().unwrap().clone()
     }
 
+    /// What ends with it is what was proven by its process.
+    fn alive_with(mut self, life: Life) -> Self {
+        self.life = Arc::new(life);
+        self
+    }
+
     fn look_up<T>(&self, key: &'static str, told: T) -> Result<T, Denial> {
+        if self.life.is_over() {
+            return Err(Denial::Ended { pid: 4711 });
+        }
         self.looked_up.lock().unwrap().push(key);
         self.breaks.map_or(Ok(told), |how| Err(how()))
     }
@@ -84,6 +96,10 @@ impl Somebody {
 impl Facts for Somebody {
     fn uid(&self) -> u32 {
         self.uid
+    }
+
+    fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
     fn gid(&self) -> Option<u32> {
@@ -426,6 +442,46 @@ fn a_reload_wakes_whoever_watches_and_no_change_before_it_is_missed() {
     house.replace(&[]);
     assert_eq!(watches[0].changed().now_or_never(), Some(()));
     assert_eq!(watches[0].changed().now_or_never(), None, "the newest counts");
+}
+
+fn of_payments() -> CallerConditions {
+    CallerConditions {
+        unit: Some("payments.service".to_owned()),
+        ..CallerConditions::default()
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_its_process_takes_what_its_unit_had_and_leaves_what_its_user_has() {
+    let house = house(&[
+        rule(uid(1000), scopes(&["a"])),
+        rule(of_payments(), scopes(&["b"])),
+    ]);
+    for watched in [true, false] {
+        let (process, alive) = std::io::pipe().unwrap();
+        let life = Life::of(Some(Arc::new(process.into())));
+        let visitor = house.meet(Somebody::new(1000).unit("payments.service").alive_with(life));
+        let mut watch = visitor.watch();
+        assert!(ask_access(&visitor, "a,b"));
+        assert_eq!(watch.changed().now_or_never(), None);
+        drop(alive);
+        if watched {
+            let told = tokio::time::timeout(Duration::from_secs(20), watch.changed()).await;
+            assert!(told.is_ok());
+            assert_eq!(watch.changed().now_or_never(), None, "told once");
+        } else {
+            // Nobody waited: it is seen when the rules are read again.
+            assert!(ask_access(&visitor, "b"));
+            house.replace(&[
+                rule(uid(1000), scopes(&["a"])),
+                rule(of_payments(), scopes(&["b"])),
+            ]);
+        }
+        assert!(!ask_access(&visitor, "b"), "of the unit");
+        assert!(ask_access(&visitor, "a"), "of the user");
+        let denied = house.recent().into_iter().filter(|line| !line.granted).count();
+        assert_eq!(denied, 1, "the same denial");
+    }
 }
 
 #[test]

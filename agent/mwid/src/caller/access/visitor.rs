@@ -56,13 +56,17 @@ impl State {
     fn last(&mut self, shared: &Shared, facts: &dyn Facts) -> &Decided {
         self.decided.get_or_insert_with(|| {
             let in_force = shared.rules();
-            Decided::new(in_force.version, in_force.rules.decide(facts))
+            // Before: an end meanwhile is one more decision.
+            let over = facts.life().is_over();
+            Decided::new(in_force.version, over, in_force.rules.decide(facts))
         })
     }
 }
 
 struct Decided {
     version: u64,
+    /// Whether that was known to be the end of the process or its unit's run.
+    over: bool,
     grant: Arc<Grant>,
     by: By,
     hints: String,
@@ -104,7 +108,8 @@ impl Visitor {
     /// Tells when what this caller may have is to be asked for again: for answers that take long, so that nobody keeps what was taken
     /// from him.
     pub(crate) fn watch(&self) -> Watch {
-        Watch::new(self.shared.changes.subscribe())
+        let life = self.who.as_ref().ok().map(|facts| Arc::clone(facts.life()));
+        Watch::new(self.shared.changes.subscribe(), life)
     }
 
     /// Puts a grant on record. Costs next to nothing when it repeats.
@@ -119,7 +124,13 @@ impl Visitor {
 
     fn decided<'a>(&self, state: &'a mut State, facts: &dyn Facts) -> &'a Decided {
         let version = self.shared.version.load(Ordering::Acquire);
-        if state.decided.as_ref().is_none_or(|d| d.version != version) {
+        let over = facts.life().is_over();
+        let holds = |decided: &Decided| decided.version == version && decided.over == over;
+        if !state.decided.as_ref().is_some_and(holds) {
+            if state.decided.is_some() {
+                // The evidence may be old.
+                facts.life().look();
+            }
             state.noted.clear();
             state.decided = None;
         }
@@ -215,7 +226,7 @@ impl Visitor {
 }
 
 impl Decided {
-    fn new(version: u64, decision: Decision) -> Self {
+    fn new(version: u64, over: bool, decision: Decision) -> Self {
         let more = decision.hints.len().saturating_sub(HINTS);
         let mut hints: Vec<String> = decision
             .hints
@@ -229,6 +240,7 @@ impl Decided {
         Self {
             // No version of the rules is 0: what could not be looked up this time is tried again.
             version: if decision.lasting { version } else { 0 },
+            over,
             grant: Arc::new(decision.grant),
             by: decision.by,
             hints: hints.join("; "),

@@ -2,6 +2,8 @@
 //! Never a word from the other end itself.
 mod cgroups;
 mod digest;
+mod invocation;
+mod life;
 mod process;
 mod sock_diag;
 mod socket;
@@ -11,6 +13,8 @@ mod unit;
 
 pub(super) use cgroups::Cgroups;
 pub(super) use digest::Digests;
+pub(super) use invocation::Invocations;
+pub(super) use life::Life;
 pub(super) use socket_table::SocketTable;
 
 use super::{Attestor, Caller, Denial};
@@ -20,7 +24,7 @@ use process::{Process, Program};
 use std::fmt;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tokio::net::{TcpStream, UnixStream};
 
 /// What was seen when the connection came, and what can still be looked up while its process lives. What is found once is kept.
@@ -31,6 +35,7 @@ pub(crate) struct Evidence {
     attestor: Attestor,
     uid: u32,
     of: Of,
+    life: Arc<Life>,
     unit: OnceLock<Option<String>>,
     program: OnceLock<Program>,
     sha256: OnceLock<[u8; 32]>,
@@ -87,10 +92,15 @@ impl Attestor {
 
 impl Evidence {
     fn new(attestor: &Attestor, uid: u32, of: Of) -> Self {
+        let pidfd = match &of {
+            Of::Process { process, .. } => process.pidfd().cloned(),
+            Of::Socket { .. } => None,
+        };
         Self {
             attestor: attestor.clone(),
             uid,
             of,
+            life: Arc::new(Life::of(pidfd)),
             unit: OnceLock::new(),
             program: OnceLock::new(),
             sha256: OnceLock::new(),
@@ -129,11 +139,40 @@ impl Evidence {
         self.process().is_none_or(Process::is_certain)
     }
 
-    /// The systemd unit, `payments.service`; `None`: in none. An error when the caller has gone meanwhile, or it cannot be told.
+    /// For how long what is told here of its process and its unit holds.
+    pub(super) fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// Nothing that was looked up counts when the process has ended, or its unit is not the run any more in which it was found: whoever has
+    /// the connection now was not attested.
+    fn still_holds(&self) -> Result<(), Denial> {
+        if !self.life.is_over() {
+            return Ok(());
+        }
+        match (self.pid(), self.unit.get()) {
+            (Some(pid), _) if self.life.process_ended() => Err(Denial::Ended { pid }),
+            (_, unit) => Err(Denial::Stopped {
+                unit: unit.cloned().flatten().unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// The systemd unit, `payments.service`; `None`: in none. An error when the caller or the unit's run has ended meanwhile, or it
+    /// cannot be told.
     pub(crate) fn unit(&self) -> Result<Option<&str>, Denial> {
-        let unit = keep(&self.unit, || match &self.of {
-            Of::Process { process, .. } => process.unit(),
-            Of::Socket { cgroup } => self.attestor.0.cgroups.unit(cgroup.ok_or(Denial::NoCgroup)?),
+        self.still_holds()?;
+        let unit = keep(&self.unit, || {
+            let unit = match &self.of {
+                Of::Process { process, .. } => process.unit(),
+                Of::Socket { cgroup } => self.attestor.0.cgroups.unit(cgroup.ok_or(Denial::NoCgroup)?),
+            }?;
+            if let Some(unit) = &unit
+                && let Some(invocation) = self.attestor.0.invocations.of(unit)?
+            {
+                self.life.found_in(invocation);
+            }
+            Ok(unit)
         })?;
         Ok(unit.as_deref())
     }
@@ -160,6 +199,7 @@ impl Evidence {
     /// SHA-256 of the program's file, of the very file that runs. `None` on TCP. The first time for a program takes as long as
     /// reading it: ask last.
     pub(crate) fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {
+        self.still_holds()?;
         self.process()
             .map(|process| keep(&self.sha256, || self.digest(process)).copied())
             .transpose()
@@ -188,6 +228,7 @@ impl Evidence {
     }
 
     fn program(&self) -> Result<Option<&Program>, Denial> {
+        self.still_holds()?;
         self.process()
             .map(|process| keep(&self.program, || process.program()))
             .transpose()

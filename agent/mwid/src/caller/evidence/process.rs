@@ -14,6 +14,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// More than the longest path in each of a dozen hierarchies.
 const MOST_PROC_BYTES: u64 = 64 * 1024;
@@ -31,10 +32,10 @@ pub(super) struct Process {
 #[derive(Debug)]
 enum Hold {
     /// The kernel's own, of the process that connected.
-    Peer(OwnedFd),
+    Peer(Arc<OwnedFd>),
     /// Of whoever had the number when we met the connection: weaker, for the one that connected may have ended before. So
     /// its user must be the connection's, and its start time must not change while we read.
-    Number(OwnedFd),
+    Number(Arc<OwnedFd>),
     /// The process has ended.
     Ended,
     Failed(Errno),
@@ -68,7 +69,7 @@ impl Process {
     /// Takes hold of the process that connected.
     pub(super) fn of_peer(stream: &impl AsFd, pid: i32, uid: u32) -> Self {
         let hold = match socket::peer_pidfd(stream) {
-            Ok(pidfd) => Hold::Peer(pidfd),
+            Ok(pidfd) => Hold::Peer(Arc::new(pidfd)),
             Err(Errno::ENOPROTOOPT) => Hold::by_number(pid),
             Err(e) => Hold::failed(e),
         };
@@ -87,6 +88,14 @@ impl Process {
 
     pub(super) fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// The hold on it; none: there is none.
+    pub(super) fn pidfd(&self) -> Option<&Arc<OwnedFd>> {
+        match &self.hold {
+            Hold::Peer(pidfd) | Hold::Number(pidfd) => Some(pidfd),
+            Hold::Ended | Hold::Failed(_) => None,
+        }
     }
 
     /// Whether what is read of it is certainly of the process that connected.
@@ -210,7 +219,7 @@ impl Hold {
             return Self::Ended;
         };
         match rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()) {
-            Ok(pidfd) => Self::Number(pidfd),
+            Ok(pidfd) => Self::Number(Arc::new(pidfd)),
             Err(e) => Self::failed(Errno::from_raw(e.raw_os_error())),
         }
     }
@@ -225,7 +234,7 @@ impl Hold {
 }
 
 /// A pidfd is readable once its process has ended.
-fn is_alive(pidfd: &OwnedFd) -> bool {
+pub(super) fn is_alive(pidfd: &OwnedFd) -> bool {
     loop {
         let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::ZERO) {

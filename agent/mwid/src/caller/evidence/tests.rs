@@ -1,5 +1,7 @@
 //! Evidence of real sockets and processes. Clients of other users are this test program, started once more.
 use super::*;
+use crate::caller::{Access, Metrics, OVERFLOW};
+use crate::config::{AccessRule, CallerConditions, IdTokens, May, Who};
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups, setgid, setgroups, setuid};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -120,7 +122,15 @@ fn in_a_process_of_its_own() {
     setgid(Gid::from_raw(GID)).unwrap();
     setuid(Uid::from_raw(var("MWID_TEST_UID").parse().unwrap())).unwrap();
     let mut end = [0];
-    if let Some(path) = to.strip_prefix("unix:") {
+    if let Some(path) = to.strip_prefix("hand on unix:") {
+        let connection = std::os::unix::net::UnixStream::connect(path).unwrap();
+        assert_eq!(std::io::stdin().read(&mut end).unwrap(), 0);
+        // It ends when we close our end.
+        let heir = Command::new("cat")
+            .stdin(std::os::fd::OwnedFd::from(connection))
+            .spawn();
+        drop(heir.unwrap());
+    } else if let Some(path) = to.strip_prefix("unix:") {
         let _connection = std::os::unix::net::UnixStream::connect(path).unwrap();
         assert_eq!(std::io::stdin().read(&mut end).unwrap(), 0);
     } else {
@@ -170,9 +180,14 @@ impl Door {
             .expect("no client came")
     }
 
+    /// Of a system without systemd: control groups of a test are no units of this machine's.
     async fn evidence(&self) -> Result<Evidence, Denial> {
-        Attestor::new().evidence(&self.accept().await)
+        attestor(Invocations::at("/not/there")).evidence(&self.accept().await)
     }
+}
+
+fn attestor(invocations: Invocations) -> Attestor {
+    Attestor::with(OVERFLOW, OVERFLOW, invocations)
 }
 
 fn kind<T: fmt::Debug>(told: Result<T, Denial>) -> &'static str {
@@ -254,12 +269,69 @@ async fn a_process_that_ended_has_neither_unit_nor_program() {
         (met.uid(), met.pid(), kind(met.unit())),
         (UID, Some(client.pid()), "ended")
     );
-    // What was looked up while it lived is kept.
+    // What was looked up while it lived is kept until somebody sees the end.
     let mut client = Client::start(&door.address(), UID, &[], None);
     let met = door.evidence().await.unwrap();
     let unit = met.unit().unwrap().map(str::to_owned);
     client.end();
     assert_eq!(met.unit().unwrap(), unit.as_deref());
+    met.life().look();
+    assert_eq!((kind(met.unit()), kind(met.sha256())), ("ended", "ended"));
+}
+
+/// Its process hands its socket on and ends.
+#[tokio::test]
+async fn a_socket_that_is_handed_on_keeps_what_the_user_has_and_loses_what_the_program_had() {
+    if !is_root() {
+        return;
+    }
+    let rule = |exe, may| AccessRule {
+        who: Who::Caller(Box::new(CallerConditions {
+            uid: Some(UID),
+            exe,
+            ..CallerConditions::default()
+        })),
+        may,
+    };
+    let identity = May {
+        identity: true,
+        ..May::default()
+    };
+    let id_tokens = May {
+        id_tokens: IdTokens::All,
+        ..May::default()
+    };
+    let rules = [
+        rule(Some(std::env::current_exe().unwrap()), identity),
+        rule(None, id_tokens),
+    ];
+    let rules = Access::prepare(&rules, true).unwrap();
+    let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+    let access = Access::new(rules, Metrics::default(), clock);
+    let door = Door::unix();
+    let mut client = Client::start(&format!("hand on {}", door.address()), UID, &[], None);
+    let stream = door.accept().await;
+    let (visitor, _) = access.meet(&stream, "test");
+    let mut watch = visitor.watch();
+    let grant = visitor.grant().unwrap();
+    assert!(grant.identity && grant.id_tokens == IdTokens::All);
+    drop(client.0.stdin.take());
+    client.0.wait().unwrap();
+    tokio::time::timeout(LONG, watch.changed())
+        .await
+        .expect("the end was not told");
+    let Stream::Unix(stream) = stream else {
+        unreachable!()
+    };
+    let mut byte = [0];
+    let open = stream.try_read(&mut byte).unwrap_err();
+    assert_eq!(
+        open.kind(),
+        std::io::ErrorKind::WouldBlock,
+        "somebody has it still"
+    );
+    let grant = visitor.grant().unwrap();
+    assert!(!grant.identity && grant.id_tokens == IdTokens::All);
 }
 
 /// A control group made for one test.
@@ -352,6 +424,42 @@ async fn the_unit_is_told_on_both_transports() {
     }
 }
 
+#[tokio::test]
+async fn a_stop_of_its_unit_ends_what_was_proven_of_it_and_what_is_left_is_nobodys() {
+    let Some(group) = Group::make("f", "payments.service") else {
+        return;
+    };
+    let units = tempfile::tempdir().unwrap();
+    let link = units.path().join("invocation:payments.service");
+    std::os::unix::fs::symlink("1", &link).unwrap();
+    let attestor = attestor(Invocations::at(units.path()));
+    let unix = Door::unix();
+    let tcp = Door::tcp().await;
+    let clients = [&unix, &tcp].map(|door| Client::start(&door.address(), UID, &[], Some(group.path())));
+    let streams = [unix.accept().await, tcp.accept().await];
+    let met = streams
+        .each_ref()
+        .map(|stream| attestor.evidence(stream).unwrap());
+    for evidence in &met {
+        assert_eq!(evidence.unit().unwrap(), Some("payments.service"));
+    }
+    std::fs::remove_file(&link).unwrap();
+    for evidence in &met {
+        tokio::time::timeout(LONG, evidence.life().over())
+            .await
+            .expect("the stop was not told");
+        assert!(matches!(evidence.unit(), Err(Denial::Stopped { unit }) if unit == "payments.service"));
+        assert_eq!(evidence.uid(), UID);
+    }
+    // Also for one that is met now.
+    let again = attestor.evidence(&streams[0]).unwrap();
+    assert!(matches!(again.unit(), Err(Denial::Stopped { .. })));
+    // And a new start does not bring back those of the old run.
+    std::os::unix::fs::symlink("2", &link).unwrap();
+    assert_eq!(kind(met[0].unit()), "ended");
+    drop(clients);
+}
+
 /// A process that runs this file, once it does.
 fn run(program: &Path, command: &mut Command) -> Client {
     let client = Client(command.stdin(Stdio::piped()).spawn().unwrap());
@@ -370,7 +478,7 @@ fn of_number(pid: i32, uid: u32) -> Evidence {
         gid: None,
         groups: Box::default(),
     };
-    Evidence::new(&Attestor::new(), uid, of)
+    Evidence::new(&attestor(Invocations::at("/not/there")), uid, of)
 }
 
 fn sleep() -> PathBuf {
