@@ -15,7 +15,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "backoff", "clock", "shutdown", "report", "health", "http", "proto",
         ],
     ),
-    (1, &["config", "telemetry"]),
+    (1, &["config", "telemetry", "grpc"]),
     (2, &["metadata", "units"]),
     (3, &["source", "tokens", "caller"]),
     (4, &["publish", "api", "token_server", "proxy"]),

@@ -1,5 +1,5 @@
 //! Bodies of requests and answers, with a bound.
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use std::error::Error;
 use zeroize::{Zeroize, Zeroizing};
@@ -18,20 +18,12 @@ pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
 {
-    read_with_trailers(body, limit).await.map(Collected::to_bytes)
-}
-
-/// The same, with what came after it.
-pub(crate) async fn read_with_trailers<B>(body: B, limit: usize) -> Result<Collected<Bytes>, BodyError>
-where
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
-{
     // A body that says that it is too large is refused before it is read.
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
     match Limited::new(body, limit).collect().await {
-        Ok(whole) => Ok(whole),
+        Ok(whole) => Ok(whole.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => Err(BodyError::TooLarge { limit }),
         Err(e) => Err(BodyError::Broken(e)),
     }

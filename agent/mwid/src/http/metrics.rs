@@ -90,12 +90,12 @@ struct Counters {
 }
 
 impl Server {
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.0.name
     }
 
     /// Counts a connection as open until the guard is dropped.
-    pub(super) fn opened(&self) -> Open {
+    pub(crate) fn opened(&self) -> Open {
         self.0.accepted.inc();
         self.0.open.inc();
         Open(self.clone())
@@ -114,7 +114,7 @@ impl Server {
         self.0.accept_errors.inc();
     }
 
-    pub(super) fn timed_out(&self, phase: Phase) {
+    pub(crate) fn timed_out(&self, phase: Phase) {
         let [header, request, idle] = &self.0.timeouts;
         match phase {
             Phase::Header => header.inc(),
@@ -130,7 +130,7 @@ impl Server {
         self.0.accept_errors.get()
     }
 
-    pub(super) fn open(&self) -> i64 {
+    pub(crate) fn open(&self) -> i64 {
         self.0.open.get()
     }
 
@@ -145,7 +145,7 @@ impl Server {
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) struct Open(Server);
+pub(crate) struct Open(Server);
 
 impl Drop for Open {
     fn drop(&mut self) {

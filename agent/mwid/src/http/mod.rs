@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod files;
 pub(crate) mod listener;
+pub(crate) mod meet;
 mod metrics;
 mod pace;
 pub(crate) mod reply;
@@ -14,6 +15,7 @@ mod serve;
 pub(crate) mod web;
 
 pub(crate) use listener::{Listener, Stream};
-pub(crate) use metrics::Metrics;
-pub(crate) use pace::Limits;
-pub(crate) use serve::{Answer, Holder, Service, serve};
+pub(crate) use meet::Holder;
+pub(crate) use metrics::{Metrics, Server};
+pub(crate) use pace::{Limits, Phase};
+pub(crate) use serve::{Answer, Service, serve};

@@ -40,7 +40,7 @@ impl Default for Limits {
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// The client sends a head.
     Header,
     /// We work on the answer.
@@ -51,7 +51,7 @@ pub(super) enum Phase {
 
 /// The phase of one connection and since when. Shared by the parts of one task; atomic only to be `Send`.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     born: Instant,
     /// Milliseconds since `born`, times 4, plus the phase.
     state: AtomicU64,
@@ -66,7 +66,7 @@ impl Pace {
         }
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX >> 2);
         let code = match phase {
             Phase::Header => 0,
@@ -90,16 +90,21 @@ impl Pace {
         }
     }
 
+    /// What it is doing, and since when.
+    pub(crate) fn now(&self) -> (Phase, Instant) {
+        let since = Duration::from_millis(self.state.load(Ordering::Relaxed) >> 2);
+        (self.phase(), self.born + since)
+    }
+
     /// What it is doing, and until when it may.
     pub(super) fn deadline(&self, limits: &Limits) -> (Phase, Instant) {
-        let since = Duration::from_millis(self.state.load(Ordering::Relaxed) >> 2);
-        let phase = self.phase();
+        let (phase, since) = self.now();
         let limit = match phase {
             Phase::Header => limits.header,
             Phase::Serving => limits.request,
             Phase::Idle => limits.idle,
         };
-        (phase, self.born + since + limit)
+        (phase, since + limit)
     }
 
     /// Since when it is the client's turn, if it is.

@@ -2,7 +2,8 @@
 //! Never holds a body: it may hold a key.
 use super::Answer;
 use super::certificates::CertificatesError;
-use super::grpc::CallError;
+use super::grpc;
+use crate::grpc::client::CallError;
 use crate::http::body::BodyError;
 use std::io;
 use std::net::SocketAddr;
@@ -153,7 +154,7 @@ impl MetadataError {
             | Self::Path { .. }
             | Self::GrpcOff { .. } => true,
             Self::Certificates { source, .. } => !matches!(source, CertificatesError::NoCredentials),
-            Self::Call { source, .. } => source.is_lasting(),
+            Self::Call { source, .. } => grpc::is_lasting(source),
             Self::Connect { .. }
             | Self::NoConnection { .. }
             | Self::TimedOut { .. }
@@ -173,7 +174,7 @@ impl MetadataError {
             Self::TimedOut { .. } => "timed_out",
             Self::Path { .. } => "path",
             Self::GrpcOff { .. } => "feature_off",
-            Self::Call { source, .. } => source.reason(),
+            Self::Call { source, .. } => grpc::reason(source),
             Self::Runtime(_) => "runtime",
             Self::Http { .. } | Self::Body { .. } => "broken_answer",
             Self::NotMetadata { .. } => "not_metadata",

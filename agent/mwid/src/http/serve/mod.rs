@@ -1,15 +1,11 @@
-//! The server loop.
+//! The server of HTTP/1.
 //!
-//! In: connections from a listener. Out: answers of the service. Never ends because of a bad client or a full file table, never
-//! spins, and takes no lock that connections share while it serves a request.
-mod log;
-mod places;
+//! In: connections from a listener. Out: answers of the service. Takes no lock that connections share while it serves a request.
 #[cfg(test)]
 mod tests;
 
-pub(crate) use places::Holder;
-
 use super::listener::Accept;
+use super::meet::{About, Holder, Misuse, meet};
 use super::metrics::Server;
 use super::pace::{Limits, Paced, Phase};
 use hyper::body::{Body, Incoming};
@@ -17,20 +13,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use log::{Log, Misuse};
-use places::{Place, Places};
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Meets connections.
 pub(crate) trait Service<S>: Send + Sync + 'static {
@@ -52,12 +42,9 @@ pub(crate) trait Answer: Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// The first and the longest pause after a failed accept. A full file table is nobody's fault here and passes.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
 /// Serves until `stop`; then takes no new connection, finishes the requests in flight within [`Limits::drain`] and returns.
 pub(crate) async fn serve<A, S>(
-    mut listener: A,
+    listener: A,
     service: Arc<S>,
     limits: Limits,
     server: Server,
@@ -66,97 +53,19 @@ pub(crate) async fn serve<A, S>(
     A: Accept,
     S: Service<A::Stream>,
 {
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let places = Places::new(limits.connections);
-    let log = Arc::new(Log::new(server.name()));
+    let connections = limits.connections;
     let limits = Arc::new(limits);
     let http = protocol(&limits);
-    let tasks = TaskTracker::new();
-    let mut pause = PAUSE.0;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            accepted = accept(&mut listener, &slots, &places, &server) => accepted,
+    let connected = |stream: &A::Stream| service.connected(stream);
+    let run = |stream, answers, about| {
+        let connection = Connection {
+            http: http.clone(),
+            limits: Arc::clone(&limits),
+            about,
         };
-        match accepted {
-            Ok((stream, slot)) => {
-                pause = PAUSE.0;
-                let (answers, holder) = service.connected(&stream);
-                let Some(place) = places.take(holder) else {
-                    // Closed by dropping it: an answer would cost more than the question.
-                    server.over_share();
-                    log.misused(Misuse::OverShare, holder);
-                    continue;
-                };
-                let connection = Connection {
-                    http: http.clone(),
-                    limits: Arc::clone(&limits),
-                    // An own node in the tree of tokens: its lock is shared with no other connection.
-                    stop: stop.child_token(),
-                    server: server.clone(),
-                    log: Arc::clone(&log),
-                    holder,
-                };
-                tasks.spawn(async move {
-                    connection.run(stream, place, answers).await;
-                    drop(slot);
-                });
-            }
-            Err(e) if is_the_clients(&e) => {}
-            Err(e) => {
-                server.accept_failed();
-                if pause == PAUSE.0 {
-                    tracing::warn!(
-                        listener = server.name(),
-                        error = &e as &dyn Error,
-                        "cannot accept connections, trying on"
-                    );
-                }
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
-                }
-            }
-        }
-    }
-    drop(listener);
-    tasks.close();
-    tasks.wait().await;
-}
-
-/// Waits for a free slot before it accepts, so that who has to wait costs us nothing.
-async fn accept<A: Accept>(
-    listener: &mut A,
-    slots: &Arc<Semaphore>,
-    places: &Places,
-    server: &Server,
-) -> io::Result<(A::Stream, OwnedSemaphorePermit)> {
-    let slot = match Arc::clone(slots).try_acquire_owned() {
-        Ok(slot) => slot,
-        Err(_) => {
-            if server.filled_up() {
-                tracing::warn!(
-                    listener = server.name(),
-                    "all connections are taken, new ones wait"
-                );
-            }
-            loop {
-                places.make_room();
-                let free = Arc::clone(slots).acquire_owned();
-                if let Ok(slot) = tokio::time::timeout(places::LOOK, free).await {
-                    break slot.map_err(io::Error::other)?;
-                }
-            }
-        }
+        connection.run(stream, answers)
     };
-    Ok((listener.accept().await?, slot))
-}
-
-/// Errors of one connection that went away before we took it.
-fn is_the_clients(e: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(e.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+    meet(listener, connections, server, stop, connected, run).await;
 }
 
 fn protocol(limits: &Limits) -> http1::Builder {
@@ -168,24 +77,21 @@ fn protocol(limits: &Limits) -> http1::Builder {
     http
 }
 
-/// One connection's surroundings.
+/// One connection.
 struct Connection {
     http: http1::Builder,
     limits: Arc<Limits>,
-    stop: CancellationToken,
-    server: Server,
-    log: Arc<Log>,
-    holder: Option<Holder>,
+    about: About,
 }
 
 impl Connection {
-    async fn run<T, A>(self, stream: T, place: Place, answers: A)
+    async fn run<T, A>(self, stream: T, answers: A)
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
         A: Answer,
     {
-        let _open = self.server.opened();
-        let pace = Arc::clone(&place.pace);
+        let _open = self.about.server.opened();
+        let pace = Arc::clone(&self.about.place.pace);
         let shared = Arc::new((answers, Arc::clone(&pace)));
         let io = TokioIo::new(Paced {
             stream,
@@ -203,8 +109,8 @@ impl Connection {
         });
         let mut http = pin!(self.http.serve_connection(io, answers));
         let mut timer = pin!(sleep_until(pace.deadline(&self.limits).1));
-        let mut stopped = pin!(self.stop.cancelled());
-        let mut leave = pin!(place.leave.cancelled());
+        let mut stopped = pin!(self.about.stop.cancelled());
+        let mut leave = pin!(self.about.place.leave.cancelled());
         let mut draining = false;
         loop {
             let event = poll_fn(|cx| {
@@ -249,20 +155,20 @@ impl Connection {
     fn note_end(&self, ended: hyper::Result<()>) {
         if let Err(e) = ended {
             if e.is_parse_too_large() {
-                self.log.misused(Misuse::LargeHead, self.holder);
+                self.about.log.misused(Misuse::LargeHead, self.about.holder);
             }
-            let listener = self.server.name();
+            let listener = self.about.server.name();
             tracing::debug!(listener, error = &e as &dyn Error, "connection failed");
         }
     }
 
     /// `in_full`: it had all the time that it may have, and was not cut short for another one or for our end.
     fn note_timeout(&self, phase: Phase, in_full: bool) {
-        self.server.timed_out(phase);
+        self.about.server.timed_out(phase);
         if in_full && phase == Phase::Header {
-            self.log.misused(Misuse::SlowHead, self.holder);
+            self.about.log.misused(Misuse::SlowHead, self.about.holder);
         }
-        let listener = self.server.name();
+        let listener = self.about.server.name();
         tracing::debug!(listener, ?phase, "connection closed, its time was over");
     }
 }

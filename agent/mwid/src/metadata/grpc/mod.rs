@@ -4,17 +4,15 @@
 //! is good, never puts a part of a message into an error.
 //! Follows gRPC's "gRPC over HTTP2" for single calls, and the way in which Google's guest agent asks.
 
-mod call;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use call::CallError;
-
 use super::certificates::{CertificatesError, Reading};
-use super::{MetadataError, connect};
+use super::{LARGEST_BODY, MetadataError, connect};
+use crate::grpc::Code;
+use crate::grpc::client::{CallError, Connection, Method};
 use crate::proto::workload_identity as messages;
 use crate::proto::workload_identity_methods as methods;
-use call::{Code, Connection};
 use mtls_identity::Candidate;
 use mtls_identity::candidate::CandidateBundles;
 use prost::Message;
@@ -28,11 +26,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Asks both questions. The first decides whether the service is there at all.
 pub(crate) async fn read(server: SocketAddr) -> Result<Reading, MetadataError> {
     let stream = connect(server).await?;
-    let mut connection = Connection::open(server, stream)
+    let connection = Connection::open(stream, &server.to_string(), LARGEST_BODY)
         .await
         .map_err(|source| MetadataError::Call { server, source })?;
     let certificates: messages::GetWorkloadCertificatesResponse = ask(
-        &mut connection,
+        server,
+        &connection,
         methods::GET_WORKLOAD_CERTIFICATES,
         &messages::GetWorkloadCertificatesRequest {},
     )
@@ -40,7 +39,8 @@ pub(crate) async fn read(server: SocketAddr) -> Result<Reading, MetadataError> {
     // Taken over at once, so that it is wiped whatever comes.
     let private_key_pem = Zeroizing::new(certificates.private_key_pem);
     let bundles: messages::GetWorkloadTrustBundlesResponse = ask(
-        &mut connection,
+        server,
+        &connection,
         methods::GET_WORKLOAD_TRUST_BUNDLES,
         &messages::GetWorkloadTrustBundlesRequest {},
     )
@@ -69,22 +69,63 @@ pub(crate) async fn read(server: SocketAddr) -> Result<Reading, MetadataError> {
 }
 
 async fn ask<A: Message + Default>(
-    connection: &mut Connection,
-    method: &'static str,
+    server: SocketAddr,
+    connection: &Connection,
+    path: &'static str,
     question: &impl Message,
 ) -> Result<A, MetadataError> {
-    let server = connection.server();
-    match tokio::time::timeout(ANSWER_WITHIN, connection.call(method, question)).await {
+    let method = Method {
+        timeout: Some(ANSWER_WITHIN),
+        ..Method::at(path)
+    };
+    match tokio::time::timeout(ANSWER_WITHIN, connection.unary(method, question)).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(CallError::Status {
-            code: Code::FAILED_PRECONDITION,
-            message,
-        })) => Err(MetadataError::GrpcOff { server, message }),
+        Ok(Err(CallError::Refused(status))) if status.code == Code::FAILED_PRECONDITION => {
+            let message = status.message.into_owned();
+            Err(MetadataError::GrpcOff { server, message })
+        }
         Ok(Err(source)) => Err(MetadataError::Call { server, source }),
         Err(_) => Err(MetadataError::TimedOut {
             server,
-            path: method.to_owned(),
+            path: path.to_owned(),
             after: ANSWER_WITHIN,
         }),
+    }
+}
+
+/// Whether it makes no sense to ask again soon: after these the guest agent does not, either.
+pub(super) fn is_lasting(error: &CallError) -> bool {
+    match error {
+        CallError::Refused(status) => matches!(
+            status.code,
+            Code::UNKNOWN
+                | Code::INVALID_ARGUMENT
+                | Code::PERMISSION_DENIED
+                | Code::FAILED_PRECONDITION
+                | Code::UNIMPLEMENTED
+                | Code::INTERNAL
+                | Code::DATA_LOSS
+                | Code::UNAUTHENTICATED
+        ),
+        CallError::NotGrpc { .. } | CallError::Request { .. } => true,
+        CallError::Http(_)
+        | CallError::NoStatus
+        | CallError::NoMessage
+        | CallError::MoreMessages
+        | CallError::Message(_) => false,
+    }
+}
+
+/// A short name out of a small fixed set.
+pub(super) fn reason(error: &CallError) -> &'static str {
+    match error {
+        CallError::Refused(_) => "grpc_status",
+        CallError::NotGrpc { .. } => "not_metadata",
+        CallError::Request { .. } => "path",
+        CallError::Http(_)
+        | CallError::NoStatus
+        | CallError::NoMessage
+        | CallError::MoreMessages
+        | CallError::Message(_) => "broken_answer",
     }
 }

@@ -5,6 +5,8 @@ use super::super::metrics::Metrics;
 use super::super::reply::{self, Reply};
 use super::*;
 use hyper::StatusCode;
+use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::{Notify, mpsc};
 

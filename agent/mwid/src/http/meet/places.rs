@@ -60,12 +60,12 @@ struct Seat {
 
 /// A place that is taken; free again on drop.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     places: Arc<Places>,
     key: Key,
-    pub(super) pace: Arc<Pace>,
+    pub(crate) pace: Arc<Pace>,
     /// Cancelled when somebody else needs the place.
-    pub(super) leave: CancellationToken,
+    pub(crate) leave: CancellationToken,
 }
 
 impl Places {

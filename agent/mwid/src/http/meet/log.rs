@@ -8,13 +8,15 @@ use tokio::time::Instant;
 
 /// What a client did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Misuse {
+pub(crate) enum Misuse {
     /// It opens more connections than its user's share.
     OverShare,
     /// It does not send the head of a request in time.
     SlowHead,
     /// It sends a head that is too large.
     LargeHead,
+    /// It has more calls open at a time than its user's share.
+    OverStreams,
 }
 
 const BETWEEN: Duration = Duration::from_secs(10);
@@ -23,7 +25,7 @@ const MOST: usize = 32;
 
 /// The lines of one server.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     listener: &'static str,
     state: Mutex<State>,
 }
@@ -51,7 +53,7 @@ impl Log {
         }
     }
 
-    pub(super) fn misused(&self, how: Misuse, holder: Option<Holder>) {
+    pub(crate) fn misused(&self, how: Misuse, holder: Option<Holder>) {
         // No user has the number (uid_t)-1: who has it is not known.
         let uid = holder.map(|holder| holder.uid).filter(|uid| *uid != u32::MAX);
         // Nothing in here panics half way.
@@ -79,6 +81,12 @@ impl Log {
                 uid,
                 left_out,
                 "a request was refused (431 or 414): its head is too large"
+            ),
+            Misuse::OverStreams => tracing::warn!(
+                listener,
+                uid,
+                left_out,
+                "a call was refused: its user has his share of the streams; see which program of his opens so many"
             ),
         }
     }

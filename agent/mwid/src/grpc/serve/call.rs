@@ -1,0 +1,72 @@
+//! One call, as the service sees it. In: the head and the data of a stream. Out: its path, its metadata, its messages. Never waits for ever for
+//! a single message.
+use crate::grpc::frame::Messages;
+use crate::grpc::status::{Code, Status};
+use hyper::Uri;
+use hyper::header::HeaderMap;
+use prost::Message;
+use std::fmt;
+use std::time::Duration;
+
+/// A call that waits for its answer.
+pub(crate) struct Call {
+    path: Uri,
+    metadata: HeaderMap,
+    messages: Messages,
+    within: Duration,
+}
+
+impl Call {
+    pub(super) fn new(path: Uri, metadata: HeaderMap, messages: Messages, within: Duration) -> Self {
+        Self {
+            path,
+            metadata,
+            messages,
+            within,
+        }
+    }
+
+    /// `/package.Service/Method`, as it came.
+    pub(crate) fn path(&self) -> &str {
+        self.path.path()
+    }
+
+    /// All headers but HTTP/2's own.
+    pub(crate) fn metadata(&self) -> &HeaderMap {
+        &self.metadata
+    }
+
+    /// The single message of a method that takes one. The error is the answer.
+    pub(crate) async fn one<M: Message + Default>(&mut self) -> Result<M, Status> {
+        let within = self.within;
+        let both = async { Ok((self.next().await?, self.next::<M>().await?)) };
+        match tokio::time::timeout(within, both).await {
+            Ok(Ok((Some(message), None))) => Ok(message),
+            Ok(Ok((None, _))) => Err(Status::new(
+                Code::UNIMPLEMENTED,
+                "this method takes one message, and none came",
+            )),
+            Ok(Ok((Some(_), Some(_)))) => Err(Status::new(
+                Code::UNIMPLEMENTED,
+                "this method takes one message, and more came",
+            )),
+            Ok(Err(status)) => Err(status),
+            Err(_) => Err(Status::new(
+                Code::DEADLINE_EXCEEDED,
+                "the call's message did not come in time",
+            )),
+        }
+    }
+
+    /// The next message of a method that takes a stream of them; none after the last. The error is the answer.
+    pub(crate) async fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
+        self.messages.next().await.map_err(|broken| broken.status())
+    }
+}
+
+/// Closed: metadata may hold a token.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({})", self.path())
+    }
+}

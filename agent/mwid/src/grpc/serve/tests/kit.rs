@@ -1,0 +1,233 @@
+//! A server whose connections a test makes, and its clients.
+use super::*;
+use crate::grpc::client::{Connection as Client, Method};
+use crate::grpc::{Code, Frame, Metrics, Status};
+use crate::http;
+use crate::proto::health::{HealthCheckRequest as Question, HealthCheckResponse as Told};
+use futures_util::stream;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Mutex;
+use tokio::io::{DuplexStream, duplex};
+use tokio::sync::{mpsc, watch};
+
+/// Hands out the connections that a test sends it.
+struct Scripted(mpsc::UnboundedReceiver<DuplexStream>);
+
+impl Accept for Scripted {
+    type Stream = DuplexStream;
+
+    async fn accept(&mut self) -> io::Result<DuplexStream> {
+        match self.0.recv().await {
+            Some(next) => Ok(next),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+pub(super) const ONE: &str = "/t.T/One";
+pub(super) const DENIED: &str = "/t.T/Denied";
+pub(super) const SLOW: &str = "/t.T/Slow";
+pub(super) const LATEST: &str = "/t.T/Latest";
+pub(super) const EACH: &str = "/t.T/Each";
+
+/// The service.
+#[derive(Clone)]
+pub(super) struct Tester {
+    /// What [`LATEST`] tells, encoded once for all; none ends the streams.
+    pub(super) latest: watch::Sender<Option<Frame>>,
+    /// Whose the next connections are; nobody's when it is empty.
+    holders: Arc<Mutex<VecDeque<Holder>>>,
+    /// Calls that the service has seen the end of, in whatever way.
+    pub(super) dropped: watch::Sender<usize>,
+}
+
+struct Guard(watch::Sender<usize>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.send_modify(|dropped| *dropped += 1);
+    }
+}
+
+impl Service<DuplexStream> for Tester {
+    type Connection = Self;
+
+    fn connected(&self, _: &DuplexStream) -> (Self, Option<Holder>) {
+        (self.clone(), self.holders.lock().unwrap().pop_front())
+    }
+}
+
+impl Calls for Tester {
+    fn knows(&self, path: &str) -> bool {
+        path.starts_with("/t.T/")
+    }
+
+    async fn call(self: Arc<Self>, mut call: Call) -> Answer {
+        let guard = Guard(self.dropped.clone());
+        match call.path() {
+            ONE => {
+                let answer = call.one::<Question>().await.map(|question| Frame::of(&question));
+                answer.into()
+            }
+            DENIED => Status::new(Code::PERMISSION_DENIED, "no identity issued").into(),
+            SLOW => std::future::pending().await,
+            LATEST => {
+                let mut told = self.latest.subscribe();
+                told.mark_changed();
+                Answer::Latest(Box::pin(stream::unfold(
+                    (told, guard),
+                    |(mut told, guard)| async {
+                        told.changed().await.ok()?;
+                        let frame = told.borrow_and_update().clone();
+                        let frame = frame.ok_or(Status::new(Code::UNAVAILABLE, "nothing to tell"));
+                        Some((frame, (told, guard)))
+                    },
+                )))
+            }
+            EACH => Answer::Each(Box::pin(stream::unfold(
+                (call, guard),
+                |(mut call, guard)| async {
+                    let next = call.next::<Question>().await.transpose()?;
+                    Some((next.map(|question| Frame::of(&question)), (call, guard)))
+                },
+            ))),
+            _ => Status::new(Code::UNIMPLEMENTED, "there is no such method").into(),
+        }
+    }
+}
+
+pub(super) struct Running {
+    pub(super) tester: Tester,
+    clients: mpsc::UnboundedSender<DuplexStream>,
+    pub(super) counters: Server,
+    pub(super) stop: CancellationToken,
+    pub(super) ended: tokio::task::JoinHandle<()>,
+}
+
+pub(super) fn start(limits: Limits) -> Running {
+    let (clients, script) = mpsc::unbounded_channel();
+    let tester = Tester {
+        latest: watch::Sender::new(Some(told(0))),
+        holders: Arc::default(),
+        dropped: watch::Sender::new(0),
+    };
+    let stop = CancellationToken::new();
+    let counters = Metrics::default().server("test", &http::Metrics::default());
+    let ended = tokio::spawn(serve(
+        Scripted(script),
+        Arc::new(tester.clone()),
+        limits,
+        counters.clone(),
+        stop.clone(),
+    ));
+    Running {
+        tester,
+        clients,
+        counters,
+        stop,
+        ended,
+    }
+}
+
+/// Says nothing.
+pub(super) const NOTHING: &Question = &Question {
+    service: String::new(),
+};
+
+pub(super) fn question(text: &str) -> Question {
+    let service = text.to_owned();
+    Question { service }
+}
+
+/// A numbered frame of some size.
+pub(super) fn told(number: i32) -> Frame {
+    Frame::of(&Told { status: number })
+}
+
+impl Running {
+    pub(super) fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = duplex(64 * 1024);
+        self.clients.send(theirs).unwrap();
+        ours
+    }
+
+    pub(super) fn connect_as(&self, uid: u32) -> DuplexStream {
+        let trusted = uid == 0;
+        self.tester
+            .holders
+            .lock()
+            .unwrap()
+            .push_back(Holder { uid, trusted });
+        self.connect()
+    }
+
+    /// Our own client.
+    pub(super) async fn client(&self) -> Client {
+        Client::open(self.connect(), "localhost", 1 << 20).await.unwrap()
+    }
+
+    pub(super) async fn client_as(&self, uid: u32) -> Client {
+        Client::open(self.connect_as(uid), "localhost", 1 << 20)
+            .await
+            .unwrap()
+    }
+
+    /// Until this holds.
+    pub(super) async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        while !holds(self) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Whether a call comes back within no time.
+pub(super) async fn works(client: &Client) {
+    let began = tokio::time::Instant::now();
+    let answer: Question = client.unary(Method::at(ONE), &question("hello")).await.unwrap();
+    assert_eq!(answer.service, "hello");
+    assert!(
+        began.elapsed() < Duration::from_millis(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+/// hyper's client: what it gets back of one request.
+pub(super) struct Got {
+    pub(super) status: StatusCode,
+    pub(super) head: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) trailers: Option<HeaderMap>,
+}
+
+pub(super) async fn ask(stream: DuplexStream, request: Request<Full<Bytes>>) -> Got {
+    let (mut sender, driver) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let driver = tokio::spawn(driver);
+    let response = sender.send_request(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let collected = body.collect().await.unwrap();
+    driver.abort();
+    Got {
+        status: head.status,
+        head: head.headers,
+        trailers: collected.trailers().cloned(),
+        body: collected.to_bytes(),
+    }
+}
+
+pub(super) fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::post(format!("http://localhost{path}"))
+        .header("te", "trailers")
+        .header("content-type", "application/grpc")
+        .body(Full::new(body.into()))
+        .unwrap()
+}

@@ -1,0 +1,221 @@
+//! Streams: shared frames, slow readers, bidirectional ones, and the end of the server.
+use super::*;
+use crate::grpc::Frame;
+use crate::grpc::client::{CallError, Method};
+use crate::grpc::status::Code;
+use crate::proto::health::{HealthCheckRequest as Question, HealthCheckResponse as Told};
+use hyper::Request;
+
+#[tokio::test(start_paused = true)]
+async fn each_of_many_streams_gets_each_frame() {
+    let server = start(Limits::default());
+    let client = server.client().await;
+    let mut all = vec![];
+    for _ in 0..100 {
+        all.push(
+            client
+                .server_streaming::<Told>(Method::at(LATEST), NOTHING)
+                .await
+                .unwrap(),
+        );
+    }
+    for number in 0..5 {
+        server.tester.latest.send_replace(Some(told(number)));
+        for answers in &mut all {
+            assert_eq!(answers.next().await.unwrap().unwrap().status, number);
+        }
+    }
+    assert_eq!(server.counters.streams(), 100);
+    works(&client).await;
+    server.tester.latest.send_replace(None);
+    for answers in &mut all {
+        let error = answers.next().await.unwrap_err();
+        assert!(
+            matches!(&error, CallError::Refused(s) if s.code == Code::UNAVAILABLE),
+            "{error}"
+        );
+    }
+    assert_eq!(server.counters.streams(), 0);
+    assert_eq!(*server.tester.dropped.borrow(), 101);
+}
+
+/// A stream whose client takes nothing beyond its window until it says so.
+async fn stingy(server: &Running, window: u32) -> (h2::RecvStream, tokio::task::JoinHandle<()>) {
+    let (mut sender, driver) = h2::client::Builder::new()
+        .initial_window_size(window)
+        .handshake::<_, hyper::body::Bytes>(server.connect())
+        .await
+        .unwrap();
+    let driver = tokio::spawn(async move { drop(driver.await) });
+    let (parts, _) = post(LATEST, "").into_parts();
+    let (answer, mut stream) = sender
+        .send_request(Request::from_parts(parts, ()), false)
+        .unwrap();
+    stream.send_data(Frame::of(NOTHING).into_bytes(), true).unwrap();
+    (answer.await.unwrap().into_body(), driver)
+}
+
+fn large(number: u8) -> Frame {
+    Frame::of(&question(&char::from(number).to_string().repeat(3000)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_the_newest_and_what_was_under_way_and_holds_no_more() {
+    let server = start(Limits::default());
+    server.tester.latest.send_replace(Some(large(b'a')));
+    let (mut slow, driver) = stingy(&server, 100).await;
+    let client = server.client().await;
+    let mut fast = client
+        .server_streaming::<Question>(Method::at(LATEST), NOTHING)
+        .await
+        .unwrap();
+    assert!(fast.next().await.unwrap().unwrap().service.starts_with('a'));
+    for number in b'b'..=b'z' {
+        let frame = large(number);
+        let bytes = frame.bytes();
+        server.tester.latest.send_replace(Some(frame));
+        let got = fast.next().await.unwrap().unwrap();
+        assert!(
+            got.service.starts_with(char::from(number)),
+            "the fast one is not delayed"
+        );
+        drop(bytes);
+    }
+    let mut all = Vec::new();
+    while all.len() < 2 * 3008 {
+        let data = slow.data().await.unwrap().unwrap();
+        slow.flow_control().release_capacity(data.len()).unwrap();
+        all.extend_from_slice(&data);
+    }
+    let [first, second] = [&all[..3008], &all[3008..]];
+    assert_eq!(
+        (first[8], second[8]),
+        (b'a', b'z'),
+        "what was between is given up"
+    );
+    assert_eq!(all.len(), 2 * 3008);
+    driver.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_a_slow_reader_gave_up_is_free() {
+    let server = start(Limits::default());
+    server.tester.latest.send_replace(Some(large(b'a')));
+    let (_slow, driver) = stingy(&server, 100).await;
+    let second = large(b'b');
+    let bytes = second.bytes();
+    server.tester.latest.send_replace(Some(second));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    server.tester.latest.send_replace(Some(large(b'c')));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(bytes.is_unique(), "somebody still holds it");
+    driver.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_does_not_wait_for_a_slow_reader_to_take_what_is_revoked() {
+    let server = start(Limits::default());
+    server.tester.latest.send_replace(Some(large(b'a')));
+    let (mut slow, driver) = stingy(&server, 4000).await;
+    server.tester.latest.send_replace(Some(large(b'b')));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    server.tester.latest.send_replace(Some(large(b'c')));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    server.tester.latest.send_replace(None);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(server.counters.streams(), 0);
+    let mut all = Vec::new();
+    while let Some(data) = slow.data().await {
+        let data = data.unwrap();
+        slow.flow_control().release_capacity(data.len()).unwrap();
+        all.extend_from_slice(&data);
+    }
+    assert!(!all.contains(&b'c'));
+    assert_eq!(slow.trailers().await.unwrap().unwrap()["grpc-status"], "14");
+    driver.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_in_both_directions_answers_each_message_in_turn() {
+    let server = start(Limits::default());
+    let (mut sender, driver) = h2::client::handshake(server.connect()).await.unwrap();
+    let driver = tokio::spawn(async move { drop(driver.await) });
+    let (parts, _) = post(EACH, "").into_parts();
+    let (answer, mut stream) = sender
+        .send_request(Request::from_parts(parts, ()), false)
+        .unwrap();
+    let mut answer = answer.await.unwrap().into_body();
+    for number in 0..20 {
+        let sent = Frame::of(&question(&number.to_string())).into_bytes();
+        stream.send_data(sent.clone(), number == 19).unwrap();
+        let got = answer.data().await.unwrap().unwrap();
+        assert_eq!(got, sent);
+        answer.flow_control().release_capacity(got.len()).unwrap();
+    }
+    assert!(answer.data().await.is_none());
+    assert_eq!(answer.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+    driver.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_breaks_off_is_not_worked_for_any_more() {
+    let server = start(Limits::default());
+    let client = server.client().await;
+    for path in [LATEST, SLOW] {
+        let before = *server.tester.dropped.borrow();
+        let asked = client.server_streaming::<Told>(Method::at(path), NOTHING);
+        let asked = tokio::time::timeout(Duration::from_secs(1), asked).await;
+        assert_eq!(asked.is_ok(), path == LATEST);
+        drop(asked);
+        server.until(|s| *s.tester.dropped.borrow() == before + 1).await;
+    }
+    assert_eq!(server.counters.calls(Code::CANCELLED), 2);
+    works(&client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_streams_are_told_to_connect_anew_and_work_is_finished() {
+    let server = start(Limits::default());
+    let client = server.client().await;
+    let mut stream = client
+        .server_streaming::<Told>(Method::at(LATEST), NOTHING)
+        .await
+        .unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap().status, 0);
+    let began = tokio::time::Instant::now();
+    server.stop.cancel();
+    let error = stream.next().await.unwrap_err();
+    assert!(
+        matches!(&error, CallError::Refused(s) if s.code == Code::UNAVAILABLE),
+        "{error}"
+    );
+    drop((stream, client));
+    server.ended.await.unwrap();
+    assert!(
+        began.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_does_not_wait_for_ever() {
+    let server = start(Limits::default());
+    let client = server.client().await;
+    let asked = client.server_streaming::<Told>(Method::at(SLOW), NOTHING);
+    assert!(tokio::time::timeout(Duration::from_secs(1), asked).await.is_err());
+    let client = server.client().await;
+    let asked = client.unary::<Told>(Method::at(SLOW), NOTHING);
+    let asked = async {
+        let began = tokio::time::Instant::now();
+        assert!(asked.await.is_err());
+        began.elapsed()
+    };
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.stop.cancel();
+    };
+    let (after, ()) = tokio::join!(asked, stop);
+    assert_eq!(after.as_secs(), 6);
+    server.ended.await.unwrap();
+}
