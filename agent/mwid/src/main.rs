@@ -8,6 +8,7 @@ mod clock;
 mod health;
 mod http;
 mod proto;
+mod proxy;
 mod report;
 mod shutdown;
 // floor 1: settings

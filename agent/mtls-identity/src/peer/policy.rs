@@ -37,6 +37,8 @@ pub enum PeerRule {
     Pattern(IdPattern),
     /// Each ID of this trust domain.
     TrustDomain(TrustDomain),
+    /// Each ID of every trust domain that we have a bundle of: whoever is in the federation. Only a deny rule keeps one out.
+    Anyone,
 }
 
 impl PeerRule {
@@ -46,6 +48,7 @@ impl PeerRule {
             Self::Id(exact) => exact == id,
             Self::Pattern(pattern) => pattern.matches(id),
             Self::TrustDomain(domain) => domain == id.trust_domain(),
+            Self::Anyone => true,
         }
     }
 }
@@ -56,6 +59,7 @@ impl fmt::Display for PeerRule {
             Self::Id(id) => f.write_str(id.as_str()),
             Self::Pattern(pattern) => f.write_str(pattern.as_str()),
             Self::TrustDomain(domain) => write!(f, "trust domain {}", domain.as_str()),
+            Self::Anyone => f.write_str("anyone"),
         }
     }
 }
@@ -195,6 +199,10 @@ mod tests {
         let exact = PeerPolicy::nobody().allow(id("spiffe://a.test/ns/x/sa/y"));
         let pattern = PeerPolicy::nobody().allow(IdPattern::parse("spiffe://a.test/ns/*/sa/y").unwrap());
         let domain = PeerPolicy::nobody().allow(TrustDomain::parse("a.test").unwrap());
+        assert_eq!(
+            decide(&PeerPolicy::nobody().allow(PeerRule::Anyone), "spiffe://c.test/z"),
+            "allowed"
+        );
         let table = [
             ("spiffe://a.test/ns/x/sa/y", ["allowed", "allowed", "allowed"]),
             ("spiffe://a.test/ns/z/sa/y", ["no_rule", "allowed", "allowed"]),

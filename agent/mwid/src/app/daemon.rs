@@ -6,8 +6,10 @@ use super::{AppError, Load, Plan, announce, google, platform, reload, signals};
 use crate::api::admin::{self, ReloadAnswer, ReloadRequest};
 use crate::config::{Settings, SourceSettings};
 use crate::health::Board;
+use crate::health::status::AskRoutes;
 use crate::http;
 use crate::metadata::Server;
+use crate::proxy::{self, Proxy};
 use crate::publish::{self, Publishing};
 use crate::shutdown::Shutdown;
 use crate::source::{self, Inlet};
@@ -32,6 +34,7 @@ pub(super) struct Daemon {
     pub(super) inlet: Inlet,
     pub(super) publishing: Publishing,
     pub(super) google: Google,
+    pub(super) proxy: Proxy,
     pub(super) doors: Doors,
     pub(super) apis: Apis,
     pub(super) logging: Logging,
@@ -90,6 +93,20 @@ impl Base {
             .map_err(AppError::Publish)
     }
 
+    /// The proxy, without routes yet.
+    fn proxy(&self, inlet: &Inlet, google: &Google, registry: &mut Registry) -> Proxy {
+        let metrics = proxy::Metrics::default();
+        metrics.register(registry);
+        Proxy::new(proxy::Context {
+            reader: inlet.reader.clone(),
+            clock: Arc::clone(&self.clock),
+            provider: Arc::clone(&self.provider),
+            access: google.access.clone(),
+            metrics,
+            shutdown: self.shutdown.clone(),
+        })
+    }
+
     /// What serves behind the doors. The last to register: the registry goes with it.
     fn apis(
         &self,
@@ -111,6 +128,7 @@ impl Base {
             publish: rooms.publishing.status.clone(),
             tokens: rooms.google.tokens.clone(),
             access: rooms.google.access.clone(),
+            routes: ask_routes(rooms.proxy),
             errors: rooms.logging.recent.clone(),
             registry: Arc::new(registry),
             metrics,
@@ -129,7 +147,13 @@ struct Rooms<'a> {
     inlet: &'a Inlet,
     publishing: &'a Publishing,
     google: &'a Google,
+    proxy: &'a Proxy,
     logging: &'a Logging,
+}
+
+fn ask_routes(proxy: &Proxy) -> AskRoutes {
+    let routes = proxy.routes();
+    AskRoutes(Arc::new(move || routes.status()))
 }
 
 impl Daemon {
@@ -158,15 +182,19 @@ impl Daemon {
         let inlet = base.inlet(&settings, server, &mut registry);
         let publishing = base.publishing(&settings, &inlet, &mut registry).await?;
         let google = google::open(&settings, server, &base, &mut registry).await?;
+        let mut proxy = base.proxy(&inlet, &google, &mut registry);
+        let routes = proxy.prepare(&settings.proxy).map_err(AppError::Proxy)?;
         let (wish, wishes) = mpsc::channel(1);
         let rooms = Rooms {
             inlet: &inlet,
             publishing: &publishing,
             google: &google,
+            proxy: &proxy,
             logging: &logging,
         };
         let apis = base.apis(&rooms, started_at, registry, wish);
         doors.apply(change, &apis).map_err(AppError::Door)?;
+        proxy.apply(routes).map_err(AppError::Proxy)?;
         doors.warn_of_unused();
         announce::start(&base.board, &inlet.reader, shutdown);
         tracing::info!(
@@ -180,6 +208,7 @@ impl Daemon {
             inlet,
             publishing,
             google,
+            proxy,
             doors,
             apis,
             logging,

@@ -3,6 +3,7 @@ use super::doors::DoorError;
 use super::lock::LockError;
 use crate::caller::RulesError;
 use crate::dev::workloads::WorkloadError;
+use crate::proxy::ProxyError;
 use crate::publish::PublishError;
 use crate::telemetry::logging::LoggingError;
 use crate::tokens::TokenError;
@@ -34,6 +35,8 @@ pub(crate) enum AppError {
     Embedded(#[source] io::Error),
     #[error("a listener cannot be opened")]
     Door(#[source] DoorError),
+    #[error("the proxy's routes cannot be put in force")]
+    Proxy(#[source] ProxyError),
     #[error("the embedded platform published nothing in {} within {patience:?}; its log above says why", directory.display())]
     NotReady { directory: PathBuf, patience: Duration },
     #[error("the workloads of the demo cannot run")]
@@ -54,7 +57,7 @@ pub(crate) enum ErrorKind {
 impl AppError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Lock(LockError::Held { .. }) | Self::Door(_) => ErrorKind::Busy,
+            Self::Lock(LockError::Held { .. }) | Self::Door(_) | Self::Proxy(_) => ErrorKind::Busy,
             Self::Publish(_) | Self::Rules(_) | Self::Tokens(_) => ErrorKind::Settings,
             _ => ErrorKind::System,
         }

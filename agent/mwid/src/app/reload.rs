@@ -7,6 +7,7 @@ use super::google::{self, NewTokens};
 use crate::api::admin::{ReloadAnswer, ReloadRefusal};
 use crate::caller::Rules;
 use crate::config::{Settings, SourceSettings};
+use crate::proxy;
 use crate::publish;
 use crate::report::Causes;
 
@@ -28,6 +29,7 @@ struct Ready {
     rules: Rules,
     tokens: Option<NewTokens>,
     doors: doors::Change,
+    routes: proxy::Change,
 }
 
 fn failed(error: &dyn std::error::Error) -> ReloadRefusal {
@@ -53,11 +55,13 @@ async fn prepare(daemon: &mut Daemon, new: &Settings) -> Result<Ready, ReloadRef
         Some(made.map_err(|e| failed(&e))?)
     };
     let doors = daemon.doors.prepare(new).map_err(|e| failed(&e))?;
+    let routes = daemon.proxy.prepare(&new.proxy).map_err(|e| failed(&e))?;
     Ok(Ready {
         publish,
         rules,
         tokens,
         doors,
+        routes,
     })
 }
 
@@ -71,6 +75,8 @@ async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer
             .into_iter()
             .map(|api| api.key().to_owned()),
     );
+    let routes = daemon.proxy.apply(ready.routes).map_err(|e| failed(&e))?;
+    changes.extend(routes.into_iter().map(|name| format!("proxy {name}")));
     daemon.google.access.replace(ready.rules);
     if new.access != daemon.settings.access {
         changes.push("access".to_owned());

@@ -1,7 +1,7 @@
 //! What holds where the file is silent. In: system or development. Out: values for the keys that are absent.
 use super::{
-    Address, DoorSettings, FileSet, IdentitySettings, LogFormat, LogLevel, LogSettings, PublishSettings,
-    Settings, SocketSettings, SourceSettings, StorePassword, TokenSourceSettings,
+    Address, DoorSettings, FileSet, IdentitySettings, LogFormat, LogLevel, LogSettings, ProxySettings,
+    PublishSettings, Settings, SocketSettings, SourceSettings, StorePassword, TokenSourceSettings,
 };
 use mtls_identity::TrustDomain;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -97,6 +97,7 @@ impl Defaults {
             },
             tokens: self.tokens.clone(),
             access: Vec::new(),
+            proxy: ProxySettings::default(),
             log: LogSettings {
                 level: LogLevel::Info,
                 format: LogFormat::Auto,

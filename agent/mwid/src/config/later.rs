@@ -3,12 +3,11 @@
 /// What a key path will serve one day.
 pub(super) fn serves(key: &str) -> Option<&'static str> {
     Some(match without_indexes(key).as_str() {
-        "proxy" => "the mTLS proxy",
+        "proxy.http" => "the proxy that adds ID tokens",
         "api.workload" => "the SPIFFE Workload API",
         "api.credential" => "systemd credentials",
         "identity.source.workload_api" => "identities from a Workload API",
         "tokens.source.x509_federation" => "tokens in exchange for the X.509 identity",
-        "access[].may.routes" => "routes of a proxy",
         _ => return None,
     })
 }

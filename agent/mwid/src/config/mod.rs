@@ -5,6 +5,7 @@ mod error;
 mod key_path;
 mod later;
 mod load;
+mod proxy;
 mod raw;
 mod settle;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod yaml;
 
 pub(crate) use defaults::GUEST_AGENT_DIRECTORY;
 pub(crate) use error::ConfigError;
+pub(crate) use proxy::{ListenSettings, ProxySettings, RouteSettings, Side, Target, Timeouts};
 
 use defaults::Defaults;
 use mtls_identity::{IdPattern, TrustDomain};
@@ -51,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) tokens: TokenSourceSettings,
     /// In the order of the file; grants add up.
     pub(crate) access: Vec<AccessRule>,
+    pub(crate) proxy: ProxySettings,
     pub(crate) log: LogSettings,
 }
 
@@ -225,6 +228,8 @@ pub(crate) struct May {
     pub(crate) identity: bool,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) id_tokens: IdTokens,
+    /// To connect at these outbound routes.
+    pub(crate) routes: Routes,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -242,6 +247,15 @@ pub(crate) enum IdTokens {
     None,
     /// Never empty.
     Audiences(Vec<AudiencePattern>),
+    All,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Routes {
+    #[default]
+    None,
+    /// Never empty.
+    Named(BTreeSet<String>),
     All,
 }
 
@@ -263,6 +277,17 @@ pub(crate) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
     Systemd(String),
+}
+
+/// As the file would say it.
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(tcp) => write!(f, "{tcp}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
 }
 
 /// What is logged, and how.

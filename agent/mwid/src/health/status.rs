@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use mtls_identity::UnixTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The whole of `/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub(crate) struct Status {
     pub(crate) publish: Vec<PublishStatus>,
     pub(crate) tokens: TokensStatus,
     pub(crate) callers: CallersStatus,
+    /// Of the proxy, in the order of the file.
+    pub(crate) routes: Vec<RouteStatus>,
     /// The newest warnings and errors, newest last, bounded.
     pub(crate) last_errors: Vec<ErrorLine>,
 }
@@ -126,6 +130,36 @@ pub(crate) struct CallerLine {
     /// Of a denial.
     pub(crate) why: Option<String>,
     pub(crate) times: u64,
+}
+
+/// One route of the proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RouteStatus {
+    pub(crate) name: String,
+    /// False: outbound.
+    pub(crate) inbound: bool,
+    pub(crate) listen: String,
+    pub(crate) target: String,
+    pub(crate) dry_run: bool,
+    /// Connections that are open now.
+    pub(crate) open: u64,
+    /// Connections that were made and refused since the start.
+    pub(crate) made: u64,
+    pub(crate) refused: u64,
+    /// Plain bytes of peers and for them.
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) last_refusal: Option<ErrorLine>,
+}
+
+/// Asks for routes when somebody wants to see them: counting is theirs, and goes on all the time.
+#[derive(Clone)]
+pub(crate) struct AskRoutes(pub(crate) Arc<dyn Fn() -> Vec<RouteStatus> + Send + Sync>);
+
+impl fmt::Debug for AskRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AskRoutes(..)")
+    }
 }
 
 /// Something that went wrong, and when.

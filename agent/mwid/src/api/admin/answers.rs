@@ -73,6 +73,7 @@ pub(super) fn status(inputs: &Inputs) -> Status {
         publish: inputs.publish.borrow().clone(),
         tokens: inputs.tokens.status(),
         callers: inputs.access.status(),
+        routes: (inputs.routes.0)(),
         last_errors: inputs.errors.lines(),
     }
 }

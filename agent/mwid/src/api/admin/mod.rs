@@ -15,7 +15,7 @@ pub(crate) use reload::{ReloadAnswer, ReloadRefusal, ReloadRequest};
 
 use crate::caller::{Access, Attestor};
 use crate::health::Board;
-use crate::health::status::{PublishStatus, SourceStatus};
+use crate::health::status::{AskRoutes, PublishStatus, SourceStatus};
 use crate::http::{self, Limits, Listener};
 use crate::shutdown::Shutdown;
 use crate::telemetry::logging::Recent;
@@ -39,6 +39,7 @@ pub(crate) struct Inputs {
     pub(crate) publish: watch::Receiver<Vec<PublishStatus>>,
     pub(crate) tokens: Tokens,
     pub(crate) access: Access,
+    pub(crate) routes: AskRoutes,
     pub(crate) errors: Recent,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,

@@ -59,6 +59,7 @@ fn start_admin() -> Admin {
     let inputs = Arc::new(Inputs {
         tokens: Tokens::default(),
         access: Access::default(),
+        routes: AskRoutes(Arc::new(Vec::new)),
         board: Board::new(),
         started_at,
         clock: clock.clone(),

@@ -3,7 +3,7 @@
 //! In: what rules grant; then what a caller asks for. Out: exactly what it gets, or a refusal in words for the caller. Never more than was
 //! asked for, never more than was granted.
 use super::audience;
-use crate::config::{AccessTokens, IdTokens, May};
+use crate::config::{AccessTokens, IdTokens, May, Routes};
 use std::collections::BTreeSet;
 
 /// What a caller may have: all that the matching rules grant, together.
@@ -12,6 +12,7 @@ pub(crate) struct Grant {
     pub(crate) identity: bool,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) id_tokens: IdTokens,
+    pub(crate) routes: Routes,
 }
 
 /// Why a caller does not get what it asks for, in words for the caller.
@@ -38,6 +39,8 @@ pub(crate) enum Refusal {
         super::words::clean(audience)
     )]
     Audience { audience: String },
+    #[error("the route {name} is not granted to you; mwid's operator can, under access[].may.routes")]
+    Route { name: String },
 }
 
 /// At most so many scopes are named.
@@ -62,6 +65,7 @@ impl Grant {
             identity: true,
             access_tokens: AccessTokens::All,
             id_tokens: IdTokens::All,
+            routes: Routes::All,
         }
     }
 
@@ -83,6 +87,22 @@ impl Grant {
                 }
             }
             (have, more) => *have = more.clone(),
+        }
+        match (&mut self.routes, &may.routes) {
+            (Routes::All, _) | (_, Routes::None) => {}
+            (Routes::Named(have), Routes::Named(more)) => have.extend(more.iter().cloned()),
+            (have, more) => *have = more.clone(),
+        }
+    }
+
+    /// Whether connections at this outbound route of the proxy are granted.
+    pub(crate) fn route_allowed(&self, name: &str) -> Result<(), Refusal> {
+        match &self.routes {
+            Routes::All => Ok(()),
+            Routes::Named(names) if names.contains(name) => Ok(()),
+            Routes::None | Routes::Named(_) => Err(Refusal::Route {
+                name: name.to_owned(),
+            }),
         }
     }
 
@@ -226,6 +246,7 @@ mod tests {
             identity,
             access_tokens,
             id_tokens,
+            routes: Routes::None,
         };
         let mut grant = Grant::default();
         grant.add(&may(false, AccessTokens::Scopes(set(&["a"])), audiences(&["x"])));
@@ -241,10 +262,27 @@ mod tests {
                 identity: true,
                 access_tokens: AccessTokens::Scopes(set(&["a", "b"])),
                 id_tokens: audiences(&["x", "y"]),
+                routes: Routes::None,
             }
         );
         grant.add(&may(false, AccessTokens::All, IdTokens::None));
         grant.add(&may(false, AccessTokens::Scopes(set(&["c"])), IdTokens::All));
+        for routes in [Routes::Named(set(&["a"])), Routes::Named(set(&["b"]))] {
+            grant.add(&May {
+                routes,
+                ..May::default()
+            });
+        }
+        assert!(grant.route_allowed("a").is_ok() && grant.route_allowed("b").is_ok());
+        assert_eq!(
+            grant.route_allowed("c").unwrap_err().to_string(),
+            "the route c is not granted to you; mwid's operator can, under access[].may.routes"
+        );
+        assert!(Grant::default().route_allowed("a").is_err());
+        grant.add(&May {
+            routes: Routes::All,
+            ..May::default()
+        });
         assert_eq!(grant, Grant::everything());
         grant.add(&May::default());
         assert_eq!(grant, Grant::everything(), "nothing takes away");

@@ -26,6 +26,8 @@ pub(super) enum Reason {
     Scopes,
     /// They grant other audiences.
     Audience,
+    /// They grant other routes.
+    Route,
     /// The rules grant it; something else stands against it.
     Other,
 }
@@ -38,6 +40,7 @@ impl Reason {
             Self::NotGranted => "not_granted",
             Self::Scopes => "scopes",
             Self::Audience => "audience",
+            Self::Route => "route",
             Self::Other => "other",
         }
     }

@@ -48,7 +48,7 @@ struct Shared {
     attestor: Attestor,
     metrics: Metrics,
     /// One for each kind of grant.
-    grants: [Counter; 3],
+    grants: [Counter; 4],
     audit: Audit,
 }
 
@@ -128,6 +128,11 @@ impl Access {
             visitor.came_unattested(&denial);
         }
         (visitor, Some(holder))
+    }
+
+    /// Whether rules decide who may use the proxy's routes: as soon as one of them names routes, whom none lets in may not.
+    pub(crate) fn decides_routes(&self) -> bool {
+        self.0.rules().rules.name_routes()
     }
 
     pub(crate) fn status(&self) -> CallersStatus {

@@ -11,7 +11,7 @@ use super::rules::{By, Decision};
 use super::watch::Watch;
 use super::words::clean;
 use crate::caller::Denial;
-use crate::config::{AccessTokens, IdTokens};
+use crate::config::{AccessTokens, IdTokens, Routes};
 use crate::report::Causes;
 use prometheus_client::metrics::counter::Counter;
 use std::collections::BTreeSet;
@@ -31,6 +31,10 @@ pub(crate) enum What<'a> {
     },
     /// The X.509 identity's private key.
     Identity,
+    /// A connection at an outbound route of the proxy.
+    Route {
+        name: &'a str,
+    },
     /// Any request that came as a proxy's or a web page's.
     Disguised,
 }
@@ -264,6 +268,10 @@ impl Decided {
                 (none, grant.audience_allowed(audience).is_ok(), Reason::Audience)
             }
             What::Identity => (!grant.identity, grant.identity, Reason::Other),
+            What::Route { name } => {
+                let none = grant.routes == Routes::None;
+                (none, grant.route_allowed(name).is_ok(), Reason::Route)
+            }
             What::Disguised => (false, true, Reason::Other),
         };
         match (none, allowed) {
@@ -277,13 +285,14 @@ impl Decided {
 
 impl<'a> What<'a> {
     /// The labels of metrics, of what can be granted.
-    pub(super) const KINDS: [&'static str; 3] = ["access_token", "id_token", "identity"];
+    pub(super) const KINDS: [&'static str; 4] = ["access_token", "id_token", "identity", "route"];
 
     fn kind(self) -> &'static str {
         match self {
             Self::AccessToken { .. } => "access_token",
             Self::IdToken { .. } => "id_token",
             Self::Identity => "identity",
+            Self::Route { .. } => "route",
             Self::Disguised => "disguised",
         }
     }
@@ -291,7 +300,9 @@ impl<'a> What<'a> {
     /// What makes two of a kind differ.
     fn value(self) -> &'a str {
         match self {
-            Self::AccessToken { scopes: text } | Self::IdToken { audience: text } => text,
+            Self::AccessToken { scopes: text }
+            | Self::IdToken { audience: text }
+            | Self::Route { name: text } => text,
             Self::Identity | Self::Disguised => "",
         }
     }
@@ -305,6 +316,7 @@ impl fmt::Display for What<'_> {
             Self::AccessToken { scopes } => write!(f, "access token with {}", clean(scopes)),
             Self::IdToken { audience } => write!(f, "ID token for {}", clean(audience)),
             Self::Identity => f.write_str("X.509 identity"),
+            Self::Route { name } => write!(f, "route {name}"),
             Self::Disguised => f.write_str("request in disguise"),
         }
     }

@@ -1,6 +1,6 @@
 //! Access rules: can each of them ever match, and what do they open?
 use super::{Finding, Scene, names};
-use crate::config::{AccessRule, Address, CallerConditions, May, Who};
+use crate::config::{AccessRule, AccessTokens, Address, CallerConditions, IdTokens, May, Who};
 use nix::unistd::{Group, User};
 
 pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
@@ -35,6 +35,14 @@ fn open(index: usize, may: &May) -> Finding {
         )
         .why("every process can be this VM then")
         .fix("name a user, a group or a unit in `who`");
+    }
+    if may.access_tokens == AccessTokens::None && may.id_tokens == IdTokens::None {
+        return Finding::note(
+            "routes_for_everyone",
+            format!("access[{index}] lets everyone on this machine use routes of the proxy"),
+        )
+        .why("whom they connect to takes each of them for this VM")
+        .fix("to tell programs apart, name a user, a group or a unit in `who`");
     }
     Finding::note(
         "tokens_for_everyone",

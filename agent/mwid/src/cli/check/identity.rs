@@ -1,5 +1,5 @@
 //! Is what the source delivers an identity, is it the expected one, and how long does it last?
-use super::{Finding, Scene};
+use super::{Finding, Scene, routes};
 use crate::report::Causes;
 use mtls_identity::{Candidate, Prover, Refusal, UnixTime};
 use std::sync::Arc;
@@ -16,8 +16,10 @@ pub(super) fn judge(scene: &Scene<'_>, from: &str, candidate: &Candidate) -> Vec
         Err(refusal) => vec![refused(from, &refusal)],
         Ok(snapshot) => {
             let id = snapshot.id().as_str();
-            lifetime(id, snapshot.not_before(), snapshot.not_after(), now)
+            let lifetime = lifetime(id, snapshot.not_before(), snapshot.not_after(), now);
+            lifetime
                 .into_iter()
+                .chain(routes::probe(scene, snapshot))
                 .collect()
         }
     }

@@ -15,6 +15,7 @@ mod metadata_open;
 mod names;
 mod publish;
 mod reactions;
+mod routes;
 mod runtime_dir;
 mod second_daemon;
 mod server;

@@ -45,6 +45,7 @@ fn good() -> Status {
     Status {
         tokens: good_tokens(),
         callers: good_callers(),
+        routes: vec![],
         version: "1.2.3".to_owned(),
         pid: 42,
         started_at: at(-7_384),

@@ -3,10 +3,12 @@
 //! Every key is optional, since every key has a default; a key without a value (null) never comes here, the survey refuses it.
 
 mod alternatives;
+mod proxy;
 mod scalar;
 
 pub(super) use alternatives::{Allowed, Listen, Socket, Source, TokenSource, Who};
-pub(super) use scalar::{HashText, IdNumber, ModeText, NameText, PathText, Secret, Text, TimeText};
+pub(super) use proxy::{Inbound, Outbound, Proxy, Timeouts};
+pub(super) use scalar::{Address, HashText, IdNumber, ModeText, NameText, PathText, Secret, Text, TimeText};
 
 use serde::Deserialize;
 
@@ -19,6 +21,7 @@ pub(super) struct File {
     pub(super) api: Option<Api>,
     pub(super) tokens: Option<Tokens>,
     pub(super) access: Option<Vec<Access>>,
+    pub(super) proxy: Option<Proxy>,
     pub(super) log: Option<Log>,
 }
 
@@ -149,6 +152,7 @@ pub(super) struct May {
     pub(super) identity: Option<bool>,
     pub(super) access_tokens: Option<Allowed<Scopes>>,
     pub(super) id_tokens: Option<Allowed<Audiences>>,
+    pub(super) routes: Option<Vec<Text>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,7 +3,9 @@ use super::place::At;
 use super::values::{self, quoted};
 use crate::config::error::Wrong;
 use crate::config::raw::{self, Allowed};
-use crate::config::{AccessRule, AccessTokens, AudiencePattern, CallerConditions, IdTokens, May, Who};
+use crate::config::{
+    AccessRule, AccessTokens, AudiencePattern, CallerConditions, IdTokens, May, Routes, Settings, Side, Who,
+};
 
 const MOST_RULES: usize = 1024;
 const MOST_ENTRIES: usize = 256;
@@ -105,12 +107,13 @@ fn may(at: &At, raw: raw::May) -> Option<May> {
         identity,
         access_tokens: access_tokens?,
         id_tokens: id_tokens?,
+        routes: routes(&at.key("routes"), raw.routes)?,
     };
     if may == May::default() {
         at.refuse(
             Wrong::new(
                 "a rule that grants nothing",
-                "at least one of identity, access_tokens, id_tokens",
+                "at least one of identity, access_tokens, id_tokens, routes",
             )
             .fix("grant something, or remove the rule: whom no rule matches gets nothing"),
         );
@@ -141,6 +144,36 @@ fn id_tokens(at: &At, raw: Option<Allowed<raw::Audiences>>) -> Option<IdTokens> 
     })
 }
 
+fn routes(at: &At, raw: Option<Vec<raw::Text>>) -> Option<Routes> {
+    let Some(texts) = raw else {
+        return Some(Routes::None);
+    };
+    let names = entries(at, "routes", &texts, values::route_name)?;
+    Some(Routes::Named(names.into_iter().collect()))
+}
+
+/// A grant for a route that is not there, or has no callers, is a slip of the pen.
+pub(super) fn known_routes(root: &At, settings: &Settings) {
+    let outbound = |name: &str| {
+        let named = settings.proxy.routes.iter().find(|route| route.name == name);
+        named.map(|route| matches!(route.side, Side::Outbound { .. }))
+    };
+    for (index, rule) in settings.access.iter().enumerate() {
+        let Routes::Named(names) = &rule.may.routes else {
+            continue;
+        };
+        for name in names {
+            let found = match outbound(name) {
+                Some(true) => continue,
+                Some(false) => format!("{}, which is an inbound route", quoted(name)),
+                None => format!("{}, which no route has", quoted(name)),
+            };
+            let at = root.key("access").item(index).key("may").key("routes");
+            at.refuse(Wrong::new(&found, "the names of routes under proxy.outbound"));
+        }
+    }
+}
+
 /// A list that is there, not empty, not endless, and has nothing twice.
 fn list(
     at: &At,
@@ -161,6 +194,19 @@ fn list(
             Wrong::new("an empty list", format!("at least one of the {key}"))
                 .fix("for all of them, say true instead of the map; for none, false"),
         );
+        return None;
+    }
+    entries(&at, key, &texts, judge)
+}
+
+fn entries(
+    at: &At,
+    key: &str,
+    texts: &[raw::Text],
+    judge: fn(&str) -> Result<String, Wrong>,
+) -> Option<Vec<String>> {
+    if texts.is_empty() {
+        at.refuse(Wrong::new("an empty list", format!("at least one of the {key}")).fix("or remove the key"));
         return None;
     }
     if texts.len() > MOST_ENTRIES {

@@ -2,9 +2,8 @@
 use super::place::At;
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, DoorSettings, Settings, SourceSettings, TokenSourceSettings};
+use crate::config::{Address, DoorSettings, Settings, Side, SourceSettings, TokenSourceSettings};
 use std::ffi::OsString;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -112,12 +111,7 @@ pub(super) fn doors(api: &At, doors: &[(&str, &DoorSettings, &Said)]) {
             let (here, there) = if spot.said { (&spot, other) } else { (other, &spot) };
             here.at.refuse(
                 Wrong::new(
-                    &format!(
-                        "{}, where {} is ({})",
-                        Shown(&here.address),
-                        there.key,
-                        Shown(&there.address)
-                    ),
+                    &format!("{}, where {} is ({})", here.address, there.key, there.address),
                     "an address of its own",
                 )
                 .fix("each API listens somewhere else; change one of the two, or say off"),
@@ -154,6 +148,41 @@ fn spots_of(api: &At, name: &str, door: &DoorSettings, said: &Said) -> Vec<Spot>
         });
     }
     spots
+}
+
+/// No route listens where an API or another route does.
+pub(super) fn routes(root: &At, settings: &Settings) {
+    let proxy = root.key("proxy");
+    let mut taken: Vec<(String, Address)> = Vec::new();
+    for (name, door) in [("admin", &settings.admin), ("metadata", &settings.metadata)] {
+        let socket = door
+            .socket
+            .iter()
+            .map(|socket| Address::Unix(socket.path.clone()));
+        let all = socket.chain(door.listen.iter().cloned());
+        taken.extend(all.map(|address| (format!("api.{name}"), address)));
+    }
+    // The list is clean, so that each has its place in the file.
+    let (mut inbound, mut outbound) = (0, 0);
+    for route in &settings.proxy.routes {
+        let (side, number) = match route.side {
+            Side::Inbound => ("inbound", &mut inbound),
+            Side::Outbound { .. } => ("outbound", &mut outbound),
+        };
+        let index = *number;
+        *number += 1;
+        let address = &route.listen.address;
+        if let Some((there, other)) = taken.iter().find(|(_, other)| clash(other, address)) {
+            proxy.key(side).item(index).key("listen").refuse(
+                Wrong::new(
+                    &format!("{address}, where {there} is ({other})"),
+                    "an address of its own",
+                )
+                .fix("each route listens somewhere else; change one of the two"),
+            );
+        }
+        taken.push((format!("proxy.{side}[{index}]"), address.clone()));
+    }
 }
 
 fn clash(one: &Address, other: &Address) -> bool {
@@ -230,17 +259,4 @@ fn answers(ours: SocketAddr, asked: SocketAddr) -> bool {
         // To connect to an unspecified address is to connect to the loopback.
         || (goes.is_unspecified() && listens.is_loopback() && listens.is_ipv4() == goes.is_ipv4());
     ours.port() == asked.port() && is_met
-}
-
-/// As the file would say it.
-struct Shown<'a>(&'a Address);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Address::Tcp(tcp) => write!(f, "{tcp}"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-            Address::Systemd(name) => write!(f, "systemd:{name}"),
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod apart;
 mod api;
 mod identity;
 mod place;
+mod proxy;
 mod publish;
 mod reaction;
 mod tokens;
@@ -39,6 +40,7 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
             None => silent.tokens,
         },
         access: access::settle(&root.key("access"), raw.access.unwrap_or_default()),
+        proxy: proxy::settle(&root.key("proxy"), raw.proxy.unwrap_or_default(), &runtime_dir),
         log: log(&root.key("log"), raw.log.unwrap_or_default(), silent.log),
         runtime_dir,
     };
@@ -46,6 +48,8 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
     if root.is_clean() {
         apart::directories(&root, &settings);
         apart::sources(&root, &settings);
+        apart::routes(&root, &settings);
+        access::known_routes(&root, &settings);
     }
     let problems = root.into_problems();
     if problems.is_empty() {

@@ -50,7 +50,8 @@ fn each_grant_arrives() {
         May {
             identity: true,
             access_tokens: AccessTokens::All,
-            id_tokens: IdTokens::All
+            id_tokens: IdTokens::All,
+            ..May::default()
         }
     );
     assert_eq!(
@@ -114,10 +115,10 @@ fn a_rule_says_whom_it_means_and_what_it_grants() {
                 &format!(
                     "2:12: access[0].who: found an empty map; {conditions}; for all callers, say `who: everyone`"
                 ),
-                "2:21: access[0].may: found a rule that grants nothing; wanted at least one of identity, access_tokens, id_tokens; \
+                "2:21: access[0].may: found a rule that grants nothing; wanted at least one of identity, access_tokens, id_tokens, routes; \
                  grant something, or remove the rule: whom no rule matches gets nothing",
                 "3:12: access[1].who: found \"all\"; wanted everyone, or a map of conditions; the word is `everyone`",
-                "3:22: access[1].may: found a rule that grants nothing; wanted at least one of identity, access_tokens, id_tokens; \
+                "3:22: access[1].may: found a rule that grants nothing; wanted at least one of identity, access_tokens, id_tokens, routes; \
                  grant something, or remove the rule: whom no rule matches gets nothing",
                 "4:12: access[2].who: found \"alice\"; wanted everyone, or a map of conditions; \
                  for a user: { user: alice }; for a unit: { unit: alice }",
@@ -136,7 +137,7 @@ fn a_rule_says_whom_it_means_and_what_it_grants() {
         (
             "access: [{ who: everyone, may: { tokens: true } }]",
             &[
-                "1:34: access[0].may.tokens: found an unknown key; wanted one of `identity`, `access_tokens`, `id_tokens`; \
+                "1:34: access[0].may.tokens: found an unknown key; wanted one of `identity`, `access_tokens`, `id_tokens`, `routes`; \
                correct the spelling or the indentation, or remove it",
             ],
         ),

@@ -5,6 +5,7 @@ mod doors;
 mod files;
 mod grants;
 mod meaning;
+mod proxy;
 mod tokens;
 mod values;
 mod wrong;

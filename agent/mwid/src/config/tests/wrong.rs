@@ -6,7 +6,7 @@ const SPELLING: &str = "correct the spelling or the indentation, or remove it";
 #[test]
 fn unknown_keys_are_refused_with_their_line() {
     let top = format!(
-        "2:1: logg: found an unknown key; wanted one of `identity`, `runtime_dir`, `publish`, `api`, `tokens`, `access`, `log`; {SPELLING}"
+        "2:1: logg: found an unknown key; wanted one of `identity`, `runtime_dir`, `publish`, `api`, `tokens`, `access`, `proxy`, `log`; {SPELLING}"
     );
     let nested = format!("3:3: log.levle: found an unknown key; wanted `level` or `format`; {SPELLING}");
     let source = format!(
@@ -34,8 +34,10 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
                  remove it: this version does not serve";
     refused(&[
         (
-            "proxy: { inbound: [] }",
-            &[&format!("1:1: proxy: {later} the mTLS proxy yet")],
+            "proxy: { http: [] }",
+            &[&format!(
+                "1:10: proxy.http: {later} the proxy that adds ID tokens yet"
+            )],
         ),
         (
             "api:\n  workload: { socket: workload.sock }",
@@ -69,12 +71,6 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
             &["1:19: tokens.source: found \"x509_federation\"; \
                  wanted auto, none, metadata, adc, dev or { impersonate: { … } }; \
                  this version does not serve tokens in exchange for the X.509 identity yet"],
-        ),
-        (
-            "access:\n  - { who: everyone, may: { identity: true } }\n  - { who: everyone, may: { routes: [a] } }\n",
-            &[&format!(
-                "3:29: access[1].may.routes: {later} routes of a proxy yet"
-            )],
         ),
     ]);
 }

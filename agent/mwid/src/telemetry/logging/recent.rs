@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// The record of grants and denials: the status shows it elsewhere, and a flood of denied callers must not push out our own troubles.
-const ELSEWHERE: &str = "mwid::access";
+/// The records of callers and of connections: the status shows them elsewhere, and a flood of those who were refused must not push out our own
+/// troubles.
+const ELSEWHERE: [&str; 2] = ["mwid::access", "mwid::proxy"];
 
 /// How many lines are kept.
 pub(crate) const MOST: usize = 32;
@@ -49,7 +50,7 @@ impl fmt::Debug for Recent {
 
 impl<S: Subscriber> Layer<S> for Recent {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == ELSEWHERE {
+        if ELSEWHERE.contains(&event.metadata().target()) {
             return;
         }
         let line = ErrorLine {

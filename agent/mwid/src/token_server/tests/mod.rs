@@ -184,6 +184,7 @@ fn everything() -> Grant {
         identity: true,
         access_tokens: AccessTokens::All,
         id_tokens: IdTokens::All,
+        ..Grant::default()
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) use compile::compile;
 use super::facts::Facts;
 use super::grant::Grant;
 use crate::caller::Denial;
-use crate::config::May;
+use crate::config::{May, Routes};
 use crate::report::Causes;
 use std::fmt;
 use std::path::PathBuf;
@@ -101,6 +101,10 @@ enum Unproven {
 }
 
 impl Rules {
+    pub(super) fn name_routes(&self) -> bool {
+        self.rules.iter().any(|rule| rule.may.routes != Routes::None)
+    }
+
     pub(super) fn none(own_uid: u32) -> Self {
         Self {
             rules: vec![],

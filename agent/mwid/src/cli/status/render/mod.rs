@@ -1,4 +1,5 @@
 //! A status as aligned text.
+mod routes;
 mod tokens;
 
 use crate::cli::words::{Paint, clean, relative, span};
@@ -57,6 +58,7 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
     }
     tokens::tokens(&mut page, &status.tokens);
     tokens::callers(&mut page, &status.callers);
+    routes::routes(&mut page, &status.routes);
     let mut label = "last errors";
     for error in &status.last_errors {
         let text = format!("{:.0}  {}", error.at, one_line(&error.text));

@@ -1,0 +1,96 @@
+//! The proxy's routes, as lines of a status.
+use super::{Page, one_line};
+use crate::health::status::RouteStatus;
+
+pub(super) fn routes(page: &mut Page, routes: &[RouteStatus]) {
+    let mut label = "routes";
+    for route in routes {
+        let side = if route.inbound { "inbound" } else { "outbound" };
+        let text = format!("{} {side}, {} to {}", route.name, route.listen, route.target);
+        page.line(label, &one_line(&text));
+        label = "";
+        let text = format!(
+            "  {} open, {} made, {} refused, {} received, {} sent",
+            route.open,
+            route.made,
+            route.refused,
+            bytes(route.received),
+            bytes(route.sent)
+        );
+        page.line("", &text);
+        if route.dry_run {
+            let text = page
+                .paint
+                .warn("  dry run: peers that the rules refuse are let in");
+            page.line("", &text);
+        }
+        page.trouble("  last refusal", route.last_refusal.as_ref());
+    }
+}
+
+/// In the largest binary unit of which there is one.
+fn bytes(number: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let unit = (number.max(1).ilog2() / 10) as usize;
+    match unit.checked_sub(1).and_then(|unit| units.get(unit)) {
+        None => format!("{number} B"),
+        Some(name) => {
+            let tenths = (u128::from(number) * 10) >> (10 * unit);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::words::Paint;
+    use crate::health::status::ErrorLine;
+    use jiff::Timestamp;
+
+    #[test]
+    fn bytes_have_the_largest_unit_that_fits() {
+        for (number, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_572_864, "1.5 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn a_route_has_its_counts_and_its_last_refusal() {
+        let mut page = Page {
+            text: String::new(),
+            paint: Paint(false),
+            now: Timestamp::from_second(100).unwrap(),
+        };
+        let route = RouteStatus {
+            name: "payments".to_owned(),
+            inbound: true,
+            listen: "0.0.0.0:8443".to_owned(),
+            target: "127.0.0.1:8080".to_owned(),
+            dry_run: true,
+            open: 2,
+            made: 7,
+            refused: 1,
+            received: 2048,
+            sent: 5,
+            last_refusal: Some(ErrorLine {
+                at: Timestamp::from_second(90).unwrap(),
+                text: "no_rule: no rule allows\nthis peer".to_owned(),
+            }),
+        };
+        routes(&mut page, &[route]);
+        assert_eq!(
+            page.text,
+            "routes      payments inbound, 0.0.0.0:8443 to 127.0.0.1:8080\n\
+             \x20             2 open, 7 made, 1 refused, 2.0 KiB received, 5 B sent\n\
+             \x20             dry run: peers that the rules refuse are let in\n\
+             \x20             last refusal 10s ago: no_rule: no rule allows this peer\n"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! The settled routes of the proxy. Plain values; names no room.
+use super::Address;
+use mtls_identity::PeerPolicy;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All routes, in the order of the file: inbound ones, then outbound ones. No two have one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProxySettings {
+    pub(crate) routes: Vec<RouteSettings>,
+}
+
+/// One listener, its target, and who may be at the other end of the mutual TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RouteSettings {
+    pub(crate) name: String,
+    pub(crate) side: Side,
+    pub(crate) listen: ListenSettings,
+    pub(crate) target: Target,
+    /// Whom the other end of the TLS connection must be.
+    pub(crate) peers: PeerPolicy,
+    /// Decide and tell, but let in whom `peers` refuses.
+    pub(crate) dry_run: bool,
+    /// Protocols to offer or to accept, best first.
+    pub(crate) alpn: Vec<String>,
+    pub(crate) tls12: bool,
+    /// Close a connection when the peer's own certificate ends.
+    pub(crate) close_expired: bool,
+    pub(crate) max_connections: usize,
+    pub(crate) max_handshakes: usize,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Which side of the proxy speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// It listens with TLS and forwards in plain text.
+    Inbound,
+    /// It listens in plain text and connects with TLS.
+    Outbound {
+        /// Sent as SNI; none: the target's name, if it has one.
+        server_name: Option<String>,
+    },
+}
+
+/// Where a route listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenSettings {
+    pub(crate) address: Address,
+    /// Of a Unix socket.
+    pub(crate) mode: u32,
+    /// Of a Unix socket; a name or a number, not looked up here.
+    pub(crate) owner: Option<String>,
+    /// As the owner.
+    pub(crate) group: Option<String>,
+}
+
+/// Where a route goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Tcp(SocketAddr),
+    /// A DNS name, looked up for each connection.
+    Name {
+        host: String,
+        port: u16,
+    },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How long the parts of a connection may take; none: without a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) handshake: Duration,
+    pub(crate) connect: Duration,
+    /// Without a byte in either direction.
+    pub(crate) idle: Option<Duration>,
+    /// After one side has ended: without a byte from the other.
+    pub(crate) half_close: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
+}

@@ -1,0 +1,343 @@
+//! `proxy`: the routes. In: as written. Out: typed, each with a name of its own. No name is looked up.
+use super::place::At;
+use super::values::{self, quoted};
+use crate::config::error::Wrong;
+use crate::config::raw;
+use crate::config::{Address, ListenSettings, ProxySettings, RouteSettings, Side, Target, Timeouts};
+use mtls_identity::{PeerPolicy, peer::PeerRule};
+use std::path::Path;
+use std::time::Duration;
+
+const MOST_ROUTES: usize = 256;
+const MOST_RULES: usize = 1024;
+const MOST_PROTOCOLS: usize = 16;
+const MOST_CONNECTIONS: u64 = 1_000_000;
+const MAX_CONNECTIONS: usize = 10_000;
+const MAX_HANDSHAKES: usize = 256;
+/// Of the Unix socket that an outbound route listens on: its callers are attested.
+const SOCKET_MODE: u32 = 0o666;
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// A handshake or a connect that takes longer is of no use to anybody, and holds a place.
+const LONGEST_STEP: Duration = Duration::from_secs(300);
+
+pub(super) fn settle(at: &At, raw: raw::Proxy, runtime_dir: &Path) -> ProxySettings {
+    let inbound = list(&at.key("inbound"), raw.inbound, |at, raw| {
+        inbound(at, raw, runtime_dir)
+    });
+    let outbound = list(&at.key("outbound"), raw.outbound, |at, raw| {
+        outbound(at, raw, runtime_dir)
+    });
+    let mut routes: Vec<RouteSettings> = Vec::new();
+    for (at, route) in inbound.into_iter().chain(outbound) {
+        let Some(route) = route else { continue };
+        if routes.iter().any(|other| other.name == route.name) {
+            at.key("name").refuse(
+                Wrong::new(
+                    &format!("{} a second time", quoted(&route.name)),
+                    "a name of its own",
+                )
+                .fix("logs, metrics and access rules tell routes by their names; choose another"),
+            );
+        }
+        routes.push(route);
+    }
+    ProxySettings { routes }
+}
+
+fn list<T>(
+    at: &At,
+    raw: Option<Vec<T>>,
+    settle: impl Fn(&At, T) -> Option<RouteSettings>,
+) -> Vec<(At, Option<RouteSettings>)> {
+    let raw = raw.unwrap_or_default();
+    if raw.len() > MOST_ROUTES {
+        at.refuse(Wrong::new(
+            &format!("{} routes", raw.len()),
+            format!("at most {MOST_ROUTES}"),
+        ));
+        return Vec::new();
+    }
+    let settled = raw.into_iter().enumerate().map(|(index, raw)| {
+        let at = at.item(index);
+        let route = settle(&at, raw);
+        (at, route)
+    });
+    settled.collect()
+}
+
+fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettings> {
+    let name = name(at, raw.name);
+    let address = listen(at, raw.listen, runtime_dir);
+    let forward = needed(at, "forward", raw.forward, "where to, such as \"127.0.0.1:8080\"");
+    let unsafe_forward = raw.unsafe_forward == Some(true);
+    let forward =
+        forward.and_then(|text| at.maybe("forward", Some(forward_to(&text.0, runtime_dir, unsafe_forward))));
+    let bounds = bounds(at, (raw.max_connections, raw.max_handshakes, raw.timeouts));
+    let alpn = alpn(&at.key("alpn"), raw.alpn);
+    let allow = rules(&at.key("allow"), raw.allow);
+    let deny = rules(&at.key("deny"), raw.deny);
+    let mut peers = PeerPolicy::nobody();
+    peers = allow.into_iter().fold(peers, PeerPolicy::allow);
+    peers = deny.into_iter().fold(peers, PeerPolicy::deny);
+    match (peers.allows_nobody(), raw.unsafe_allow_all == Some(true)) {
+        (true, true) => peers = peers.allow(PeerRule::Anyone),
+        (true, false) => at.key("allow").refuse(
+            Wrong::new("no rule", "at least one SPIFFE ID, pattern or trust domain")
+                .fix("say whom to let in, such as [\"spiffe://example.org/ns/shop/sa/*\"]; for everybody whom a trust bundle vouches for, unsafe_allow_all: true"),
+        ),
+        (false, true) => at.key("unsafe_allow_all").refuse(
+            Wrong::new("a key of no use, since `allow` names somebody", "no such key").fix("remove one of the two"),
+        ),
+        (false, false) => {}
+    }
+    Some(RouteSettings {
+        side: Side::Inbound,
+        // The other end is not a local process: the socket's mode is all that stands before a Unix one.
+        listen: ListenSettings {
+            address: address?,
+            mode: SOCKET_MODE,
+            owner: None,
+            group: None,
+        },
+        target: forward?,
+        peers,
+        dry_run: raw.dry_run == Some(true),
+        alpn,
+        tls12: raw.tls12 == Some(true),
+        close_expired: raw.close_expired == Some(true),
+        max_connections: bounds.connections,
+        max_handshakes: bounds.handshakes,
+        timeouts: bounds.timeouts,
+        name: name?,
+    })
+}
+
+fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSettings> {
+    let name = name(at, raw.name);
+    let unsafe_listen = raw.unsafe_listen == Some(true);
+    let address = listen(at, raw.listen, runtime_dir)
+        .and_then(|address| at.maybe("listen", Some(near(address, "listen", unsafe_listen))));
+    let (mode, owner, group) = socket(at, (raw.mode, raw.owner, raw.group), address.as_ref());
+    let bounds = bounds(at, (raw.max_connections, raw.max_handshakes, raw.timeouts));
+    let alpn = alpn(&at.key("alpn"), raw.alpn);
+    let server_name = raw.server_name.map(|text| values::host_name(&text.0));
+    let server_name = at.maybe("server_name", server_name);
+    let connect = needed(
+        at,
+        "connect",
+        raw.connect,
+        "where to, such as \"ledger.internal:8443\"",
+    );
+    let connect = connect.and_then(|text| at.maybe("connect", Some(values::target(&text.0, runtime_dir))));
+    let expect = needed(
+        at,
+        "expect",
+        raw.expect,
+        "the SPIFFE ID of who must be there, or a pattern",
+    );
+    let expect = expect.and_then(|text| at.maybe("expect", Some(values::peer_rule(&text.0))));
+    Some(RouteSettings {
+        side: Side::Outbound { server_name },
+        listen: ListenSettings {
+            address: address?,
+            mode,
+            owner,
+            group,
+        },
+        target: connect?,
+        peers: PeerPolicy::nobody().allow(expect?),
+        dry_run: false,
+        alpn,
+        tls12: raw.tls12 == Some(true),
+        close_expired: raw.close_expired == Some(true),
+        max_connections: bounds.connections,
+        max_handshakes: bounds.handshakes,
+        timeouts: bounds.timeouts,
+        name: name?,
+    })
+}
+
+/// Of a Unix socket; keys that have no use elsewhere.
+fn socket(
+    at: &At,
+    (mode, owner, group): (
+        Option<raw::ModeText>,
+        Option<raw::NameText>,
+        Option<raw::NameText>,
+    ),
+    address: Option<&Address>,
+) -> (u32, Option<String>, Option<String>) {
+    let keys = [
+        ("mode", mode.is_some()),
+        ("owner", owner.is_some()),
+        ("group", group.is_some()),
+    ];
+    for (key, given) in keys {
+        if given && matches!(address, Some(Address::Tcp(_))) {
+            at.key(key).refuse(
+                Wrong::new("a key of no use, since `listen` is no Unix socket", "no such key")
+                    .fix("remove it"),
+            );
+        }
+    }
+    let mode = mode.map(|text| values::mode(&text.0, 0o666, "0660"));
+    (
+        at.take("mode", mode, SOCKET_MODE),
+        at.maybe("owner", owner.map(|text| values::name(&text.0))),
+        at.maybe("group", group.map(|text| values::name(&text.0))),
+    )
+}
+
+struct Bounds {
+    connections: usize,
+    handshakes: usize,
+    timeouts: Timeouts,
+}
+
+fn bounds(
+    at: &At,
+    (connections, handshakes, times): (
+        Option<raw::IdNumber>,
+        Option<raw::IdNumber>,
+        Option<raw::Timeouts>,
+    ),
+) -> Bounds {
+    Bounds {
+        connections: count(at, "max_connections", connections, MAX_CONNECTIONS),
+        handshakes: count(at, "max_handshakes", handshakes, MAX_HANDSHAKES),
+        timeouts: timeouts(&at.key("timeouts"), times.unwrap_or_default()),
+    }
+}
+
+fn needed<T>(at: &At, key: &str, raw: Option<T>, wanted: &'static str) -> Option<T> {
+    if raw.is_none() {
+        at.refuse(Wrong::new(&format!("a route without `{key}`"), wanted));
+    }
+    raw
+}
+
+/// A label of metrics, and a word in logs and access rules.
+fn name(at: &At, raw: Option<raw::Text>) -> Option<String> {
+    let text = needed(at, "name", raw, "a name, such as payments")?;
+    at.maybe("name", Some(values::route_name(&text.0)))
+}
+
+fn listen(at: &At, raw: Option<raw::Address>, runtime_dir: &Path) -> Option<Address> {
+    let text = needed(at, "listen", raw, "an address: IP:PORT or unix:PATH")?;
+    let address = at.maybe("listen", Some(values::address(&text.0, runtime_dir)))?;
+    if matches!(address, Address::Systemd(_)) {
+        at.key("listen").refuse(
+            Wrong::new(&quoted(&text.0), "an address: IP:PORT or unix:PATH")
+                .fix("this version takes no sockets from systemd for routes yet"),
+        );
+    }
+    Some(address)
+}
+
+/// Plaintext leaves this machine only when the file says so.
+fn near(address: Address, key: &str, unsafe_said: bool) -> Result<Address, Wrong> {
+    match address {
+        Address::Tcp(tcp) if !tcp.ip().to_canonical().is_loopback() && !unsafe_said => Err(Wrong::new(
+            &format!("{tcp}, which is not loopback"),
+            "a loopback address (127.0.0.1, [::1]) or a Unix socket, since this side is plaintext",
+        )
+        .fix(format!("use one, or say unsafe_{key}: true beside it"))),
+        near => Ok(near),
+    }
+}
+
+fn forward_to(text: &str, runtime_dir: &Path, unsafe_forward: bool) -> Result<Target, Wrong> {
+    match values::target(text, runtime_dir)? {
+        Target::Tcp(tcp) => near(Address::Tcp(tcp), "forward", unsafe_forward).map(|_| Target::Tcp(tcp)),
+        Target::Name { host, port } if !unsafe_forward => Err(Wrong::new(
+            &format!("the name {}", quoted(&host)),
+            "a loopback address (127.0.0.1, [::1]) or a Unix socket, since this side is plaintext",
+        )
+        .fix(format!(
+            "write \"127.0.0.1:{port}\" if it is this machine, or say unsafe_forward: true beside it"
+        ))),
+        target => Ok(target),
+    }
+}
+
+fn rules(at: &At, raw: Option<Vec<raw::Text>>) -> Vec<PeerRule> {
+    let texts = raw.unwrap_or_default();
+    if texts.len() > MOST_RULES {
+        at.refuse(Wrong::new(
+            &format!("{} rules", texts.len()),
+            format!("at most {MOST_RULES}"),
+        ));
+        return Vec::new();
+    }
+    let settled = texts.iter().enumerate().filter_map(|(index, text)| {
+        let rule = values::peer_rule(&text.0);
+        rule.map_err(|wrong| at.item(index).refuse(wrong)).ok()
+    });
+    settled.collect()
+}
+
+fn alpn(at: &At, raw: Option<Vec<raw::Text>>) -> Vec<String> {
+    let texts = raw.unwrap_or_default();
+    if texts.len() > MOST_PROTOCOLS {
+        at.refuse(Wrong::new(
+            &format!("{} protocols", texts.len()),
+            format!("at most {MOST_PROTOCOLS}"),
+        ));
+        return Vec::new();
+    }
+    let mut protocols = Vec::new();
+    for (index, text) in texts.into_iter().enumerate() {
+        // RFC 7301, 3.1: an opaque string of 1 to 255 bytes; those in use are printable (IANA).
+        let fits = (1..=255).contains(&text.0.len()) && text.0.bytes().all(|b| b.is_ascii_graphic());
+        if fits && !protocols.contains(&text.0) {
+            protocols.push(text.0);
+        } else {
+            at.item(index).refuse(Wrong::new(
+                &quoted(&text.0),
+                "the name of a protocol, such as h2 or http/1.1, each once",
+            ));
+        }
+    }
+    protocols
+}
+
+fn count(at: &At, key: &str, raw: Option<raw::IdNumber>, silent: usize) -> usize {
+    let judged = raw.map(|number| {
+        let fits = (1..=MOST_CONNECTIONS)
+            .contains(&number.0)
+            .then(|| usize::try_from(number.0).ok());
+        fits.flatten().ok_or_else(|| {
+            Wrong::new(
+                &format!("the number {}", number.0),
+                format!("a number from 1 to {MOST_CONNECTIONS}"),
+            )
+        })
+    });
+    at.take(key, judged, silent)
+}
+
+fn timeouts(at: &At, raw: raw::Timeouts) -> Timeouts {
+    let step = SHORTEST..=LONGEST_STEP;
+    let ten = Duration::from_secs(10);
+    Timeouts {
+        handshake: at.time(raw.handshake, "handshake", step.clone(), ten),
+        connect: at.time(raw.connect, "connect", step, ten),
+        idle: time_or_none(at, raw.idle, "idle", None),
+        half_close: time_or_none(at, raw.half_close, "half_close", Some(Duration::from_secs(60))),
+        lifetime: time_or_none(at, raw.lifetime, "lifetime", None),
+    }
+}
+
+fn time_or_none(
+    at: &At,
+    raw: Option<raw::TimeText>,
+    key: &str,
+    silent: Option<Duration>,
+) -> Option<Duration> {
+    match raw {
+        None => silent,
+        Some(text) if text.0 == "none" => None,
+        Some(text) => at.maybe(key, Some(values::time(&text.0, SHORTEST..=LONGEST))),
+    }
+}

@@ -1,0 +1,180 @@
+//! `proxy`: what routes mean, and what is wrong with them.
+use super::{refused, right};
+use crate::config::{Address, Side, Target};
+use mtls_identity::SpiffeId;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn id(text: &str) -> SpiffeId {
+    SpiffeId::parse(text).unwrap()
+}
+
+#[test]
+fn few_words_make_a_route_and_the_rest_has_defaults() {
+    let settings = right(
+        "runtime_dir: /r\n\
+         proxy:\n\
+         \x20 inbound:\n\
+         \x20   - { name: in, listen: \"0.0.0.0:8443\", forward: \"unix:app.sock\", allow: [\"spiffe://a.test/x\", \"spiffe://b.test\", \"spiffe://c.test/*/y\"], deny: [\"spiffe://b.test/z\"] }\n\
+         \x20 outbound:\n\
+         \x20   - { name: out, listen: \"unix:out.sock\", mode: \"0600\", connect: \"Ledger.internal:8443\", expect: \"spiffe://a.test/x\" }\n",
+    );
+    let [inbound, outbound] = &settings.proxy.routes[..] else {
+        panic!("{:?}", settings.proxy)
+    };
+    assert_eq!(inbound.side, Side::Inbound);
+    assert_eq!(inbound.target, Target::Unix(PathBuf::from("/r/app.sock")));
+    for (peer, allowed) in [
+        ("spiffe://a.test/x", true),
+        ("spiffe://a.test/y", false),
+        ("spiffe://b.test/any/thing", true),
+        ("spiffe://b.test/z", false),
+        ("spiffe://c.test/x/y", true),
+        ("spiffe://c.test/x/z", false),
+    ] {
+        assert_eq!(inbound.peers.decide(&id(peer)).is_ok(), allowed, "{peer}");
+    }
+    assert_eq!((inbound.max_connections, inbound.max_handshakes), (10_000, 256));
+    assert!(!inbound.dry_run && !inbound.tls12 && !inbound.close_expired && inbound.alpn.is_empty());
+    let ten = Duration::from_secs(10);
+    assert_eq!((inbound.timeouts.handshake, inbound.timeouts.connect), (ten, ten));
+    assert_eq!((inbound.timeouts.idle, inbound.timeouts.lifetime), (None, None));
+    assert_eq!(inbound.timeouts.half_close, Some(Duration::from_secs(60)));
+    assert_eq!(outbound.side, Side::Outbound { server_name: None });
+    assert_eq!(
+        outbound.listen.address,
+        Address::Unix(PathBuf::from("/r/out.sock"))
+    );
+    assert_eq!(outbound.listen.mode, 0o600);
+    let target = Target::Name {
+        host: "ledger.internal".to_owned(),
+        port: 8443,
+    };
+    assert_eq!(outbound.target, target);
+    assert!(outbound.peers.decide(&id("spiffe://a.test/x")).is_ok());
+    assert!(outbound.peers.decide(&id("spiffe://a.test/other")).is_err());
+}
+
+#[test]
+fn each_key_of_a_route_arrives() {
+    let settings = right(
+        "proxy: { inbound: [{ name: in, listen: \"[::]:8443\", forward: \"10.0.0.1:80\", unsafe_forward: true, unsafe_allow_all: true, dry_run: true, \
+         alpn: [h2, http/1.1], tls12: true, close_expired: true, max_connections: 7, max_handshakes: 3, \
+         timeouts: { handshake: 1s, connect: 2s, idle: 3s, half_close: none, lifetime: 1h } }], \
+         outbound: [{ name: out, listen: \"127.0.0.1:1\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/**\", server_name: b.test }] }",
+    );
+    let [inbound, outbound] = &settings.proxy.routes[..] else {
+        panic!("{:?}", settings.proxy)
+    };
+    assert!(inbound.dry_run && inbound.tls12 && inbound.close_expired);
+    assert_eq!(inbound.alpn, ["h2", "http/1.1"]);
+    assert_eq!((inbound.max_connections, inbound.max_handshakes), (7, 3));
+    assert_eq!(inbound.timeouts.half_close, None);
+    assert_eq!(inbound.timeouts.lifetime, Some(Duration::from_secs(3600)));
+    assert!(inbound.peers.decide(&id("spiffe://any.test/x")).is_ok());
+    let sni = Some("b.test".to_owned());
+    assert_eq!(outbound.side, Side::Outbound { server_name: sni });
+}
+
+#[test]
+fn what_is_missing_or_unsafe_is_told() {
+    refused(&[
+        (
+            "proxy: { inbound: [{ name: a, listen: \"0.0.0.0:1\", forward: \"127.0.0.1:2\" }] }",
+            &[
+                "1:20: proxy.inbound[0].allow: found no rule; wanted at least one SPIFFE ID, pattern or trust domain; \
+               say whom to let in, such as [\"spiffe://example.org/ns/shop/sa/*\"]; for everybody whom a trust bundle vouches for, unsafe_allow_all: true",
+            ],
+        ),
+        (
+            "proxy: { inbound: [{ name: a, listen: \"0.0.0.0:1\", forward: \"10.0.0.1:2\", allow: [\"spiffe://a.test\"] }] }",
+            &[
+                "1:61: proxy.inbound[0].forward: found 10.0.0.1:2, which is not loopback; \
+               wanted a loopback address (127.0.0.1, [::1]) or a Unix socket, since this side is plaintext; use one, or say unsafe_forward: true beside it",
+            ],
+        ),
+        (
+            "proxy: { inbound: [{ name: a, listen: \"0.0.0.0:1\", forward: \"localhost:2\", allow: [\"spiffe://a.test\"] }] }",
+            &["1:61: proxy.inbound[0].forward: found the name \"localhost\"; \
+               wanted a loopback address (127.0.0.1, [::1]) or a Unix socket, since this side is plaintext; \
+               write \"127.0.0.1:2\" if it is this machine, or say unsafe_forward: true beside it"],
+        ),
+        (
+            "proxy: { outbound: [{ name: a, listen: \"0.0.0.0:1\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/x\" }] }",
+            &[
+                "1:40: proxy.outbound[0].listen: found 0.0.0.0:1, which is not loopback; \
+               wanted a loopback address (127.0.0.1, [::1]) or a Unix socket, since this side is plaintext; use one, or say unsafe_listen: true beside it",
+            ],
+        ),
+        (
+            "proxy: { outbound: [{ name: a, listen: \"127.0.0.1:1\", connect: \"10.0.0.1:2\" }] }",
+            &[
+                "1:21: proxy.outbound[0]: found a route without `expect`; wanted the SPIFFE ID of who must be there, or a pattern",
+            ],
+        ),
+        (
+            "proxy: { outbound: [{}] }",
+            &[
+                "1:21: proxy.outbound[0]: found a route without `name`; wanted a name, such as payments",
+                "1:21: proxy.outbound[0]: found a route without `listen`; wanted an address: IP:PORT or unix:PATH",
+                "1:21: proxy.outbound[0]: found a route without `connect`; wanted where to, such as \"ledger.internal:8443\"",
+                "1:21: proxy.outbound[0]: found a route without `expect`; wanted the SPIFFE ID of who must be there, or a pattern",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn routes_are_apart_by_name_and_by_address() {
+    let out = |name: &str, listen: &str| {
+        format!(
+            "{{ name: {name}, listen: \"{listen}\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/x\" }}"
+        )
+    };
+    refused(&[
+        (
+            &format!(
+                "proxy: {{ outbound: [{}, {}] }}",
+                out("a", "127.0.0.1:1"),
+                out("a", "127.0.0.1:3")
+            ),
+            &[
+                "1:117: proxy.outbound[1].name: found \"a\" a second time; wanted a name of its own; \
+               logs, metrics and access rules tell routes by their names; choose another",
+            ],
+        ),
+        (
+            &format!(
+                "proxy: {{ outbound: [{}, {}] }}",
+                out("a", "127.0.0.1:1"),
+                out("b", "127.0.0.1:1")
+            ),
+            &[
+                "1:128: proxy.outbound[1].listen: found 127.0.0.1:1, where proxy.outbound[0] is (127.0.0.1:1); wanted an address of its own; \
+               each route listens somewhere else; change one of the two",
+            ],
+        ),
+        (
+            &format!("proxy: {{ outbound: [{}] }}", out("a", "127.0.0.1:8174")),
+            &[
+                "1:40: proxy.outbound[0].listen: found 127.0.0.1:8174, where api.metadata is (127.0.0.1:8174); wanted an address of its own; \
+               each route listens somewhere else; change one of the two",
+            ],
+        ),
+        (
+            &format!(
+                "proxy: {{ outbound: [{}] }}\naccess: [{{ who: everyone, may: {{ routes: [a, b] }} }}]",
+                out("a", "127.0.0.1:1")
+            ),
+            &[
+                "2:42: access[0].may.routes: found \"b\", which no route has; wanted the names of routes under proxy.outbound",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn the_example_is_right() {
+    let settings = right(include_str!("../../../../../examples/proxy.yaml"));
+    assert_eq!(settings.proxy.routes.len(), 2);
+}

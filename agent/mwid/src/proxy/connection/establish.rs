@@ -1,0 +1,241 @@
+//! Makes a connection: handshake, decision, target; on outbound routes the caller and the target first. In: an accepted stream. Out: both sides, ready to
+//! be copied, or a refusal and how to part. Each step has its limit.
+use super::super::handshake::{self, Failed, close_gently, dismiss};
+use super::super::link::Link;
+use super::super::peers::Seat;
+use super::super::places::Turn;
+use super::super::record::Facts;
+use super::super::refusal::Refusal;
+use super::super::route::{Config, Decision, Route};
+use super::super::splice::{Early, Splice, abort};
+use super::super::target;
+use super::super::tls::Tls;
+use crate::caller::What;
+use crate::config::Side;
+use crate::http::Stream;
+use crate::report::Causes;
+use mtls_identity::peer::PeerRole;
+use mtls_identity::tls::IdentityUnusable;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+/// A connection that was made.
+pub(super) struct Made {
+    pub(super) splice: Box<Splice>,
+    pub(super) seat: Seat,
+}
+
+/// A connection that was not.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    /// Where the peer is known.
+    pub(super) seat: Option<Seat>,
+    pub(super) leave: Leave,
+}
+
+/// How to part from whoever connected.
+pub(super) enum Leave {
+    /// There is an alert to be read.
+    Gently(Box<Link>),
+    /// The handshake was done, so that the end is said in TLS.
+    Dismiss(Box<Link>),
+    /// With a reset: what it sent goes nowhere.
+    Abort(Stream),
+    /// It is closed already.
+    Gone,
+}
+
+impl Leave {
+    pub(super) async fn take(self) {
+        match self {
+            Self::Gently(link) => close_gently(link).await,
+            Self::Dismiss(link) => dismiss(link).await,
+            Self::Abort(stream) => abort(stream),
+            Self::Gone => {}
+        }
+    }
+}
+
+fn refused(refusal: Refusal, seat: Option<Seat>, leave: Leave) -> Box<Refused> {
+    Box::new(Refused { refusal, seat, leave })
+}
+
+pub(super) async fn establish(
+    route: &Arc<Route>,
+    stream: Stream,
+    turn: Turn,
+    facts: &Facts<'_>,
+) -> Result<Made, Box<Refused>> {
+    match route.settings.side {
+        Side::Inbound => inbound(route, stream, turn, facts).await,
+        Side::Outbound { .. } => outbound(route, stream, turn, facts).await,
+    }
+}
+
+async fn inbound(
+    route: &Arc<Route>,
+    stream: Stream,
+    turn: Turn,
+    facts: &Facts<'_>,
+) -> Result<Made, Box<Refused>> {
+    let generation = route.shared.reader.generation();
+    let (link, early) = shake(route, stream, &turn).await?;
+    // Whoever has shown who he is, holds no place of those who have not.
+    drop(turn);
+    let (link, seat) = decide(route, link, PeerRole::Client, generation, facts)?;
+    match target::dial(&route.settings.target, route.settings.timeouts.connect).await {
+        Ok(plain) => Ok(made(link, plain, early, seat)),
+        Err(refusal) => Err(refused(refusal, Some(seat), Leave::Abort(link.stream))),
+    }
+}
+
+async fn outbound(
+    route: &Arc<Route>,
+    stream: Stream,
+    turn: Turn,
+    facts: &Facts<'_>,
+) -> Result<Made, Box<Refused>> {
+    if let Err(refusal) = attest(route, &stream) {
+        return Err(refused(refusal, None, Leave::Abort(stream)));
+    }
+    let mut wire = match target::dial(&route.settings.target, route.settings.timeouts.connect).await {
+        Ok(wire) => wire,
+        Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
+    };
+    if handshake::speaks_first(&mut wire).await {
+        abort(wire);
+        return Err(refused(Refusal::SpokeFirst, None, Leave::Abort(stream)));
+    }
+    let generation = route.shared.reader.generation();
+    let shaken = shake(route, wire, &turn).await;
+    drop(turn);
+    let decided = shaken.and_then(|(link, early)| {
+        decide(route, link, PeerRole::Server, generation, facts).map(|(link, seat)| (link, seat, early))
+    });
+    match decided {
+        Ok((link, seat, early)) => Ok(made(link, stream, early, seat)),
+        Err(no) => {
+            // The caller need not wait until the peer has read its alert.
+            abort(stream);
+            Err(no)
+        }
+    }
+}
+
+fn made(link: Box<Link>, plain: Stream, early: Early, seat: Seat) -> Made {
+    Made {
+        splice: Box::new(Splice::new(*link, plain, early)),
+        seat,
+    }
+}
+
+/// Whether the caller may use the route. May look things up, as an attestation does.
+fn attest(route: &Route, stream: &Stream) -> Result<(), Refusal> {
+    let access = &route.shared.access;
+    let (visitor, _) = access.meet(stream, "proxy");
+    let what = What::Route { name: route.name() };
+    let granted = match visitor.grant() {
+        Err(denial) => Err(Causes(&*denial).to_string()),
+        Ok(_) if !access.decides_routes() => Ok(()),
+        Ok(grant) => grant
+            .route_allowed(route.name())
+            .map_err(|refusal| refusal.to_string()),
+    };
+    match granted {
+        Ok(()) => {
+            visitor.granted(what);
+            Ok(())
+        }
+        Err(why) => {
+            visitor.denied(what, &why);
+            Err(Refusal::Caller(why))
+        }
+    }
+}
+
+/// The handshake within its time.
+async fn shake(route: &Route, stream: Stream, turn: &Turn) -> Result<(Box<Link>, Early), Box<Refused>> {
+    let tls = match tls(&route.tls) {
+        Ok(tls) => tls,
+        Err(error) => return Err(refused(Refusal::Tls(error), None, Leave::Abort(stream))),
+    };
+    let limit = route.settings.timeouts.handshake;
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout(limit, handshake::shake(stream, tls)) => shaken,
+        () = turn.displaced.cancelled() => return Err(refused(Refusal::Displaced, None, Leave::Gone)),
+        () = route.named.over.cancelled() => return Err(refused(Refusal::Over, None, Leave::Gone)),
+    };
+    match shaken {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(failed)) => {
+            let Failed { refusal, link } = *failed;
+            Err(refused(
+                own_fault(route).unwrap_or(refusal),
+                None,
+                Leave::Gently(link),
+            ))
+        }
+        Err(_elapsed) => Err(refused(Refusal::Timeout(limit), None, Leave::Gone)),
+    }
+}
+
+/// Without an identity every handshake fails, whatever rustls says of it.
+fn own_fault(route: &Route) -> Option<Refusal> {
+    let Some(identity) = route.shared.reader.current() else {
+        return Some(Refusal::OurIdentity(IdentityUnusable::Missing));
+    };
+    let now = route.shared.clock.current_time()?;
+    (now > identity.not_after()).then(|| {
+        Refusal::OurIdentity(IdentityUnusable::Expired {
+            id: identity.id().clone(),
+            not_after: identity.not_after(),
+        })
+    })
+}
+
+fn tls(config: &Config) -> Result<Tls, rustls::Error> {
+    Ok(match config {
+        Config::Server(config) => Tls::Server(UnbufferedServerConnection::new(Arc::clone(config))?),
+        Config::Client(config, name) => {
+            Tls::Client(UnbufferedClientConnection::new(Arc::clone(config), name.clone())?)
+        }
+    })
+}
+
+/// Gives the peer its seat and decides about it, in this order: so no change falls between the two. `generation` is that of before the
+/// handshake.
+fn decide(
+    route: &Route,
+    link: Box<Link>,
+    role: PeerRole,
+    generation: u64,
+    facts: &Facts<'_>,
+) -> Result<(Box<Link>, Seat), Box<Refused>> {
+    let named = &route.named;
+    let seat = match named.peers.meet(link.tls.state(), role) {
+        Ok(seat) => seat,
+        Err(error) => return Err(refused(Refusal::NoPeer(error), None, Leave::Dismiss(link))),
+    };
+    if route.shared.reader.generation() != generation {
+        // The roots that the handshake went by may be gone, and those who were here were decided again without this one.
+        named.decide_again(seat.known(), &route.shared);
+        if let Some(why) = seat.why() {
+            return Err(refused(Refusal::NoLonger(why), Some(seat), Leave::Dismiss(link)));
+        }
+    }
+    match named.rules().decide(seat.peer()) {
+        Ok(Decision::Allowed) => Ok((link, seat)),
+        Ok(Decision::Tolerated(why)) => {
+            named.record.would_refuse(facts, seat.peer(), &why);
+            Ok((link, seat))
+        }
+        Err(why) => Err(refused(
+            Refusal::NotAllowed(why),
+            Some(seat),
+            Leave::Dismiss(link),
+        )),
+    }
+}

@@ -1,0 +1,64 @@
+//! One connection, from its first byte to its last. In: an accepted stream and its route. Out: bytes, copied both ways, and a line in the record. Never
+//! a plain byte in either direction before the peer at the other end of the TLS was verified and decided.
+mod establish;
+mod run;
+
+use super::metrics::Open;
+use super::peers::Seat;
+use super::places::Turn;
+use super::record::Facts;
+use super::refusal::End;
+use super::route::Route;
+use super::splice::{Splice, abort};
+use crate::http::Stream;
+use establish::{Made, Refused};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+/// Serves one connection to its end. `slot` is its place among the route's connections, `turn` among its handshakes.
+pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphorePermit, turn: Turn) {
+    let since = Instant::now();
+    let from = match &stream {
+        Stream::Tcp(tcp) => tcp.peer_addr().ok(),
+        Stream::Unix(_) => None,
+    };
+    let record = &route.named.record;
+    let _open = Open::new(&record.counters);
+    let facts = Facts {
+        route: route.name(),
+        from,
+        since,
+    };
+    // Boxed: what a handshake needs is much, and is given back when it is done.
+    let made = Box::pin(establish::establish(&route, stream, turn, &facts)).await;
+    let Made { mut splice, seat } = match made {
+        Ok(made) => made,
+        Err(refused) => {
+            let Refused { refusal, seat, leave } = *refused;
+            record.refused(&facts, seat.as_ref().map(Seat::peer), &refusal);
+            leave.take().await;
+            return;
+        }
+    };
+    record.counters.made.inc();
+    let end = run::run(&route, &mut splice, &seat, since).await;
+    let bytes = (splice.received(), splice.sent());
+    part(*splice, &end);
+    record.ended(&facts, seat.peer(), bytes, &end);
+    drop(slot);
+}
+
+/// Lets go of both streams, so that nobody takes a cut for an end.
+fn part(splice: Splice, end: &End) {
+    let Splice { link, plain, .. } = splice;
+    match end {
+        End::Closed => {}
+        // The alert is on its way, and would be lost.
+        End::Tls(_) => abort(plain),
+        _ => {
+            abort(plain);
+            abort(link.stream);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The TLS side of a connection: a stream and its TLS state. In: readiness. Out: plain bytes of the peer; ours, sealed, on their way. Never reads more
+//! before what it has is on its way, so that a slow reader slows the sender down.
+use super::scratch::{self, Scratch, Sealed};
+use super::tls::{Fault, Tls};
+use crate::http::Stream;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that a stream did not take yet. Costs nothing while there are none.
+#[derive(Default)]
+pub(super) struct Backlog {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Backlog {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Keeps bytes to be sent later.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
+        self.sent = 0;
+    }
+
+    /// Sends what is left. Ready: nothing is.
+    pub(super) fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.bytes.len() {
+            self.sent += ready!(poll_write(stream, &self.bytes[self.sent..], cx))?;
+        }
+        if !self.bytes.is_empty() {
+            *self = Self::default();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends as much as goes now and keeps the rest.
+    pub(super) fn send(
+        &mut self,
+        stream: &mut Stream,
+        mut bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        if self.is_empty() {
+            while !bytes.is_empty() {
+                match poll_write(stream, bytes, cx) {
+                    Poll::Ready(Ok(sent)) => bytes = &bytes[sent..],
+                    Poll::Ready(Err(error)) => return Err(error),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn poll_write(stream: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    match ready!(Pin::new(stream).poll_write(cx, bytes)) {
+        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => Poll::Ready(written),
+    }
+}
+
+/// Reads once; 0 is the end.
+pub(super) fn poll_read(
+    stream: &mut Stream,
+    into: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(into);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// Why the TLS side cannot go on.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The peer broke the rules of TLS, or sent an alert.
+    Tls(rustls::Error),
+    /// It closed the stream without a word in TLS: somebody may have cut it.
+    Cut,
+    Io(io::Error),
+}
+
+impl From<Fault> for Broken {
+    fn from(Fault(error): Fault) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What one read of the wire brought.
+pub(super) enum Got {
+    /// Bytes, of which some may be plain ones for the application.
+    Bytes,
+    /// The peer has said that it sends no more.
+    Closed,
+}
+
+/// A stream with TLS on it.
+pub(super) struct Link {
+    pub(super) stream: Stream,
+    pub(super) tls: Tls,
+    /// The beginning of a record whose end has not come.
+    begun: Vec<u8>,
+    pub(super) backlog: Backlog,
+}
+
+impl Link {
+    pub(super) fn new(stream: Stream, tls: Tls) -> Self {
+        Self {
+            stream,
+            tls,
+            begun: Vec::new(),
+            backlog: Backlog::default(),
+        }
+    }
+
+    /// Reads once and decrypts: the plain bytes are in the scratch. What TLS has to answer is on its way.
+    pub(super) fn poll_take(
+        &mut self,
+        scratch: &mut Scratch,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Got, Broken>> {
+        let Scratch { read, plain, sealed } = scratch;
+        let kept = self.begun.len();
+        read[..kept].copy_from_slice(&self.begun);
+        let length = match ready!(poll_read(&mut self.stream, &mut read[kept..], cx))? {
+            0 => return Poll::Ready(Err(Broken::Cut)),
+            new => kept + new,
+        };
+        let took = self.tls.take(&mut read[..length], plain, sealed);
+        // Also the alert of a fault.
+        self.backlog.send(&mut self.stream, sealed.bytes(), cx)?;
+        sealed.clear();
+        let took = took?;
+        self.begun.clear();
+        if took.used < length {
+            // A message of TLS has at most 64 KiB; who cuts it into records of a byte each is not served.
+            if length - took.used > read.len() / 2 {
+                let error = rustls::Error::General("a message of TLS in too many pieces".to_owned());
+                return Poll::Ready(Err(Broken::Tls(error)));
+            }
+            self.begun.extend_from_slice(&read[took.used..length]);
+        } else if self.begun.capacity() > 0 {
+            self.begun = Vec::new();
+        }
+        Poll::Ready(Ok(if took.closed { Got::Closed } else { Got::Bytes }))
+    }
+
+    /// Encrypts; the bytes are in `sealed`, not yet on their way.
+    pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Sealed) -> Result<(), Broken> {
+        Ok(self.tls.seal(&mut self.begun, plain, sealed)?)
+    }
+
+    /// Says what TLS has to say first.
+    pub(super) fn begin(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        scratch::with(|Scratch { plain, sealed, .. }| {
+            self.tls.take(&mut [], plain, sealed)?;
+            self.backlog.send(&mut self.stream, sealed.bytes(), cx)?;
+            Ok(())
+        })
+    }
+
+    /// Says that no more will be sent; as [`Link::seal`].
+    pub(super) fn seal_end(&mut self, sealed: &mut Sealed) -> Result<(), Broken> {
+        Ok(self.tls.close(&mut self.begun, sealed)?)
+    }
+
+    /// Says that no more will be sent.
+    pub(super) fn close(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        scratch::with(|Scratch { sealed, .. }| {
+            self.seal_end(sealed)?;
+            self.backlog.send(&mut self.stream, sealed.bytes(), cx)?;
+            Ok(())
+        })
+    }
+
+    /// Sends what is left, then the end of the stream.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.backlog.poll_flush(&mut self.stream, cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,191 @@
+//! The listeners of routes. In: where to listen, the route in force there. Out: a task for each connection. Never closes a listener before its successor
+//! is open, never spins on a full file table, and accepts nothing that it has no place for.
+use super::ProxyError;
+use super::connection;
+use super::route::Route;
+use crate::config::{Address, ListenSettings};
+use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
+use crate::http::listener::{Accept as _, ListenError};
+use crate::http::{Listener, Stream};
+use crate::shutdown::Shutdown;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The first and the longest pause after a failed accept. A full file table is nobody's fault here and passes.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// A listener that is open but not in place.
+pub(super) enum Opened {
+    InPlace(Listener),
+    Hidden(Prepared),
+}
+
+/// A listener that serves.
+pub(super) struct Door {
+    pub(super) settings: ListenSettings,
+    /// Of a Unix socket that we made: its successor may replace it.
+    pub(super) file: Option<FileId>,
+    pub(super) route: watch::Sender<Arc<Route>>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Opens a listener, out of sight. `ours` is the socket that we have at its path already, if we have.
+pub(super) fn open(
+    route: &str,
+    settings: &ListenSettings,
+    ours: Option<FileId>,
+) -> Result<Opened, ProxyError> {
+    let failed = |source: ListenError| ProxyError::Listen {
+        route: route.to_owned(),
+        source,
+    };
+    match &settings.address {
+        Address::Tcp(address) => Listener::tcp(*address).map(Opened::InPlace).map_err(failed),
+        Address::Unix(path) => {
+            let wanted = Wanted {
+                path,
+                mode: settings.mode,
+                owner: settings.owner.as_deref(),
+                group: settings.group.as_deref(),
+            };
+            unix::prepare(wanted, ours).map(Opened::Hidden).map_err(failed)
+        }
+        Address::Systemd(name) => Err(ProxyError::NotPassed {
+            route: route.to_owned(),
+            name: name.clone(),
+        }),
+    }
+}
+
+impl Opened {
+    pub(super) fn put_in_place(self, route: &str) -> Result<Listener, ProxyError> {
+        match self {
+            Self::InPlace(listener) => Ok(listener),
+            Self::Hidden(prepared) => prepared.put_in_place().map_err(|source| ProxyError::Listen {
+                route: route.to_owned(),
+                source,
+            }),
+        }
+    }
+}
+
+impl Door {
+    /// Serves a route at a listener until it is stopped.
+    pub(super) fn serve(
+        settings: ListenSettings,
+        listener: Listener,
+        route: Arc<Route>,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let file = listener.place();
+        let (sender, route) = watch::channel(route);
+        let stop = shutdown.token().child_token();
+        let tasks = shutdown.clone();
+        shutdown.spawn(accept_all(listener, route, stop.clone(), tasks));
+        Self {
+            settings,
+            file,
+            route: sender,
+            stop,
+        }
+    }
+
+    /// False when somebody removed or replaced the socket's file: nobody can come in there any more.
+    pub(super) fn can_be_reached(&self) -> bool {
+        match (self.file, &self.settings.address) {
+            (Some(file), Address::Unix(path)) => file.is_at(path),
+            _ => true,
+        }
+    }
+}
+
+async fn accept_all(
+    mut listener: Listener,
+    mut route: watch::Receiver<Arc<Route>>,
+    stop: CancellationToken,
+    tasks: Shutdown,
+) {
+    let mut pause = PAUSE.0;
+    loop {
+        let current = Arc::clone(&route.borrow_and_update());
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            // Other settings, other places to wait for. The sender goes when the listener is stopped.
+            changed = route.changed() => if changed.is_ok() { continue } else { return },
+            accepted = accept(&mut listener, &current) => accepted,
+        };
+        match accepted {
+            Ok((stream, slot, turn)) => {
+                pause = PAUSE.0;
+                let turn = current.turns.begin(turn);
+                tasks.spawn(connection::serve(current, stream, slot, turn));
+            }
+            Err(e) if is_the_clients(&e) => {}
+            Err(e) => {
+                current.named.record.counters.accept_failed();
+                if pause == PAUSE.0 {
+                    tracing::warn!(
+                        route = current.name(),
+                        error = &e as &dyn Error,
+                        "cannot accept connections, trying on"
+                    );
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
+                }
+            }
+        }
+    }
+}
+
+/// Waits for free places before it accepts, so that who has to wait costs us nothing.
+async fn accept(
+    listener: &mut Listener,
+    route: &Route,
+) -> io::Result<(Stream, OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+    let counters = &route.named.record.counters;
+    let slot = match Arc::clone(&route.slots).try_acquire_owned() {
+        Ok(slot) => slot,
+        Err(_) => {
+            if counters.connections_full() {
+                tracing::warn!(
+                    route = route.name(),
+                    "all connections (max_connections) are taken, new ones wait"
+                );
+            }
+            Arc::clone(&route.slots)
+                .acquire_owned()
+                .await
+                .map_err(io::Error::other)?
+        }
+    };
+    let turn = match route.turns.free() {
+        Some(turn) => turn,
+        None => {
+            if counters.handshakes_full() {
+                tracing::warn!(
+                    route = route.name(),
+                    "all handshakes (max_handshakes) are taken, new ones wait"
+                );
+            }
+            route
+                .turns
+                .wait()
+                .await
+                .ok_or_else(|| io::Error::other("the places were closed"))?
+        }
+    };
+    Ok((listener.accept().await?, slot, turn))
+}
+
+/// Errors of one connection that went away before we took it.
+fn is_the_clients(e: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(e.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}

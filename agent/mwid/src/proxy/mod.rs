@@ -1,0 +1,282 @@
+//! The mTLS proxy: routes that end or begin mutual TLS for programs that speak none.
+//!
+//! In: settled routes, the store's identity, callers. Out: connections, copied. Inbound routes take TLS and forward plain bytes; outbound routes take
+//! plain bytes and connect with TLS. Never a byte for a peer whose chain was not verified in the handshake and whose ID was not decided after it; never
+//! a connection that goes on when rules or roots no longer hold.
+mod connection;
+mod error;
+mod handshake;
+mod link;
+mod listen;
+mod metrics;
+mod peers;
+mod places;
+mod probe;
+mod record;
+mod refusal;
+mod route;
+mod scratch;
+mod splice;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub(crate) use error::ProxyError;
+pub(crate) use metrics::Metrics;
+pub(crate) use probe::{Trouble, probe};
+
+use crate::caller::Access;
+use crate::clock::ClockJumps;
+use crate::config::{ListenSettings, ProxySettings, RouteSettings};
+use crate::health::status::RouteStatus;
+use crate::shutdown::Shutdown;
+use listen::{Door, Opened};
+use mtls_identity::{Clock, Reader};
+use route::{Route, Rules, Shared};
+use rustls::crypto::CryptoProvider;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long connections may go on after their route is gone or mwid stops; less than the whole may take.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// What the proxy stands on.
+pub(crate) struct Context {
+    pub(crate) reader: Reader,
+    pub(crate) clock: Clock,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) access: Access,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// The routes in force, for those who look. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Routes(watch::Receiver<Vec<Arc<Route>>>);
+
+/// The proxy.
+pub(crate) struct Proxy {
+    shared: Arc<Shared>,
+    doors: Vec<Door>,
+    routes: watch::Sender<Vec<Arc<Route>>>,
+    shutdown: Shutdown,
+}
+
+/// New routes, ready to be put in force.
+pub(crate) struct Change {
+    routes: Vec<Arc<Route>>,
+    opened: Vec<(ListenSettings, Opened)>,
+}
+
+impl Proxy {
+    /// A proxy without routes.
+    pub(crate) fn new(context: Context) -> Self {
+        let Context {
+            reader,
+            clock,
+            provider,
+            access,
+            metrics,
+            shutdown,
+        } = context;
+        let shared = Arc::new(Shared {
+            reader,
+            clock,
+            provider,
+            access,
+            metrics,
+        });
+        let routes = watch::Sender::new(Vec::new());
+        shutdown.spawn(decide_on_change(
+            Arc::clone(&shared),
+            routes.subscribe(),
+            shutdown.clone(),
+        ));
+        end_in_time(&routes, &shutdown);
+        Self {
+            shared,
+            doors: Vec::new(),
+            routes,
+            shutdown,
+        }
+    }
+
+    pub(crate) fn routes(&self) -> Routes {
+        Routes(self.routes.subscribe())
+    }
+
+    /// First phase: makes what is new and opens its listeners, out of sight. Changes nothing.
+    pub(crate) fn prepare(&self, settings: &ProxySettings) -> Result<Change, ProxyError> {
+        let in_force = self.routes.borrow().clone();
+        let mut routes = Vec::new();
+        let mut opened = Vec::new();
+        for wanted in &settings.routes {
+            let before = in_force.iter().find(|route| route.name() == wanted.name);
+            routes.push(match before {
+                Some(before) if before.settings == *wanted => Arc::clone(before),
+                before => Arc::new(Route::new(wanted.clone(), &self.shared, before.map(|b| &**b))?),
+            });
+            opened.extend(self.open(wanted)?.map(|one| (wanted.listen.clone(), one)));
+        }
+        Ok(Change { routes, opened })
+    }
+
+    fn open(&self, wanted: &RouteSettings) -> Result<Option<Opened>, ProxyError> {
+        let same = |door: &&Door| door.settings == wanted.listen && door.can_be_reached();
+        if self.doors.iter().any(|door| same(&door)) {
+            return Ok(None);
+        }
+        let here = |door: &&Door| door.settings.address == wanted.listen.address;
+        let ours = self.doors.iter().find(here).and_then(|door| door.file);
+        listen::open(&wanted.name, &wanted.listen, ours).map(Some)
+    }
+
+    /// Second phase: puts them in force. Listeners that stay go on listening, routes that are as before are not touched, and connections stay
+    /// unless the new rules refuse their peers. Tells the names of routes that changed.
+    pub(crate) fn apply(&mut self, change: Change) -> Result<BTreeSet<String>, ProxyError> {
+        let before = self.routes.borrow().clone();
+        let mut opened = change.opened;
+        let mut doors = Vec::new();
+        for route in &change.routes {
+            let new = opened
+                .iter()
+                .position(|(settings, _)| *settings == route.settings.listen);
+            let door = if let Some(new) = new {
+                let (settings, one) = opened.swap_remove(new);
+                let listener = one.put_in_place(route.name())?;
+                Door::serve(settings, listener, Arc::clone(route), &self.shutdown)
+            } else if let Some(old) = self
+                .doors
+                .iter()
+                .position(|d| d.settings == route.settings.listen)
+            {
+                let door = self.doors.swap_remove(old);
+                door.route.send_if_modified(|now| {
+                    let changed = !Arc::ptr_eq(now, route);
+                    *now = Arc::clone(route);
+                    changed
+                });
+                door
+            } else {
+                continue;
+            };
+            doors.push(door);
+        }
+        for door in std::mem::replace(&mut self.doors, doors) {
+            door.stop.cancel();
+        }
+        for route in &change.routes {
+            route.named.put_in_force(Rules::of(&route.settings));
+        }
+        let changed = changed(&before, &change.routes);
+        for gone in before
+            .iter()
+            .filter(|old| !change.routes.iter().any(|new| new.name() == old.name()))
+        {
+            end_later(gone);
+        }
+        // Wakes who decides those again that are here.
+        self.routes.send_replace(change.routes);
+        Ok(changed)
+    }
+}
+
+/// The names of routes that are new, gone or otherwise.
+fn changed(before: &[Arc<Route>], after: &[Arc<Route>]) -> BTreeSet<String> {
+    let other = |these: &[Arc<Route>], those: &[Arc<Route>]| {
+        let unlike = these
+            .iter()
+            .filter(|one| !those.iter().any(|other| Arc::ptr_eq(one, other)));
+        unlike.map(|route| route.name().to_owned()).collect::<Vec<_>>()
+    };
+    other(before, after)
+        .into_iter()
+        .chain(other(after, before))
+        .collect()
+}
+
+/// Ends the connections of a route that is gone, after a time. Nobody waits for this: it ends with the process.
+fn end_later(route: &Route) {
+    let over = route.named.over.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(DRAIN).await;
+        over.cancel();
+    });
+}
+
+/// Ends all connections, after a time, when mwid stops.
+fn end_in_time(routes: &watch::Sender<Vec<Arc<Route>>>, shutdown: &Shutdown) {
+    let (routes, stop) = (routes.subscribe(), shutdown.token());
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+        for route in routes.borrow().iter() {
+            route.named.over.cancel();
+        }
+    });
+}
+
+/// Decides those who are here again whenever rules, roots or the clock changed.
+async fn decide_on_change(
+    shared: Arc<Shared>,
+    mut routes: watch::Receiver<Vec<Arc<Route>>>,
+    shutdown: Shutdown,
+) {
+    let mut reader = shared.reader.clone();
+    let mut jumps = ClockJumps::new();
+    loop {
+        tokio::select! {
+            () = shutdown.asked() => return,
+            changed = routes.changed() => if changed.is_err() { return },
+            new = reader.changed() => if new.is_none() { return },
+            () = jumps.next() => {}
+        }
+        let all = routes.borrow_and_update().clone();
+        for route in all {
+            route.named.decide_all(&shared).await;
+        }
+    }
+}
+
+impl Routes {
+    pub(crate) fn status(&self) -> Vec<RouteStatus> {
+        self.0.borrow().iter().map(|route| status(route)).collect()
+    }
+}
+
+fn status(route: &Route) -> RouteStatus {
+    let counters = &route.named.record.counters;
+    RouteStatus {
+        name: route.name().to_owned(),
+        inbound: route.is_inbound(),
+        listen: listen_text(route),
+        target: route.settings.target.to_string(),
+        dry_run: route.settings.dry_run,
+        open: u64::try_from(counters.open.get()).unwrap_or(0),
+        made: counters.made.get(),
+        refused: counters.refusals(),
+        received: counters.received.get(),
+        sent: counters.sent.get(),
+        last_refusal: route.named.record.last_refusal(),
+    }
+}
+
+fn listen_text(route: &Route) -> String {
+    route.settings.listen.address.to_string()
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Routes").field(&self.0.borrow().len()).finish()
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
+}

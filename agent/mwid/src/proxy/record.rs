@@ -1,0 +1,157 @@
+//! The record of connections: a line for each, and the newest refusal for the status. In: how connections ended, or why there was none. Out: log
+//! lines (target `mwid::proxy`) and counters. Never more lines about strangers than can be read: what no line tells of is counted in the next.
+use super::metrics::Counters;
+use super::refusal::{End, Refusal};
+use crate::health::status::{ErrorLine, timestamp};
+use crate::report::Causes;
+use mtls_identity::peer::NotAllowed;
+use mtls_identity::{Clock, Peer};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// So many lines about refusals in so much time.
+const MOST: u32 = 20;
+const IN: Duration = Duration::from_secs(1);
+
+/// What is written of one route.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) counters: Counters,
+    clock: Clock,
+    last: Mutex<Option<ErrorLine>>,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    since: Option<Instant>,
+    written: u32,
+    left_out: u64,
+}
+
+/// What is known of a connection.
+pub(super) struct Facts<'a> {
+    pub(super) route: &'a str,
+    /// Of who connected; none on a Unix socket.
+    pub(super) from: Option<SocketAddr>,
+    pub(super) since: Instant,
+}
+
+impl Record {
+    pub(super) fn new(counters: Counters, clock: Clock) -> Self {
+        Self {
+            counters,
+            clock,
+            last: Mutex::default(),
+            lines: Mutex::default(),
+        }
+    }
+
+    pub(super) fn ended(&self, facts: &Facts<'_>, peer: &Peer, bytes: (u64, u64), end: &End) {
+        let reason = end.reason();
+        self.counters.ended(reason);
+        // Building the line costs more than the rest of this: not where nobody reads it.
+        if !tracing::enabled!(target: "mwid::proxy", tracing::Level::INFO) {
+            return;
+        }
+        tracing::info!(
+            target: "mwid::proxy",
+            route = facts.route,
+            peer = %peer.id(),
+            serial = peer.serial(),
+            from = facts.from.map(tracing::field::display),
+            received = bytes.0,
+            sent = bytes.1,
+            duration_ms = u64::try_from(facts.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            reason,
+            detail = end.detail(),
+            "connection ended"
+        );
+    }
+
+    pub(super) fn refused(&self, facts: &Facts<'_>, peer: Option<&Peer>, refusal: &Refusal) {
+        let reason = refusal.reason();
+        self.counters.refused(reason);
+        let text = Causes(refusal).to_string();
+        let at = self.clock.current_time().map(timestamp).unwrap_or_default();
+        let line = ErrorLine {
+            at,
+            text: format!("{reason}: {text}"),
+        };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        let Some(left_out) = self.lines().say(Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            target: "mwid::proxy",
+            route = facts.route,
+            peer = peer.map(|peer| tracing::field::display(peer.id())),
+            serial = peer.map(Peer::serial),
+            from = facts.from.map(tracing::field::display),
+            duration_ms = u64::try_from(facts.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            reason,
+            left_out = (left_out > 0).then_some(left_out),
+            "connection refused: {text}"
+        );
+    }
+
+    /// A peer that was let in by `dry_run` alone.
+    pub(super) fn would_refuse(&self, facts: &Facts<'_>, peer: &Peer, why: &NotAllowed) {
+        let reason = why.reason();
+        self.counters.would_refuse(reason);
+        let Some(left_out) = self.lines().say(Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            target: "mwid::proxy",
+            route = facts.route,
+            peer = %peer.id(),
+            serial = peer.serial(),
+            from = facts.from.map(tracing::field::display),
+            reason,
+            left_out = (left_out > 0).then_some(left_out),
+            "dry run: without dry_run this connection would be refused: {why}"
+        );
+    }
+
+    pub(super) fn last_refusal(&self) -> Option<ErrorLine> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    /// With a number, write a line; so many were left out before it.
+    fn say(&mut self, now: Instant) -> Option<u64> {
+        if self.since.is_none_or(|since| now >= since + IN) {
+            self.since = Some(now);
+            self.written = 0;
+        }
+        if self.written == MOST {
+            self.left_out += 1;
+            return None;
+        }
+        self.written += 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_has_few_lines_and_all_are_counted() {
+        let mut lines = Lines::default();
+        let said = (0..1000).filter(|_| lines.say(Instant::now()).is_some()).count();
+        assert_eq!(said, MOST as usize);
+        tokio::time::advance(IN).await;
+        assert_eq!(lines.say(Instant::now()), Some(1000 - u64::from(MOST)));
+        assert_eq!(lines.say(Instant::now()), Some(0));
+    }
+}

@@ -1,0 +1,208 @@
+//! Why there is no connection, or no longer one. In: what failed. Out: a short name for metrics and words for the log. Never a name whose values
+//! others choose.
+use super::link::Broken;
+use super::splice::Failure;
+use mtls_identity::peer::NotAllowed;
+use mtls_identity::tls::{IdentityUnusable, NoLonger, PeerError, PeerRefusal};
+use mtls_identity::{SpiffeId, UnixTime};
+use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a connection was not made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("no handshake is possible without a valid identity of our own")]
+    OurIdentity(#[source] IdentityUnusable),
+    #[error("we refused the peer in the handshake")]
+    Peer(#[source] PeerRefusal),
+    #[error("the peer ended the handshake with the alert {0:?}; its log says more than that alert does")]
+    ByPeer(AlertDescription),
+    #[error("the other side speaks no TLS; it must, at this end of the route")]
+    NotTls(#[source] rustls::Error),
+    #[error("no common version of TLS; this route speaks TLS 1.3, and 1.2 only with tls12: true")]
+    Version(#[source] rustls::Error),
+    #[error("no common protocol (ALPN); compare the route's alpn with what the peer offers")]
+    Alpn,
+    #[error("the TLS handshake failed")]
+    Tls(#[source] rustls::Error),
+    #[error("the other side closed the connection during the handshake")]
+    Closed,
+    #[error("the connection broke during the handshake")]
+    Io(#[source] io::Error),
+    #[error("no handshake within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+    #[error("others wait for this handshake's place, and it made no progress")]
+    Displaced,
+    #[error("the other side sent bytes before the handshake; nothing of them was passed on")]
+    SpokeFirst,
+    #[error("the handshake gives no peer")]
+    NoPeer(#[source] PeerError),
+    #[error("the peer is not allowed")]
+    NotAllowed(#[source] NotAllowed),
+    #[error("the peer was let in by rules or roots that changed meanwhile")]
+    NoLonger(#[source] Arc<NoLonger>),
+    #[error("the caller is not let in: {0}")]
+    Caller(String),
+    #[error("the target {target} has no address")]
+    NoAddress { target: String },
+    #[error("cannot look up the target {target}")]
+    LookUp {
+        target: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot connect to the target {target}")]
+    Connect {
+        target: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no connection to the target {target} within {} s", after.as_secs_f32())]
+    ConnectTimeout { target: String, after: Duration },
+    #[error("mwid stops, or the route was removed")]
+    Over,
+}
+
+impl Refusal {
+    /// Of a handshake that broke. What we ourselves refuse is told as such.
+    pub(super) fn of(broken: Broken) -> Self {
+        let error = match broken {
+            Broken::Cut => return Self::Closed,
+            Broken::Io(error) => return Self::Io(error),
+            Broken::Tls(error) => error,
+        };
+        match (PeerRefusal::of(&error), error) {
+            (Some(PeerRefusal::OurIdentity { source }), _) => Self::OurIdentity(source),
+            (Some(source), _) => Self::Peer(source),
+            (None, rustls::Error::AlertReceived(alert)) => Self::ByPeer(alert),
+            (None, rustls::Error::NoApplicationProtocol) => Self::Alpn,
+            (None, error) if is_no_tls(&error) => Self::NotTls(error),
+            (None, error) if is_version(&error) => Self::Version(error),
+            (None, error) => Self::Tls(error),
+        }
+    }
+
+    /// A short, bounded name.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::OurIdentity(source) => source.reason(),
+            Self::Peer(source) => source.reason(),
+            Self::ByPeer(_) => "refused_by_peer",
+            Self::NotTls(_) => "not_tls",
+            Self::Version(_) => "tls_version",
+            Self::Alpn => "alpn",
+            Self::Tls(_) => "tls",
+            Self::Closed => "closed",
+            Self::Io(_) => "io",
+            Self::Timeout(_) => "timeout",
+            Self::Displaced => "displaced",
+            Self::SpokeFirst => "spoke_first",
+            Self::NoPeer(_) => "no_peer",
+            Self::NotAllowed(source) => source.reason(),
+            Self::NoLonger(source) => source.reason(),
+            Self::Caller(_) => "caller",
+            Self::NoAddress { .. } | Self::LookUp { .. } => "look_up",
+            Self::Connect { .. } => "connect",
+            Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::Over => "over",
+        }
+    }
+}
+
+/// What cannot be the beginning of TLS.
+fn is_no_tls(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+                | InvalidMessage::UnknownProtocolVersion
+                | InvalidMessage::MessageTooLarge
+                | InvalidMessage::InvalidEmptyPayload
+        )
+    )
+}
+
+fn is_version(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::SupportedVersionsExtensionRequired
+                | PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::Tls13RequiredForQuic
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        )
+    )
+}
+
+/// How a connection that was made has ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Both sides said that they have no more.
+    Closed,
+    /// The peer cut the connection without saying that it has no more.
+    Cut,
+    /// The stream to the peer broke.
+    Peer(io::Error),
+    /// The peer broke the rules of TLS, or ended the connection with an alert.
+    Tls(rustls::Error),
+    /// The stream to the local side broke.
+    Local(io::Error),
+    /// Nothing came for so long.
+    Idle,
+    /// One side has ended, and of the other nothing came for so long.
+    HalfClosed,
+    Lifetime,
+    /// The peer's certificate is over.
+    Expired(SpiffeId, UnixTime),
+    NoLonger(Arc<NoLonger>),
+    /// mwid stops, or the route was removed.
+    Over,
+}
+
+impl End {
+    pub(super) fn of(failure: Failure, plain_has_ended: bool) -> Self {
+        match failure {
+            // Who has got all and hangs up without a word has cut nothing off.
+            Failure::Link(Broken::Cut) if plain_has_ended => Self::Closed,
+            Failure::Link(Broken::Cut) => Self::Cut,
+            Failure::Link(Broken::Io(error)) => Self::Peer(error),
+            Failure::Link(Broken::Tls(error)) => Self::Tls(error),
+            Failure::Plain(error) => Self::Local(error),
+        }
+    }
+
+    /// A short, bounded name.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Cut => "cut",
+            Self::Peer(_) => "peer_io",
+            Self::Tls(rustls::Error::AlertReceived(_)) => "refused_by_peer",
+            Self::Tls(_) => "tls",
+            Self::Local(_) => "local_io",
+            Self::Idle => "idle",
+            Self::HalfClosed => "half_closed",
+            Self::Lifetime => "lifetime",
+            Self::Expired(..) => "expired",
+            Self::NoLonger(source) => source.reason(),
+            Self::Over => "over",
+        }
+    }
+
+    /// More words, where the name is not all that there is to say.
+    pub(super) fn detail(&self) -> Option<String> {
+        match self {
+            Self::Peer(error) | Self::Local(error) => Some(error.to_string()),
+            Self::Tls(error) => Some(error.to_string()),
+            Self::NoLonger(source) => Some(crate::report::Causes(&**source).to_string()),
+            Self::Expired(id, not_after) => Some(format!(
+                "the certificate of {id} ended at {}",
+                crate::health::status::timestamp(*not_after)
+            )),
+            _ => None,
+        }
+    }
+}

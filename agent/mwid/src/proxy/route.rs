@@ -1,0 +1,229 @@
+//! One route as it is in force. In: its settings. Out: what a connection at it needs. What belongs to the name (counters, peers, rules) lives on when the
+//! settings change; what belongs to the settings (TLS config, limits) is made anew.
+use super::ProxyError;
+use super::metrics::Metrics;
+use super::peers::{Known, Peers};
+use super::places::Turns;
+use super::record::Record;
+use crate::caller::Access;
+use crate::config::{RouteSettings, Side, Target};
+use mtls_identity::peer::NotAllowed;
+use mtls_identity::tls::{NoLonger, Redecide, TlsConfigError, TlsOptions, client_config, server_config};
+use mtls_identity::{Clock, Peer, PeerPolicy, Reader};
+use pki_types::ServerName;
+use rustls::crypto::CryptoProvider;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What all routes share.
+pub(super) struct Shared {
+    pub(super) reader: Reader,
+    pub(super) clock: Clock,
+    pub(super) provider: Arc<CryptoProvider>,
+    pub(super) access: Access,
+    pub(super) metrics: Metrics,
+}
+
+/// A route in force.
+pub(super) struct Route {
+    pub(super) settings: RouteSettings,
+    pub(super) shared: Arc<Shared>,
+    pub(super) named: Arc<Named>,
+    pub(super) tls: Config,
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) turns: Arc<Turns>,
+}
+
+/// The TLS side's config.
+pub(super) enum Config {
+    Server(Arc<rustls::ServerConfig>),
+    /// With the name to send.
+    Client(Arc<rustls::ClientConfig>, ServerName<'static>),
+}
+
+/// What belongs to a route's name.
+pub(super) struct Named {
+    pub(super) record: Record,
+    pub(super) peers: Arc<Peers>,
+    rules: RwLock<Arc<Rules>>,
+    /// Ends all its connections.
+    pub(super) over: CancellationToken,
+}
+
+/// Whom a route lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) peers: PeerPolicy,
+    pub(super) dry_run: bool,
+    pub(super) close_expired: bool,
+}
+
+/// What came of a decision.
+pub(super) enum Decision {
+    Allowed,
+    /// Only because of `dry_run`.
+    Tolerated(NotAllowed),
+}
+
+impl Route {
+    /// A route by these settings. `before` is the one of the same name that is in force.
+    pub(super) fn new(
+        settings: RouteSettings,
+        shared: &Arc<Shared>,
+        before: Option<&Self>,
+    ) -> Result<Self, ProxyError> {
+        let named = before.map_or_else(
+            || Named::new(&settings, shared),
+            |before| Arc::clone(&before.named),
+        );
+        let same =
+            |of: fn(&RouteSettings) -> usize| before.filter(|before| of(&before.settings) == of(&settings));
+        // A limit that stays counts the connections that stay.
+        let slots = same(|s| s.max_connections).map_or_else(
+            || Arc::new(Semaphore::new(settings.max_connections)),
+            |before| Arc::clone(&before.slots),
+        );
+        let turns = same(|s| s.max_handshakes).map_or_else(
+            || Turns::new(settings.max_handshakes),
+            |before| Arc::clone(&before.turns),
+        );
+        Ok(Self {
+            tls: config(&settings, shared)?,
+            shared: Arc::clone(shared),
+            settings,
+            named,
+            slots,
+            turns,
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    pub(super) fn is_inbound(&self) -> bool {
+        self.settings.side == Side::Inbound
+    }
+}
+
+fn config(settings: &RouteSettings, shared: &Shared) -> Result<Config, ProxyError> {
+    let (reader, provider) = (shared.reader.clone(), Arc::clone(&shared.provider));
+    let clock = Clock::clone(&shared.clock);
+    match settings.side {
+        Side::Inbound => {
+            let config = server_config(reader, &options(settings, provider, clock));
+            config
+                .map(Config::Server)
+                .map_err(|source| no_tls(settings, source))
+        }
+        Side::Outbound { .. } => {
+            let (config, name) = client(settings, reader, provider, clock)?;
+            Ok(Config::Client(config, name))
+        }
+    }
+}
+
+fn options(settings: &RouteSettings, provider: Arc<CryptoProvider>, clock: Clock) -> TlsOptions {
+    TlsOptions::new(provider, clock)
+        .with_alpn(settings.alpn.iter().map(String::as_bytes))
+        .with_tls12(settings.tls12)
+}
+
+fn no_tls(settings: &RouteSettings, source: TlsConfigError) -> ProxyError {
+    ProxyError::Tls {
+        route: settings.name.clone(),
+        source,
+    }
+}
+
+/// The config of an outbound route, and the name that it sends.
+pub(super) fn client(
+    settings: &RouteSettings,
+    reader: Reader,
+    provider: Arc<CryptoProvider>,
+    clock: Clock,
+) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), ProxyError> {
+    let said = match &settings.side {
+        Side::Outbound { server_name } => server_name.as_deref(),
+        Side::Inbound => None,
+    };
+    let name = said.or(match &settings.target {
+        Target::Name { host, .. } => Some(host.as_str()),
+        Target::Tcp(_) | Target::Unix(_) => None,
+    });
+    // rustls wants a name. An address is never sent (RFC 6066, section 3), and neither is compared with the certificate.
+    let nobody = || ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    let config = client_config(reader, &options(settings, provider, clock));
+    let config = config.map_err(|source| no_tls(settings, source))?;
+    Ok((config, name.unwrap_or_else(nobody)))
+}
+
+impl Named {
+    fn new(settings: &RouteSettings, shared: &Shared) -> Arc<Self> {
+        let over = CancellationToken::new();
+        Arc::new(Self {
+            record: Record::new(shared.metrics.route(&settings.name), Clock::clone(&shared.clock)),
+            peers: Peers::new(over.clone()),
+            rules: RwLock::new(Arc::new(Rules::of(settings))),
+            over,
+        })
+    }
+
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts rules in force; those who are here have to be decided anew.
+    pub(super) fn put_in_force(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Decides all who are here by the rules, roots and time of now, and sends away whom they do not let in.
+    pub(super) async fn decide_all(&self, shared: &Shared) {
+        for known in self.peers.here() {
+            // A decision is as dear as a handshake's; the others of this thread have their turn in between.
+            tokio::task::yield_now().await;
+            self.decide_again(&known, shared);
+        }
+    }
+
+    /// Decides one who is here; the error is why it may no longer.
+    pub(super) fn decide_again(&self, known: &Arc<Known>, shared: &Shared) {
+        let (Some(identity), Some(now)) = (shared.reader.current(), shared.clock.current_time()) else {
+            // Without roots there is nothing to decide by; new handshakes fail, live connections go on.
+            return;
+        };
+        let rules = self.rules();
+        let decided = Redecide::new(&shared.provider)
+            .closing_expired(rules.close_expired)
+            .peer(&known.peer, identity.bundles(), &rules.peers, now);
+        match decided {
+            Ok(()) => {}
+            Err(NoLonger::Allowed { source }) if rules.dry_run => {
+                self.record.counters.would_refuse(source.reason());
+            }
+            Err(why) => self.peers.send_away(known, why),
+        }
+    }
+}
+
+impl Rules {
+    pub(super) fn of(settings: &RouteSettings) -> Self {
+        Self {
+            peers: settings.peers.clone(),
+            dry_run: settings.dry_run,
+            close_expired: settings.close_expired,
+        }
+    }
+
+    pub(super) fn decide(&self, peer: &Peer) -> Result<Decision, NotAllowed> {
+        match self.peers.decide(peer.id()) {
+            Ok(()) => Ok(Decision::Allowed),
+            Err(why) if self.dry_run => Ok(Decision::Tolerated(why)),
+            Err(why) => Err(why),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Changes while connections are open: rules, roots, routes. Exactly those connections end that no longer hold.
+use super::strangers::{self, TLS13};
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::client::TlsStream;
+
+fn inbound(listen: SocketAddr, app: &App, more: &str) -> String {
+    format!(
+        "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", {more} }}",
+        app.address
+    )
+}
+
+/// A connection through a route, with both of its ends.
+struct Open {
+    client: TlsStream<TcpStream>,
+    server: TcpStream,
+}
+
+impl Open {
+    async fn new(listen: SocketAddr, leaf: &Leaf, app: &App) -> Self {
+        let client = strangers::connect(listen, strangers::client(Some(leaf), TLS13))
+            .await
+            .unwrap();
+        Self {
+            client,
+            server: app.accept().await,
+        }
+    }
+
+    async fn works(&mut self) {
+        let mut got = [0; 4];
+        self.client.write_all(b"ping").await.unwrap();
+        self.server.read_exact(&mut got).await.unwrap();
+        self.server.write_all(b"pong").await.unwrap();
+        self.client.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"pong");
+    }
+
+    /// Within a second, and not as an end of the other side's.
+    async fn is_closed(&mut self) {
+        let second = Duration::from_secs(1);
+        let mut byte = [0];
+        let client = tokio::time::timeout(second, self.client.read(&mut byte)).await;
+        assert!(client.expect("the client is still connected").is_err());
+        let server = tokio::time::timeout(second, self.server.read(&mut byte)).await;
+        assert!(server.expect("the application is still connected").is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_rules_ends_exactly_those_who_may_no_longer() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, &app, "allow: [\"spiffe://here.test\"]"));
+    let mut a = Open::new(listen, &here.leaf("/a"), &app).await;
+    let mut b = Open::new(listen, &here.leaf("/b"), &app).await;
+    let mut b_too = Open::new(listen, &here.leaf("/b"), &app).await;
+    site.routes(&inbound(
+        listen,
+        &app,
+        "allow: [\"spiffe://here.test\"], deny: [\"spiffe://here.test/b\"]",
+    ));
+    b.is_closed().await;
+    b_too.is_closed().await;
+    a.works().await;
+    site.counted("proxy_connections_ended_total{route=\"in\",reason=\"no_longer_allowed\"}")
+        .await;
+    site.wait("in", "one left", |status| status.open == 1).await;
+    // Rules that let them in again hold for new connections, also of a peer that was sent away.
+    site.routes(&inbound(listen, &app, "allow: [\"spiffe://here.test\"]"));
+    Open::new(listen, &here.leaf("/b"), &app).await.works().await;
+    a.works().await;
+}
+
+#[tokio::test]
+async fn roots_that_are_taken_away_end_exactly_their_peers() {
+    let (here, there) = (World::new(HERE), World::new("there.test"));
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here, &there]);
+    let listen = free();
+    site.routes(&inbound(listen, &app, "unsafe_allow_all: true"));
+    let mut ours = Open::new(listen, &here.leaf("/a"), &app).await;
+    let mut theirs = Open::new(listen, &there.leaf("/a"), &app).await;
+    ours.works().await;
+    theirs.works().await;
+    site.adopt(&here.leaf("/vm"), &[&here]);
+    theirs.is_closed().await;
+    ours.works().await;
+    site.counted("proxy_connections_ended_total{route=\"in\",reason=\"no_longer_trusted\"}")
+        .await;
+}
+
+#[tokio::test]
+async fn a_rotation_of_our_own_certificate_ends_nothing() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, &app, "allow: [\"spiffe://here.test\"]"));
+    let mut open = Open::new(listen, &here.leaf("/a"), &app).await;
+    for _ in 0..3 {
+        let leaf = here.leaf("/vm");
+        site.adopt(&leaf, &[&here]);
+        open.works().await;
+        let new = strangers::connect(listen, strangers::client(Some(&here.leaf("/b")), TLS13))
+            .await
+            .unwrap();
+        let shown = new.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+        assert_eq!(shown, leaf.leaf_der, "the newest from the next handshake on");
+        app.accept().await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_peers_certificate_ends_the_connection_where_the_route_says_so() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let (listen, strict) = (free(), free());
+    site.routes(&format!(
+        "{}\n  - {{ name: strict, listen: \"{strict}\", forward: \"{}\", allow: [\"spiffe://here.test\"], close_expired: true }}",
+        inbound(listen, &app, "allow: [\"spiffe://here.test\"]"),
+        app.address
+    ));
+    let mut spec = testkit::pki::LeafSpec::new("spiffe://here.test/short");
+    spec.validity = testkit::pki::Validity { from: -10, to: 2 };
+    let short = here.leaf_of(&spec);
+    let mut stays = Open::new(listen, &short, &app).await;
+    let mut goes = Open::new(strict, &short, &app).await;
+    goes.works().await;
+    site.counted("proxy_connections_ended_total{route=\"strict\",reason=\"expired\"}")
+        .await;
+    goes.is_closed().await;
+    stays.works().await;
+}
+
+#[tokio::test]
+async fn dry_run_decides_and_tells_and_lets_in() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(
+        listen,
+        &app,
+        "allow: [\"spiffe://here.test/a\"], dry_run: true",
+    ));
+    let mut open = Open::new(listen, &here.leaf("/b"), &app).await;
+    open.works().await;
+    site.counted("proxy_dry_run_refusals_total{route=\"in\",reason=\"no_rule\"}")
+        .await;
+    assert_eq!(site.status("in").refused, 0);
+    site.routes(&inbound(listen, &app, "allow: [\"spiffe://here.test/a\"]"));
+    open.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_cannot_be_opened_changes_nothing() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let (listen, new) = (free(), free());
+    site.routes(&inbound(listen, &app, "allow: [\"spiffe://here.test\"]"));
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let wrong = format!(
+        "proxy:\n{}\n  - {{ name: new, listen: \"{new}\", forward: \"127.0.0.1:1\", allow: [\"spiffe://here.test\"] }}\n\
+         \x20 - {{ name: other, listen: \"{}\", forward: \"127.0.0.1:1\", allow: [\"spiffe://here.test\"] }}",
+        inbound(listen, &app, "allow: [\"spiffe://here.test/nobody\"]"),
+        taken.local_addr().unwrap()
+    );
+    let refused = site.proxy.prepare(&settings(&wrong).proxy).err().unwrap();
+    assert!(
+        crate::report::Causes(&refused)
+            .to_string()
+            .contains("the route other"),
+        "{refused:?}"
+    );
+    Open::new(listen, &here.leaf("/a"), &app).await.works().await;
+    assert!(TcpStream::connect(new).await.is_err(), "half of a change");
+}
+
+#[tokio::test]
+async fn routes_swap_their_addresses_without_a_gap_and_a_removed_one_hears_no_more() {
+    let here = World::new(HERE);
+    let (one, other) = (App::start().await, App::start().await);
+    let mut site = Site::new(&here, &[&here]);
+    let (a, b) = (free(), free());
+    let routes = |a: SocketAddr, b: SocketAddr| {
+        format!(
+            "  inbound:\n  - {{ name: one, listen: \"{a}\", forward: \"{}\", allow: [\"spiffe://here.test\"] }}\n\
+             \x20 - {{ name: other, listen: \"{b}\", forward: \"{}\", allow: [\"spiffe://here.test\"] }}",
+            one.address, other.address
+        )
+    };
+    site.routes(&routes(a, b));
+    let mut before = Open::new(a, &here.leaf("/x"), &one).await;
+    site.routes(&routes(b, a));
+    Open::new(a, &here.leaf("/x"), &other).await.works().await;
+    Open::new(b, &here.leaf("/x"), &one).await.works().await;
+    before.works().await;
+    site.routes("  inbound: []");
+    before.works().await;
+    let deaf = tokio::time::timeout(PATIENCE, async { while TcpStream::connect(a).await.is_ok() {} });
+    assert!(deaf.await.is_ok(), "still listened to");
+    assert!(site.proxy.routes().status().is_empty());
+}

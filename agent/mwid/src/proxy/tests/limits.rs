@@ -1,0 +1,202 @@
+//! Bounds: of time, of places, and what happens at each.
+use super::strangers::{self, TLS13};
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn inbound(listen: SocketAddr, app: SocketAddr, more: &str) -> String {
+    format!(
+        "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{app}\", allow: [\"spiffe://here.test\"], {more} }}"
+    )
+}
+
+async fn connect(listen: SocketAddr, here: &World) -> tokio_rustls::client::TlsStream<TcpStream> {
+    strangers::connect(listen, strangers::client(Some(&here.leaf("/a")), TLS13))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn each_limit_of_time_ends_a_connection_by_its_own_name() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    for (key, reason) in [
+        ("idle: 50ms", "idle"),
+        ("lifetime: 50ms, idle: 10s", "lifetime"),
+        ("half_close: 50ms", "half_closed"),
+    ] {
+        let mut site = Site::new(&here, &[&here]);
+        let listen = free();
+        site.routes(&inbound(listen, app.address, &format!("timeouts: {{ {key} }}")));
+        let mut client = connect(listen, &here).await;
+        let mut server = app.accept().await;
+        if reason == "half_closed" {
+            client.shutdown().await.unwrap();
+            assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0, "the end is passed on");
+        }
+        site.counted(&format!(
+            "proxy_connections_ended_total{{route=\"in\",reason=\"{reason}\"}}"
+        ))
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_lives_while_bytes_come() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, app.address, "timeouts: { half_close: 300ms }"));
+    let mut client = connect(listen, &here).await;
+    let mut server = app.accept().await;
+    client.shutdown().await.unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(900) {
+        server.write_all(b"still here").await.unwrap();
+        client.read_exact(&mut [0; 10]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(server);
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_silent_client_has_its_time_and_a_dead_target_its_own() {
+    let here = World::new(HERE);
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, free(), "timeouts: { handshake: 50ms }"));
+    let mut silent = TcpStream::connect(listen).await.unwrap();
+    assert_eq!(silent.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    assert_eq!(site.refusal("in").await, "timeout");
+    let mut client = connect(listen, &here).await;
+    assert!(client.read(&mut [0; 8]).await.is_err(), "no end of anybody's");
+    site.counted("proxy_handshakes_total{route=\"in\",reason=\"connect\"}")
+        .await;
+}
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_out() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(
+        listen,
+        app.address,
+        "max_handshakes: 4, timeouts: { handshake: 60s }",
+    ));
+    let mut before = connect(listen, &here).await;
+    let mut held = app.accept().await;
+    let mut silent = vec![];
+    for _ in 0..12 {
+        silent.push(TcpStream::connect(listen).await.unwrap());
+    }
+    // Those in front have a second each; nobody waits for their sixty.
+    let new = tokio::time::timeout(PATIENCE, async {
+        let client = connect(listen, &here).await;
+        (client, app.accept().await)
+    });
+    drop(new.await.expect("kept out"));
+    site.counted("proxy_handshakes_total{route=\"in\",reason=\"displaced\"}")
+        .await;
+    before.write_all(b"ping").await.unwrap();
+    held.read_exact(&mut [0; 4]).await.unwrap();
+}
+
+#[tokio::test]
+async fn there_are_never_more_connections_than_allowed_and_the_next_ones_wait() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, app.address, "max_connections: 2"));
+    let first = (connect(listen, &here).await, app.accept().await);
+    let _second = (connect(listen, &here).await, app.accept().await);
+    let third = tokio::spawn({
+        let config = strangers::client(Some(&here.leaf("/a")), TLS13);
+        async move { strangers::connect(listen, config).await.unwrap() }
+    });
+    site.counted("proxy_full_total{route=\"in\",of=\"connections\"}")
+        .await;
+    assert_eq!(site.status("in").open, 2);
+    assert!(!third.is_finished());
+    drop(first);
+    drop((third.await.unwrap(), app.accept().await));
+}
+
+#[tokio::test]
+async fn a_hello_in_single_bytes_is_as_good_as_a_whole_one() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, app.address, ""));
+    // A bridge between the client and the route that passes on one byte at a time.
+    let bridge = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = bridge.local_addr().unwrap();
+    let bytes = tokio::spawn(async move {
+        let (from, _) = bridge.accept().await.unwrap();
+        let to = TcpStream::connect(listen).await.unwrap();
+        to.set_nodelay(true).unwrap();
+        let ((mut from, mut back), (mut answers, mut to)) = (from.into_split(), to.into_split());
+        let there = async {
+            let mut byte = [0];
+            while from.read(&mut byte).await.unwrap_or(0) > 0 {
+                to.write_all(&byte).await.unwrap();
+            }
+        };
+        tokio::join!(there, async {
+            tokio::io::copy(&mut answers, &mut back).await.ok()
+        });
+    });
+    let mut client = connect(at, &here).await;
+    client.write_all(b"ping").await.unwrap();
+    let mut server = app.accept().await;
+    let mut got = [0; 4];
+    server.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"ping");
+    drop((client, server));
+    bytes.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_of_tls_in_endless_pieces_is_cut_off() {
+    let here = World::new(HERE);
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, free(), ""));
+    let mut tcp = TcpStream::connect(listen).await.unwrap();
+    // A hello of 64 KiB, in records of one byte each.
+    let mut hello = vec![1, 0, 0xff, 0xff];
+    hello.resize(0x10000, 0);
+    let records: Vec<u8> = hello.iter().flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
+    tcp.write_all(&records).await.ok();
+    tcp.read_to_end(&mut vec![]).await.ok();
+    let reason = site.refusal("in").await;
+    assert!(["tls", "io"].contains(&&*reason), "{reason}");
+}
+
+#[tokio::test]
+async fn when_mwid_stops_open_connections_have_their_time_and_no_more() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, app.address, ""));
+    let mut client = connect(listen, &here).await;
+    let mut server = app.accept().await;
+    let stopping = tokio::spawn({
+        let shutdown = site.shutdown.clone();
+        async move { shutdown.stop(PATIENCE).await }
+    });
+    let deaf = tokio::time::timeout(PATIENCE, async {
+        while TcpStream::connect(listen).await.is_ok() {}
+    });
+    assert!(deaf.await.is_ok(), "still listened to");
+    server.write_all(b"pong").await.unwrap();
+    client.read_exact(&mut [0; 4]).await.unwrap();
+    client.shutdown().await.unwrap();
+    drop(server);
+    assert!(stopping.await.unwrap(), "everything has ended");
+}

@@ -1,0 +1,189 @@
+//! Bytes through an outbound and an inbound route: they arrive as they were sent, and so do the ends of both sides.
+use super::strangers::{self, TLS13};
+use super::*;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A pair of routes, one after the other: plain bytes go in at `listen`, over mutual TLS, and come out at the application.
+struct Pair {
+    _site: Site,
+    app: App,
+    listen: SocketAddr,
+}
+
+async fn pair(here: &World) -> Pair {
+    let app = App::start().await;
+    let mut site = Site::new(here, &[here]);
+    let (middle, listen) = (free(), free());
+    site.routes(&format!(
+        "  inbound:\n  - {{ name: in, listen: \"{middle}\", forward: \"{}\", allow: [\"spiffe://here.test/vm\"] }}\n\
+         \x20 outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{middle}\", expect: \"spiffe://here.test/vm\" }}",
+        app.address
+    ));
+    Pair {
+        _site: site,
+        app,
+        listen,
+    }
+}
+
+#[tokio::test]
+async fn each_side_may_end_first_and_the_other_goes_on() {
+    let pair = pair(&World::new(HERE)).await;
+    for client_first in [true, false] {
+        let client = TcpStream::connect(pair.listen).await.unwrap();
+        let server = pair.app.accept().await;
+        let (mut first, mut second) = if client_first {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        first.write_all(b"question").await.unwrap();
+        first.shutdown().await.unwrap();
+        let mut got = vec![];
+        second.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"question");
+        second.write_all(b"answer").await.unwrap();
+        drop(second);
+        got.clear();
+        first.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"answer", "after the end of its own side");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_is_an_error_to_the_application_and_not_an_end() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&format!(
+        "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"spiffe://here.test\"] }}",
+        app.address
+    ));
+    let mut tls = strangers::connect(listen, strangers::client(Some(&here.leaf("/a")), TLS13))
+        .await
+        .unwrap();
+    tls.write_all(b"half of").await.unwrap();
+    let mut server = app.accept().await;
+    let mut got = [0; 7];
+    server.read_exact(&mut got).await.unwrap();
+    // As a router would do it: the stream ends, and TLS has not said so.
+    tls.get_mut().0.shutdown().await.unwrap();
+    let end = server.read(&mut got).await;
+    assert!(end.is_err(), "{end:?}");
+    site.counted("proxy_connections_ended_total{route=\"in\",reason=\"cut\"}")
+        .await;
+}
+
+#[tokio::test]
+async fn a_reset_of_the_application_is_no_end_to_the_peer() {
+    let here = World::new(HERE);
+    let pair = pair(&here).await;
+    let mut client = TcpStream::connect(pair.listen).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    let server = pair.app.accept().await;
+    server.set_zero_linger().unwrap();
+    drop(server);
+    let end = client.read(&mut [0; 8]).await;
+    assert!(end.is_err(), "{end:?}");
+}
+
+/// What one side does.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many bytes.
+    Send(usize),
+    /// Lets the others run.
+    Pause(u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let size = prop_oneof![1_usize..64, 16_300_usize..16_500, 1_usize..300_000];
+    let step = prop_oneof![4 => size.prop_map(Step::Send), 1 => (0_u8..4).prop_map(Step::Pause)];
+    prop::collection::vec(step, 0..12)
+}
+
+/// Sends by steps, then ends its side; reads to the end all the while, in pieces of `piece`.
+async fn play(stream: TcpStream, steps: Vec<Step>, seed: u8, piece: usize) -> (Vec<u8>, Vec<u8>) {
+    let (mut reader, mut writer) = stream.into_split();
+    let writes = async move {
+        let mut sent = Vec::new();
+        for step in steps {
+            match step {
+                Step::Send(size) => {
+                    let from = sent.len();
+                    sent.extend((from..from + size).map(|at| (at * 31 + at / 251).to_le_bytes()[0] ^ seed));
+                    writer.write_all(&sent[from..]).await.unwrap();
+                }
+                Step::Pause(times) => {
+                    for _ in 0..times {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+        writer.shutdown().await.unwrap();
+        sent
+    };
+    let reads = async move {
+        let (mut got, mut buffer) = (Vec::new(), vec![0; piece]);
+        loop {
+            match reader.read(&mut buffer).await.unwrap() {
+                0 => return got,
+                n => got.extend_from_slice(&buffer[..n]),
+            }
+        }
+    };
+    tokio::join!(writes, reads)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_goes_in_comes_out_both_ways(
+        up in steps(), down in steps(), piece in 1_usize..100_000, small in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pair = pair(&World::new(HERE)).await;
+            let client = TcpStream::connect(pair.listen).await.unwrap();
+            let server = pair.app.accept().await;
+            let piece = if small { piece.min(700) } else { piece };
+            let client = tokio::spawn(play(client, up, 1, piece));
+            let server = tokio::spawn(play(server, down, 2, 64 * 1024));
+            let both = async { (client.await.unwrap(), server.await.unwrap()) };
+            let ((up, got_down), (down, got_up)) = tokio::time::timeout(PATIENCE, both).await.expect("it hangs");
+            assert!(up == got_up, "{} bytes up, {} arrived", up.len(), got_up.len());
+            assert!(down == got_down, "{} bytes down, {} arrived", down.len(), got_down.len());
+        });
+    }
+}
+
+#[tokio::test]
+async fn unix_sockets_are_as_good_as_tcp() {
+    let here = World::new(HERE);
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let mut site = Site::new(&here, &[&here]);
+    let app = tokio::net::UnixListener::bind(path("app")).unwrap();
+    site.routes(&format!(
+        "  inbound:\n  - {{ name: in, listen: \"unix:{0}\", forward: \"unix:{1}\", allow: [\"spiffe://here.test/vm\"] }}\n\
+         \x20 outbound:\n  - {{ name: out, listen: \"unix:{2}\", connect: \"unix:{0}\", expect: \"spiffe://here.test/vm\", mode: \"0600\" }}",
+        path("middle").display(),
+        path("app").display(),
+        path("out").display()
+    ));
+    let mut client = tokio::net::UnixStream::connect(path("out")).await.unwrap();
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let (mut server, _) = app.accept().await.unwrap();
+    let mut got = vec![];
+    server.read_to_end(&mut got).await.unwrap();
+    server.write_all(&got).await.unwrap();
+    drop(server);
+    let mut back = vec![];
+    client.read_to_end(&mut back).await.unwrap();
+    assert_eq!(back, b"question");
+}
