@@ -3,6 +3,7 @@
 //! In: a listener and a [`Service`] that answers. Out: answers, each within the [`Limits`]. Never knows what is asked or who asks:
 //! a service sees the raw stream once and attests for itself.
 
+mod bell;
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod files;

@@ -1,5 +1,5 @@
 //! How long a connection may take for what it is doing, kept with one timer that is looked at late instead of moved early:
-//! a request costs two reads of the clock, no timer.
+//! a request costs one read of the clock, no timer.
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +55,12 @@ pub(crate) struct Pace {
     born: Instant,
     /// Milliseconds since `born`, times 4, plus the phase.
     state: AtomicU64,
+    /// When bytes came in this wake-up, in milliseconds since `born`.
+    now: AtomicU64,
 }
+
+/// None came.
+const UNKNOWN: u64 = u64::MAX;
 
 impl Pace {
     /// A connection that has just been opened: its client owes a head.
@@ -63,17 +68,38 @@ impl Pace {
         Self {
             born: Instant::now(),
             state: AtomicU64::new(0),
+            now: AtomicU64::new(UNKNOWN),
         }
     }
 
+    /// The task is woken: what it does until it waits again, it does at one time.
+    pub(super) fn wake(&self) {
+        self.now.store(UNKNOWN, Ordering::Relaxed);
+    }
+
     pub(crate) fn enter(&self, phase: Phase) {
-        let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX >> 2);
+        self.enter_at(self.elapsed(), phase);
+    }
+
+    fn enter_at(&self, since: u64, phase: Phase) {
         let code = match phase {
             Phase::Header => 0,
             Phase::Serving => 1,
             Phase::Idle => 2,
         };
         self.state.store((since << 2) | code, Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX >> 2)
+    }
+
+    /// The answer is there. Looks at the clock only if the head did not come in this same wake-up.
+    pub(super) fn answered(&self) {
+        match self.now.load(Ordering::Relaxed) {
+            UNKNOWN => self.enter(Phase::Idle),
+            now => self.enter_at(now, Phase::Idle),
+        }
     }
 
     /// We work on the answer from now on. Counts from the client's first byte, at most [`Limits::header`] ago, and so costs no look at the clock.
@@ -115,8 +141,10 @@ impl Pace {
 
     /// Bytes came: an idle client has begun a head.
     fn read(&self) {
+        let now = self.elapsed();
+        self.now.store(now, Ordering::Relaxed);
         if self.phase() == Phase::Idle {
-            self.enter(Phase::Header);
+            self.enter_at(now, Phase::Header);
         }
     }
 }

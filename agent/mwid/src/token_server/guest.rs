@@ -2,6 +2,7 @@
 //! wiring's is [`Access`]; tests bring their own.
 use crate::caller::{Access, Denial, Grant, Visitor, What};
 use crate::http::{Holder, Stream};
+use mtls_identity::UnixTime;
 use std::sync::Arc;
 
 /// Meets connections.
@@ -20,6 +21,9 @@ pub(super) trait Guest: Send + Sync + 'static {
     fn loses_identity(&self) -> impl Future<Output = ()> + Send;
 
     fn granted(&self, what: What<'_>);
+
+    /// The same, for who has just looked at the clock.
+    fn granted_at(&self, what: What<'_>, now: UnixTime);
 
     fn denied(&self, what: What<'_>, why: &str);
 }
@@ -46,6 +50,10 @@ impl Guest for Visitor {
 
     fn granted(&self, what: What<'_>) {
         Self::granted(self, what);
+    }
+
+    fn granted_at(&self, what: What<'_>, now: UnixTime) {
+        Self::granted_at(self, what, now);
     }
 
     fn denied(&self, what: What<'_>, why: &str) {

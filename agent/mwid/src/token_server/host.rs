@@ -17,11 +17,13 @@ pub(super) fn is_ours(authority: &str) -> bool {
     let Some(host) = host(authority) else {
         return false;
     };
-    match ip(host) {
-        Some(IpAddr::V4(ip)) => ip.is_loopback() || ip == SERVER_V4,
-        Some(IpAddr::V6(ip)) => ip.is_loopback() || ip == SERVER_V6,
-        None => NAMES.iter().any(|name| host.eq_ignore_ascii_case(name)),
-    }
+    // No name is an address; names first, for they are most and cost least.
+    NAMES.iter().any(|name| host.eq_ignore_ascii_case(name))
+        || match ip(host) {
+            Some(IpAddr::V4(ip)) => ip.is_loopback() || ip == SERVER_V4,
+            Some(IpAddr::V6(ip)) => ip.is_loopback() || ip == SERVER_V6,
+            None => false,
+        }
 }
 
 fn ip(host: &str) -> Option<IpAddr> {
@@ -35,7 +37,10 @@ fn ip(host: &str) -> Option<IpAddr> {
 fn host(authority: &str) -> Option<&str> {
     let end = match authority.strip_prefix('[') {
         Some(v6) => v6.find(']')? + 2,
-        None => authority.find(':').unwrap_or(authority.len()),
+        None => authority
+            .bytes()
+            .position(|b| b == b':')
+            .unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at_checked(end)?;
     let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();

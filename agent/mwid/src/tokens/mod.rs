@@ -34,7 +34,7 @@ use crate::metadata::Server;
 use crate::shutdown::Shutdown;
 use cache::{Ask, Cache, Caches, Times};
 use ledger::Place;
-use mtls_identity::Clock;
+use mtls_identity::{Clock, UnixTime};
 use open::Ground;
 use rustls::crypto::CryptoProvider;
 use std::fmt;
@@ -182,7 +182,16 @@ impl Tokens {
 
     /// The token if it is here and needs no waiting; if it grows old, its successor is asked for in the background.
     pub(crate) fn access_now(&self, ask: &AccessAsk) -> Option<Arc<AccessToken>> {
-        self.look(|caches| caches.access.now(ask))
+        self.look(|caches| caches.access.now(ask, caches.base.times.now()))
+    }
+
+    /// The same, with the time at which that holds: who tells its remaining life need not look at the clock again.
+    pub(crate) fn access_at_once(&self, ask: &AccessAsk) -> Option<(Arc<AccessToken>, UnixTime)> {
+        self.look(|caches| {
+            let now = caches.base.times.now();
+            let token = caches.access.now(ask, now)?;
+            Some((token, now.told()?))
+        })
     }
 
     /// The token, from the cache or the source. One fetch a key is in flight, whoever asks and whoever stops waiting.
@@ -192,7 +201,7 @@ impl Tokens {
 
     /// The same for ID tokens.
     pub(crate) fn id_now(&self, ask: &IdAsk) -> Option<Arc<IdToken>> {
-        self.look(|caches| caches.id.now(ask))
+        self.look(|caches| caches.id.now(ask, caches.base.times.now()))
     }
 
     pub(crate) async fn id(&self, ask: &IdAsk) -> Result<Arc<IdToken>, TokenError> {

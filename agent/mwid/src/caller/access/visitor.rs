@@ -13,6 +13,7 @@ use super::words::clean;
 use crate::caller::Denial;
 use crate::config::{AccessTokens, IdTokens, Routes};
 use crate::report::Causes;
+use mtls_identity::UnixTime;
 use prometheus_client::metrics::counter::Counter;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -118,12 +119,17 @@ impl Visitor {
 
     /// Puts a grant on record. Costs next to nothing when it repeats.
     pub(crate) fn granted(&self, what: What<'_>) {
-        self.note(what, None);
+        self.note(what, None, self.shared.audit.now());
+    }
+
+    /// The same, for who has just looked at the clock.
+    pub(crate) fn granted_at(&self, what: What<'_>, now: UnixTime) {
+        self.note(what, None, now.as_secs());
     }
 
     /// Puts a denial on record, with the reason that the caller is told.
     pub(crate) fn denied(&self, what: What<'_>, why: &str) {
-        self.note(what, Some(why));
+        self.note(what, Some(why), self.shared.audit.now());
     }
 
     fn decided<'a>(&self, state: &'a mut State, facts: &dyn Facts) -> &'a Decided {
@@ -141,7 +147,8 @@ impl Visitor {
         state.last(&self.shared, facts)
     }
 
-    fn note(&self, what: What<'_>, why: Option<&str>) {
+    /// `now` in seconds.
+    fn note(&self, what: What<'_>, why: Option<&str>, now: u64) {
         let mut state = self.state();
         let pid = self.who.as_ref().ok().and_then(|facts| facts.pid());
         let (kind, value) = (what.kind(), what.value());
@@ -152,13 +159,13 @@ impl Visitor {
                 && !noted.entry.is_forgotten()
         };
         if let Some(noted) = state.noted.iter().rev().find(|noted| is_it(noted)) {
-            return self.shared.audit.note(&noted.entry, pid);
+            return self.shared.audit.note_at(&noted.entry, pid, now);
         }
         let entry = self.entry(&mut state, what, why);
         if state.noted.len() == NOTED {
             state.noted.remove(0);
         }
-        self.shared.audit.note(&entry, pid);
+        self.shared.audit.note_at(&entry, pid, now);
         state.noted.push(Noted {
             kind,
             value: value.to_owned(),

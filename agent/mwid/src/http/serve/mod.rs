@@ -4,11 +4,14 @@
 #[cfg(test)]
 mod tests;
 
+use super::bell::Bell;
 use super::listener::Accept;
 use super::meet::{About, Holder, Misuse, meet};
 use super::metrics::Server;
-use super::pace::{Limits, Paced, Phase};
+use super::pace::{Limits, Pace, Paced, Phase};
+use futures_util::future::{Either, ready};
 use hyper::body::{Body, Incoming};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -37,6 +40,11 @@ pub(crate) trait Service<S>: Send + Sync + 'static {
 pub(crate) trait Answer: Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// The answer, if it is at hand and nothing of it has to be waited for. If there is none, [`Answer::answer`] is called.
+    fn at_once(&self, _head: &Parts) -> Option<Response<Self::Body>> {
+        None
+    }
 
     /// Dropped before it ends when the client goes away or [`Limits::request`] is over.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
@@ -77,6 +85,32 @@ fn protocol(limits: &Limits) -> http1::Builder {
     http
 }
 
+/// What hyper calls for each request.
+fn answering<A: Answer>(
+    answers: A,
+    pace: Arc<Pace>,
+) -> impl hyper::service::Service<Request<Incoming>, Response = Response<A::Body>, Error = Infallible, Future: Send>
+{
+    let shared = Arc::new((answers, pace));
+    service_fn(move |request: Request<Incoming>| {
+        let (answers, pace) = &*shared;
+        pace.serve();
+        let (head, body) = request.into_parts();
+        // Before hyper reads on: a head that is held meanwhile costs a new buffer.
+        if let Some(answer) = answers.at_once(&head) {
+            pace.answered();
+            return Either::Left(ready(Ok(answer)));
+        }
+        let shared = Arc::clone(&shared);
+        Either::Right(Box::pin(async move {
+            let (answers, pace) = &*shared;
+            let answer = answers.answer(Request::from_parts(head, body)).await;
+            pace.answered();
+            Ok(answer)
+        }))
+    })
+}
+
 /// One connection.
 struct Connection {
     http: http1::Builder,
@@ -92,28 +126,21 @@ impl Connection {
     {
         let _open = self.about.server.opened();
         let pace = Arc::clone(&self.about.place.pace);
-        let shared = Arc::new((answers, Arc::clone(&pace)));
         let io = TokioIo::new(Paced {
             stream,
             pace: Arc::clone(&pace),
         });
-        let answers = service_fn(move |request| {
-            let shared = Arc::clone(&shared);
-            async move {
-                let (connection, pace) = &*shared;
-                pace.serve();
-                let answer = connection.answer(request).await;
-                pace.enter(Phase::Idle);
-                Ok::<_, Infallible>(answer)
-            }
-        });
+        let answers = answering(answers, Arc::clone(&pace));
         let mut http = pin!(self.http.serve_connection(io, answers));
         let mut timer = pin!(sleep_until(pace.deadline(&self.limits).1));
         let mut stopped = pin!(self.about.stop.cancelled());
         let mut leave = pin!(self.about.place.leave.cancelled());
         let mut draining = false;
+        // A request wakes for none of these.
+        let mut bell = Bell::new();
         loop {
             let event = poll_fn(|cx| {
+                pace.wake();
                 if let Poll::Ready(ended) = http.as_mut().poll(cx) {
                     return Poll::Ready(Event::Ended(ended));
                 }
@@ -121,14 +148,18 @@ impl Connection {
                 let (_, until) = pace.deadline(&self.limits);
                 if until < timer.deadline() {
                     timer.as_mut().reset(until);
+                    bell.ring();
                 }
-                if !draining && stopped.as_mut().poll(cx).is_ready() {
+                let Some(mut cx) = bell.heard(cx) else {
+                    return Poll::Pending;
+                };
+                if !draining && stopped.as_mut().poll(&mut cx).is_ready() {
                     return Poll::Ready(Event::Stop);
                 }
-                if leave.as_mut().poll(cx).is_ready() {
+                if leave.as_mut().poll(&mut cx).is_ready() {
                     return Poll::Ready(Event::Leave);
                 }
-                timer.as_mut().poll(cx).map(|()| Event::Time)
+                timer.as_mut().poll(&mut cx).map(|()| Event::Time)
             });
             match event.await {
                 Event::Ended(ended) => return self.note_end(ended),
@@ -146,6 +177,7 @@ impl Connection {
                     timer.as_mut().reset(until);
                 }
             }
+            bell.ring();
         }
     }
 }

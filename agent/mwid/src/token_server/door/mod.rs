@@ -20,6 +20,7 @@ use crate::http::{Answer, Holder, Service, Stream};
 use admit::Admitted;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use std::sync::{Arc, Mutex};
 use tokens::Memo;
@@ -72,17 +73,23 @@ impl<H: Host> Service<Stream> for Door<H> {
 impl<G: Guest> Answer for Connection<G> {
     type Body = Full<Bytes>;
 
+    fn at_once(&self, head: &Parts) -> Option<Reply> {
+        let (kind, reply) = match self.admit(head) {
+            Ok(admitted) => (admitted.kind(), self.at_hand(&admitted)?),
+            Err(refused) => (Kind::None, *refused),
+        };
+        self.site.metrics.answered(kind, reply.status());
+        Some(reply)
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         let (kind, reply) = match self.admit(&head) {
             Ok(admitted) => {
-                let reply = match self.at_once(&admitted) {
-                    Some(reply) => reply,
-                    // Boxed: what waits is large, and would be moved for each request that does not.
-                    None => Box::pin(self.in_time(&admitted, body)).await,
-                };
-                (admitted.kind(), reply)
+                let answered = self.answered(&admitted, body).await;
+                (admitted.kind(), answered.unwrap_or_else(|refused| *refused))
             }
+            // Let in a moment ago; the rules are others now.
             Err(refused) => (Kind::None, *refused),
         };
         self.site.metrics.answered(kind, reply.status());
@@ -91,12 +98,6 @@ impl<G: Guest> Answer for Connection<G> {
 }
 
 impl<G: Guest> Connection<G> {
-    async fn in_time(&self, asked: &Admitted<'_>, body: Incoming) -> Reply {
-        self.answered(asked, body)
-            .await
-            .unwrap_or_else(|refused| *refused)
-    }
-
     async fn answered(&self, asked: &Admitted<'_>, body: Incoming) -> Result<Reply, Refused> {
         let (path, site) = (asked.path, &*self.site);
         match asked.target {

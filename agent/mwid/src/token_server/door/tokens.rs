@@ -29,43 +29,25 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Memo {
     grant: Arc<Grant>,
     query: String,
-    access: Arc<hand_out::Access>,
+    access: hand_out::Access,
 }
 
 impl<G: Guest> Connection<G> {
     /// An access token that is at hand. Nothing here waits; most requests end here.
-    pub(super) fn at_once(&self, asked: &Admitted<'_>) -> Option<Reply> {
+    pub(super) fn at_hand(&self, asked: &Admitted<'_>) -> Option<Reply> {
         if asked.target != Target::Token("default") || asked.method != Method::GET {
             return None;
         }
-        let access = self.judged(asked)?;
-        let token = self.site.tokens.access_now(&access.ask)?;
-        let now = self.site.clock.current_time()?;
-        let reply = hand_out::access_reply(&token, now)?;
-        self.guest.granted(What::AccessToken {
-            scopes: &access.record,
-        });
-        Some(reply)
-    }
-
-    /// The question for an access token, if it is one.
-    fn judged(&self, asked: &Admitted<'_>) -> Option<Arc<hand_out::Access>> {
+        // The requests of a connection come one after another: nobody waits here.
         let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(memo) = &*memo
-            && Arc::ptr_eq(&memo.grant, &asked.grant)
-            && memo.query == asked.query
-        {
-            return Some(Arc::clone(&memo.access));
-        }
-        let query = Query::parse(asked.query).ok()?;
-        let access = hand_out::access(Account::Default, &query, None, &asked.grant).ok()?;
-        let access = Arc::new(access);
-        *memo = Some(Memo {
-            grant: Arc::clone(&asked.grant),
-            query: asked.query.to_owned(),
-            access: Arc::clone(&access),
-        });
-        Some(access)
+        let access = judged(&mut memo, asked)?;
+        let (token, now) = self.site.tokens.access_at_once(&access.ask)?;
+        let reply = hand_out::access_reply(&token, now)?;
+        let what = What::AccessToken {
+            scopes: &access.record,
+        };
+        self.guest.granted_at(what, now);
+        Some(reply)
     }
 
     pub(super) async fn access(
@@ -82,26 +64,15 @@ impl<G: Guest> Connection<G> {
         })?;
         // Only now: who is denied causes no question to the platform.
         access.ask.account = self.site.account(name).await;
-        let token = match self.site.tokens.access_now(&access.ask) {
-            Some(token) => token,
-            None => {
-                let began = Instant::now();
-                let token = self.site.tokens.access(&access.ask).await;
-                self.site.metrics.waited(began.elapsed());
-                let what = What::AccessToken {
-                    scopes: &access.record,
-                };
-                token.map_err(|error| self.got_none(asked.path, what, &error))?
-            }
-        };
-        let reply = self
-            .now()
-            .and_then(|now| hand_out::access_reply(&token, now))
-            .ok_or_else(hand_out::over)?;
-        self.guest.granted(What::AccessToken {
+        let what = What::AccessToken {
             scopes: &access.record,
-        });
-        Ok(reply)
+        };
+        let tokens = &self.site.tokens;
+        let token = match tokens.access_now(&access.ask) {
+            Some(token) => token,
+            None => self.waited(asked, what, tokens.access(&access.ask)).await?,
+        };
+        self.handed_out(asked, what, |now| hand_out::access_reply(&token, now))
     }
 
     pub(super) async fn id(
@@ -117,30 +88,43 @@ impl<G: Guest> Connection<G> {
             self.said_no(&no, What::IdToken { audience })
         })?;
         ask.account = self.site.account(name).await;
-        let token = match self.site.tokens.id_now(&ask) {
-            Some(token) => token,
-            None => {
-                let began = Instant::now();
-                let token = self.site.tokens.id(&ask).await;
-                self.site.metrics.waited(began.elapsed());
-                let what = What::IdToken {
-                    audience: &ask.audience,
-                };
-                token.map_err(|error| self.got_none(asked.path, what, &error))?
-            }
-        };
-        let reply = self
-            .now()
-            .and_then(|now| hand_out::id_reply(token, now))
-            .ok_or_else(hand_out::over)?;
-        self.guest.granted(What::IdToken {
+        let what = What::IdToken {
             audience: &ask.audience,
-        });
-        Ok(reply)
+        };
+        let tokens = &self.site.tokens;
+        let token = match tokens.id_now(&ask) {
+            Some(token) => token,
+            None => self.waited(asked, what, tokens.id(&ask)).await?,
+        };
+        self.handed_out(asked, what, |now| hand_out::id_reply(token, now))
     }
 
-    fn now(&self) -> Option<UnixTime> {
-        self.site.clock.current_time()
+    /// A token that is not at hand.
+    async fn waited<T>(
+        &self,
+        asked: &Admitted<'_>,
+        what: What<'_>,
+        token: impl Future<Output = Result<T, TokenError>>,
+    ) -> Result<T, Refused> {
+        let began = Instant::now();
+        let token = token.await;
+        self.site.metrics.waited(began.elapsed());
+        token.map_err(|error| self.got_none(asked.path, what, &error).into())
+    }
+
+    /// Puts it on record, but for a HEAD, which is answered without the token.
+    fn handed_out(
+        &self,
+        asked: &Admitted<'_>,
+        what: What<'_>,
+        reply: impl FnOnce(UnixTime) -> Option<Reply>,
+    ) -> Result<Reply, Refused> {
+        let now = self.site.clock.current_time().ok_or_else(hand_out::over)?;
+        let reply = reply(now).ok_or_else(hand_out::over)?;
+        if asked.method != Method::HEAD {
+            self.guest.granted_at(what, now);
+        }
+        Ok(reply)
     }
 
     /// What the source refuses goes on the record too: who asks is denied, though the rules grant it. Trouble of the source is no denial.
@@ -162,6 +146,23 @@ impl<G: Guest> Connection<G> {
             _ => refusal::bad(&why),
         }
     }
+}
+
+/// The question for an access token, if it is one.
+fn judged<'a>(memo: &'a mut Option<Memo>, asked: &Admitted<'_>) -> Option<&'a hand_out::Access> {
+    let is_known = memo
+        .as_ref()
+        .is_some_and(|memo| Arc::ptr_eq(&memo.grant, &asked.grant) && memo.query == asked.query);
+    if !is_known {
+        let query = Query::parse(asked.query).ok()?;
+        let access = hand_out::access(Account::Default, &query, None, &asked.grant).ok()?;
+        *memo = Some(Memo {
+            grant: Arc::clone(&asked.grant),
+            query: asked.query.to_owned(),
+            access,
+        });
+    }
+    memo.as_ref().map(|memo| &memo.access)
 }
 
 /// The body of a POST: a JSON object that says something. A GET has none.

@@ -3,6 +3,7 @@ use super::everything;
 use crate::caller::{Denial, Grant, What};
 use crate::http::{Holder, Stream};
 use crate::token_server::guest::{Guest, Host};
+use mtls_identity::UnixTime;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -70,6 +71,10 @@ impl Guest for Doorman {
 
     async fn loses_identity(&self) {
         std::future::pending::<()>().await;
+    }
+
+    fn granted_at(&self, what: What<'_>, _: UnixTime) {
+        self.granted(what);
     }
 
     fn granted(&self, what: What<'_>) {

@@ -49,6 +49,11 @@ impl fmt::Debug for Times {
 }
 
 impl Moment {
+    /// The wall clock's time, if it could tell it.
+    pub(in crate::tokens) fn told(self) -> Option<UnixTime> {
+        (self.wall.as_secs() > 0).then_some(self.wall)
+    }
+
     /// How far the wall is ahead of the time since boot, in seconds: it changes only when somebody sets the clock.
     pub(super) fn offset(self) -> i64 {
         let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);

@@ -78,10 +78,19 @@ impl Audit {
 
     /// Puts one more of these on record.
     pub(super) fn note(&self, entry: &Entry, pid: Option<i32>) {
+        self.note_at(entry, pid, self.now());
+    }
+
+    /// In seconds.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.current_time().map_or(0, |now| now.as_secs())
+    }
+
+    /// The same at a time that is known already.
+    pub(super) fn note_at(&self, entry: &Entry, pid: Option<i32>, now: u64) {
         if entry.subject.denied.is_some() {
             self.denials.fetch_add(1, Ordering::Relaxed);
         }
-        let now = self.clock.current_time().map_or(0, |now| now.as_secs());
         if let Some(times) = entry.hit(pid, now) {
             self.say(entry, times, now);
         }

@@ -177,6 +177,20 @@ async fn a_silent_client_is_closed_after_the_header_time_and_an_idle_one_after_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_slow_answer_the_idle_time_begins_with_the_answer() {
+    let server = start(Limits::default());
+    let mut client = server.connect();
+    client.write_all(ASK_SLOW).await.unwrap();
+    server.hello.reached.notified().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    server.hello.gate.notify_one();
+    answer(&mut client).await;
+    let began = Instant::now();
+    assert_eq!(rest(&mut client).await, "");
+    assert_eq!(began.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_takes_too_long_closes_the_connection() {
     let server = start(Limits::default());
     let mut client = server.connect();
