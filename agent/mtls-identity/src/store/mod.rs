@@ -100,7 +100,8 @@ impl Writer {
     /// Takes the identity away, because it may not be used any more: readers see none from now on. The generation counts on
     /// with the next.
     ///
-    /// [`Reader::changed`] does not return for this; who looks at [`Reader::current`] in each handshake sees it at once.
+    /// [`Reader::changed`] does not return for this, [`Reader::switched`] does; who looks at [`Reader::current`] in each handshake sees
+    /// it at once.
     pub fn clear(&mut self) -> Option<Arc<IdentitySnapshot>> {
         self.tx.send_replace(None)
     }
@@ -136,5 +137,14 @@ impl Reader {
                 return Some(identity);
             }
         }
+    }
+
+    /// Waits until the store was switched to another identity, or to none; [`Reader::current`] tells to which. False when the
+    /// writer is gone: then it never will be again.
+    ///
+    /// For those who hand the identity on, and must take it back. It shares its memory with [`Reader::changed`]: what one of
+    /// them has returned for, the other does not. Nothing is missed, as there; several switches in a row may be one.
+    pub async fn switched(&mut self) -> bool {
+        self.rx.changed().await.is_ok()
     }
 }

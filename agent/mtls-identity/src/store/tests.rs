@@ -178,3 +178,21 @@ async fn the_last_identity_is_seen_before_the_end_is_told() {
     assert!(reader.changed().await.is_none());
     assert_eq!(reader.generation(), 1, "the last good identity stays readable");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_switches_is_woken_when_the_identity_is_taken_away_too() {
+    let source = Source::new();
+    let (mut writer, mut reader) = store();
+    writer.publish(source.next());
+    assert!(reader.switched().await);
+    assert_eq!(reader.generation(), 1);
+    assert!(waits(&mut reader).await, "both waits share their memory");
+    writer.clear();
+    assert!(reader.switched().await && reader.current().is_none());
+    writer.publish(source.next());
+    writer.publish(source.next());
+    assert!(reader.switched().await);
+    assert_eq!(reader.generation(), 3, "two in a row are one");
+    drop(writer);
+    assert!(!reader.switched().await);
+}
