@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -120,6 +121,10 @@ impl Place {
     }
 
     pub(crate) fn start_as(&self, command: &mut Command) -> Daemon {
+        self.start_from(command, Stdio::null())
+    }
+
+    pub(crate) fn start_from(&self, command: &mut Command, stdin: Stdio) -> Daemon {
         let log = self.path("daemon.log");
         let out = fs::OpenOptions::new()
             .create(true)
@@ -127,7 +132,7 @@ impl Place {
             .open(&log)
             .unwrap();
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(out.try_clone().unwrap())
             .stderr(out)
             .spawn()
@@ -137,6 +142,11 @@ impl Place {
             admin: self.path("run/admin.sock"),
             log,
         }
+    }
+
+    /// Other users reach its sockets; without this the test's own directory is closed to them.
+    pub(crate) fn open_to_all(&self) {
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Runs a client command against this place's config.

@@ -396,7 +396,7 @@ fn lines_with(log: &str, all: &[&str]) -> usize {
     log.lines().filter(has_all).count()
 }
 
-fn raise_files(wanted: u64) {
+pub(crate) fn raise_files(wanted: u64) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted.min(hard)), hard).unwrap();

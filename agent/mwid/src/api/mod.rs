@@ -1,2 +1,3 @@
 //! Local APIs.
 pub(crate) mod admin;
+pub(crate) mod workload;

@@ -4,7 +4,9 @@ use super::google::Google;
 use super::lock::Lock;
 use super::{AppError, Load, Plan, announce, google, platform, reload, signals};
 use crate::api::admin::{self, ReloadAnswer, ReloadRequest};
+use crate::api::workload;
 use crate::config::{Settings, SourceSettings};
+use crate::grpc;
 use crate::health::Board;
 use crate::health::status::AskRoutes;
 use crate::http;
@@ -117,6 +119,9 @@ impl Base {
     ) -> Apis {
         let http_metrics = http::Metrics::default();
         http_metrics.register(&mut registry);
+        let grpc_metrics = grpc::Metrics::default();
+        grpc_metrics.register(&mut registry);
+        let workload = self.workload(rooms, &mut registry);
         let metrics = admin::Metrics::default();
         metrics.register(&mut registry);
         let inputs = admin::Inputs {
@@ -129,6 +134,7 @@ impl Base {
             tokens: rooms.google.tokens.clone(),
             access: rooms.google.access.clone(),
             routes: ask_routes(rooms.proxy),
+            workload: Arc::clone(&workload),
             errors: rooms.logging.recent.clone(),
             registry: Arc::new(registry),
             metrics,
@@ -136,9 +142,25 @@ impl Base {
         };
         Apis {
             admin: Arc::new(inputs),
+            workload,
             metadata: Arc::clone(&rooms.google.api),
             http_metrics,
+            grpc_metrics,
         }
+    }
+
+    fn workload(&self, rooms: &Rooms<'_>, registry: &mut Registry) -> Arc<workload::Server> {
+        let metrics = workload::Metrics::default();
+        metrics.register(registry);
+        let inputs = workload::Inputs {
+            identity: rooms.inlet.reader.clone(),
+            clock: Arc::clone(&self.clock),
+            access: rooms.google.access.clone(),
+            board: self.board.clone(),
+            metrics,
+            expects_identity: rooms.expects_identity,
+        };
+        workload::Server::new(inputs, &self.shutdown)
     }
 }
 
@@ -149,6 +171,7 @@ struct Rooms<'a> {
     google: &'a Google,
     proxy: &'a Proxy,
     logging: &'a Logging,
+    expects_identity: bool,
 }
 
 fn ask_routes(proxy: &Proxy) -> AskRoutes {
@@ -191,6 +214,7 @@ impl Daemon {
             google: &google,
             proxy: &proxy,
             logging: &logging,
+            expects_identity: settings.identity.source != SourceSettings::None,
         };
         let apis = base.apis(&rooms, started_at, registry, wish);
         doors.apply(change, &apis).map_err(AppError::Door)?;

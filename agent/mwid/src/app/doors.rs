@@ -2,8 +2,9 @@
 //!
 //! In: settings, the sockets that systemd passed. Out: serving listeners. Never closes a door before its successor is open, and changes
 //! nothing before all new ones are.
-use crate::api::admin;
+use crate::api::{admin, workload};
 use crate::config::{Address, DoorSettings, Settings, SocketSettings};
+use crate::grpc;
 use crate::http::listener::ListenError;
 use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
 use crate::http::{self, Listener};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Api {
     Admin,
+    Workload,
     Metadata,
 }
 
@@ -30,6 +32,7 @@ impl Api {
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Admin => "api.admin",
+            Self::Workload => "api.workload",
             Self::Metadata => "api.metadata",
         }
     }
@@ -38,7 +41,7 @@ impl Api {
     fn mode(self) -> u32 {
         match self {
             Self::Admin => 0o660,
-            Self::Metadata => 0o666,
+            Self::Workload | Self::Metadata => 0o666,
         }
     }
 }
@@ -123,14 +126,20 @@ enum Opened {
 /// What serves behind the doors.
 pub(super) struct Apis {
     pub(super) admin: Arc<admin::Inputs>,
+    pub(super) workload: Arc<workload::Server>,
     pub(super) metadata: Arc<token_server::Server>,
     pub(super) http_metrics: http::Metrics,
+    pub(super) grpc_metrics: grpc::Metrics,
 }
 
 impl Apis {
     fn start(&self, api: Api, listener: Listener, serving: &Shutdown) {
         match api {
             Api::Admin => admin::start(vec![listener], &self.admin, &self.http_metrics, serving),
+            Api::Workload => {
+                let metrics = (&self.grpc_metrics, &self.http_metrics);
+                self.workload.start(vec![listener], metrics, serving);
+            }
             Api::Metadata => self.metadata.start(vec![listener], &self.http_metrics, serving),
         }
     }
@@ -163,10 +172,13 @@ impl Doors {
 
     /// First phase: opens what is new, out of sight. Changes nothing.
     pub(super) fn prepare(&mut self, settings: &Settings) -> Result<Change, DoorError> {
-        let wanted: Vec<Key> = [(Api::Admin, &settings.admin), (Api::Metadata, &settings.metadata)]
-            .into_iter()
-            .flat_map(|(api, doors)| keys(api, doors))
-            .collect();
+        let apis = [
+            (Api::Admin, &settings.admin),
+            (Api::Workload, &settings.workload),
+            (Api::Metadata, &settings.metadata),
+        ];
+        let wanted = apis.into_iter().flat_map(|(api, doors)| keys(api, doors));
+        let wanted: Vec<Key> = wanted.collect();
         let mut opened = vec![];
         for key in &wanted {
             let is_open = |door: &Door| door.key == *key && door.can_be_reached();

@@ -90,9 +90,9 @@ async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer
         changes.push("publish".to_owned());
     }
     if new.identity != daemon.settings.identity {
-        daemon
-            .publishing
-            .expect_identity(new.identity.source != SourceSettings::None);
+        let wanted = new.identity.source != SourceSettings::None;
+        daemon.publishing.expect_identity(wanted);
+        daemon.apis.workload.expect_identity(wanted);
         daemon.inlet.replace(new.identity.clone()).await;
         changes.push("identity".to_owned());
     }

@@ -29,7 +29,7 @@ mod access;
 mod denial;
 mod evidence;
 
-pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visitor, What};
+pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visitor, Watch, What};
 pub(crate) use denial::Denial;
 pub(crate) use evidence::Evidence;
 

@@ -3,6 +3,7 @@ use super::{Exit, Failure, args::At, output};
 use crate::config::{self, Address, Settings};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// `--config`, then `MWID_RUNTIME_DIR`, then the system's daemon.
@@ -34,6 +35,32 @@ pub(super) fn metadata_address(settings: &Settings) -> Option<SocketAddr> {
         Address::Tcp(tcp) if tcp.port() != 0 => Some(dialled(*tcp)),
         _ => None,
     })
+}
+
+/// Where the daemon's Workload API is, as SPIFFE clients want it in `SPIFFE_ENDPOINT_SOCKET` (SPIFFE Workload Endpoint, section 4): its socket,
+/// else the first address that `listen` names and that is known here. systemd's sockets have their addresses in their units.
+pub(super) fn workload_endpoint(settings: &Settings) -> Option<String> {
+    let door = &settings.workload;
+    let socket = door.socket.iter().map(|socket| unix_uri(&socket.path));
+    let listen = door.listen.iter().filter_map(|address| match address {
+        Address::Unix(path) => Some(unix_uri(path)),
+        Address::Tcp(tcp) if tcp.port() != 0 => Some(format!("tcp://{}", dialled(*tcp))),
+        Address::Tcp(_) | Address::Systemd(_) => None,
+    });
+    socket.chain(listen).next()
+}
+
+/// An absolute path as the path of a URI (RFC 3986, 2.3: what is not unreserved is encoded).
+fn unix_uri(path: &Path) -> String {
+    let mut uri = "unix://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri
 }
 
 /// Who listens on every address is reached on loopback.

@@ -31,6 +31,9 @@ fn of(settings: &Settings) -> Variables {
         variables.insert("GCE_METADATA_IP", address.to_string().into());
         variables.insert("GCE_METADATA_MTLS_MODE", "none".into());
     }
+    if let Some(endpoint) = daemon::workload_endpoint(settings) {
+        variables.insert("SPIFFE_ENDPOINT_SOCKET", endpoint.into());
+    }
     if let Some(published) = with_credential_bundle(settings) {
         variables.insert("SPIFFE_CREDENTIAL_FOLDER", published.into());
     }
@@ -99,6 +102,7 @@ fn json(variables: &Variables) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Address;
 
     fn variables_of(value: &str) -> Variables {
         BTreeMap::from([("SPIFFE_CREDENTIAL_FOLDER", value.into())])
@@ -162,6 +166,30 @@ mod tests {
             !names.iter().any(|name| variables.contains_key(name)),
             "{variables:?}"
         );
+    }
+
+    #[test]
+    fn spiffe_clients_are_pointed_to_the_workload_api_wherever_it_is() {
+        let endpoint = |settings: &Settings| {
+            of(settings)
+                .get("SPIFFE_ENDPOINT_SOCKET")
+                .map(|uri| uri.to_str().unwrap().to_owned())
+        };
+        let at = |uri: &str| Some(uri.to_owned());
+        let mut settings = Settings::default();
+        assert_eq!(endpoint(&settings), at("unix:///run/mwid/workload.sock"));
+        settings.workload.socket.as_mut().unwrap().path = "/tmp/a b%?#.sock".into();
+        assert_eq!(endpoint(&settings), at("unix:///tmp/a%20b%25%3F%23.sock"));
+        settings.workload.socket = None;
+        assert_eq!(endpoint(&settings), None);
+        settings.workload.listen = vec![
+            Address::Systemd("workload".to_owned()),
+            Address::Tcp("[::]:8081".parse().unwrap()),
+            Address::Unix("/run/other.sock".into()),
+        ];
+        assert_eq!(endpoint(&settings), at("tcp://[::1]:8081"));
+        settings.workload.listen.remove(1);
+        assert_eq!(endpoint(&settings), at("unix:///run/other.sock"));
     }
 
     #[test]

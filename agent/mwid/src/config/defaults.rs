@@ -25,6 +25,8 @@ pub(crate) const METADATA_LISTEN: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8174),
     SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 8174),
 ];
+pub(super) const WORKLOAD_SOCKET: &str = "workload.sock";
+pub(super) const WORKLOAD_MODE: u32 = 0o666;
 pub(super) const REACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The base that a file's keys win over.
@@ -75,26 +77,9 @@ impl Defaults {
             },
             runtime_dir: self.runtime_dir.clone(),
             publish: vec![self.publish(self.runtime_dir.join("identity"))],
-            admin: DoorSettings {
-                socket: Some(SocketSettings {
-                    path: self.runtime_dir.join(ADMIN_SOCKET),
-                    mode: ADMIN_MODE,
-                    owner: None,
-                    group: None,
-                }),
-                listen: Vec::new(),
-                listen_by_default: true,
-            },
-            metadata: DoorSettings {
-                socket: Some(SocketSettings {
-                    path: self.runtime_dir.join(METADATA_SOCKET),
-                    mode: METADATA_MODE,
-                    owner: None,
-                    group: None,
-                }),
-                listen: METADATA_LISTEN.map(Address::Tcp).to_vec(),
-                listen_by_default: true,
-            },
+            admin: self.door(ADMIN_SOCKET, ADMIN_MODE, &[]),
+            workload: self.door(WORKLOAD_SOCKET, WORKLOAD_MODE, &[]),
+            metadata: self.door(METADATA_SOCKET, METADATA_MODE, &METADATA_LISTEN),
             tokens: self.tokens.clone(),
             access: Vec::new(),
             proxy: ProxySettings::default(),
@@ -102,6 +87,19 @@ impl Defaults {
                 level: LogLevel::Info,
                 format: LogFormat::Auto,
             },
+        }
+    }
+
+    fn door(&self, socket: &str, mode: u32, listen: &[SocketAddr]) -> DoorSettings {
+        DoorSettings {
+            socket: Some(SocketSettings {
+                path: self.runtime_dir.join(socket),
+                mode,
+                owner: None,
+                group: None,
+            }),
+            listen: listen.iter().copied().map(Address::Tcp).collect(),
+            listen_by_default: true,
         }
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) runtime_dir: PathBuf,
     pub(crate) publish: Vec<PublishSettings>,
     pub(crate) admin: DoorSettings,
+    /// The SPIFFE Workload API.
+    pub(crate) workload: DoorSettings,
     /// The metadata-compatible API.
     pub(crate) metadata: DoorSettings,
     pub(crate) tokens: TokenSourceSettings,

@@ -32,6 +32,23 @@ impl Frame {
     pub(super) fn into_bytes(self) -> Bytes {
         self.0
     }
+
+    /// Its size on the wire, before HTTP/2.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+impl Frame {
+    /// The message without what stands before it.
+    pub(crate) fn message(&self) -> Bytes {
+        self.0.slice(HEAD..)
+    }
+
+    pub(crate) fn shares_bytes_with(&self, other: &Self) -> bool {
+        self.0.as_ptr() == other.0.as_ptr()
+    }
 }
 
 /// Closed: it may hold a key.

@@ -24,6 +24,7 @@ pub(crate) struct Status {
     pub(crate) callers: CallersStatus,
     /// Of the proxy, in the order of the file.
     pub(crate) routes: Vec<RouteStatus>,
+    pub(crate) workload: WorkloadStatus,
     /// The newest warnings and errors, newest last, bounded.
     pub(crate) last_errors: Vec<ErrorLine>,
 }
@@ -125,6 +126,9 @@ pub(crate) struct CallerLine {
     pub(crate) granted: bool,
     /// `uid 1000 pid 4711 unit payments.service`.
     pub(crate) caller: String,
+    /// Where it came: `workload`, `metadata_tcp`.
+    #[serde(default)]
+    pub(crate) listener: String,
     /// `access token`, `ID token for https://…`.
     pub(crate) what: String,
     /// Of a denial.
@@ -160,6 +164,30 @@ impl fmt::Debug for AskRoutes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AskRoutes(..)")
     }
+}
+
+/// The SPIFFE Workload API.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WorkloadStatus {
+    /// Whether it is to be reached anywhere.
+    pub(crate) listening: bool,
+    /// Of all methods.
+    pub(crate) streams: u64,
+    /// Connections with an open stream.
+    pub(crate) callers: u64,
+    /// How the generation in force came to those who had the one before.
+    pub(crate) rotation: Option<RotationStatus>,
+    pub(crate) last_denial: Option<CallerLine>,
+}
+
+/// A rotation, as subscribers saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RotationStatus {
+    pub(crate) generation: u64,
+    /// How many streams were told so far.
+    pub(crate) subscribers: u64,
+    /// From the switch until the last of them had its message handed to its connection.
+    pub(crate) slowest_seconds: f64,
 }
 
 /// Something that went wrong, and when.

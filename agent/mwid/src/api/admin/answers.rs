@@ -74,6 +74,7 @@ pub(super) fn status(inputs: &Inputs) -> Status {
         tokens: inputs.tokens.status(),
         callers: inputs.access.status(),
         routes: (inputs.routes.0)(),
+        workload: inputs.workload.status(),
         last_errors: inputs.errors.lines(),
     }
 }

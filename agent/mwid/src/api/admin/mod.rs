@@ -13,6 +13,7 @@ mod tests;
 
 pub(crate) use reload::{ReloadAnswer, ReloadRefusal, ReloadRequest};
 
+use super::workload;
 use crate::caller::{Access, Attestor};
 use crate::health::Board;
 use crate::health::status::{AskRoutes, PublishStatus, SourceStatus};
@@ -40,6 +41,7 @@ pub(crate) struct Inputs {
     pub(crate) tokens: Tokens,
     pub(crate) access: Access,
     pub(crate) routes: AskRoutes,
+    pub(crate) workload: Arc<workload::Server>,
     pub(crate) errors: Recent,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,

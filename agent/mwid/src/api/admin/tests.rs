@@ -35,6 +35,18 @@ struct Admin {
     shutdown: Shutdown,
 }
 
+fn silent_workload(identity: &Reader, clock: Clock, shutdown: &Shutdown) -> Arc<workload::Server> {
+    let inputs = workload::Inputs {
+        identity: identity.clone(),
+        clock,
+        access: Access::default(),
+        board: Board::new(),
+        metrics: workload::Metrics::default(),
+        expects_identity: true,
+    };
+    workload::Server::new(inputs, shutdown)
+}
+
 fn start_admin() -> Admin {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("admin.sock");
@@ -56,10 +68,12 @@ fn start_admin() -> Admin {
     let (metrics, http_metrics) = (Metrics::default(), http::Metrics::default());
     metrics.register(&mut registry);
     http_metrics.register(&mut registry);
+    let shutdown = Shutdown::default();
     let inputs = Arc::new(Inputs {
         tokens: Tokens::default(),
         access: Access::default(),
         routes: AskRoutes(Arc::new(Vec::new)),
+        workload: silent_workload(&identity, clock.clone(), &shutdown),
         board: Board::new(),
         started_at,
         clock: clock.clone(),
@@ -71,7 +85,6 @@ fn start_admin() -> Admin {
         metrics,
         reload,
     });
-    let shutdown = Shutdown::default();
     start(
         vec![bind(wanted).unwrap(), local],
         &inputs,

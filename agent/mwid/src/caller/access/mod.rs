@@ -20,6 +20,7 @@ pub(crate) use grant::{Grant, Refusal};
 pub(crate) use metrics::Metrics;
 pub(crate) use rules::Rules;
 pub(crate) use visitor::{Visitor, What};
+pub(crate) use watch::Watch;
 
 use super::{Attestor, Denial};
 use crate::config::AccessRule;
@@ -48,7 +49,7 @@ struct Shared {
     attestor: Attestor,
     metrics: Metrics,
     /// One for each kind of grant.
-    grants: [Counter; 4],
+    grants: [Counter; 5],
     audit: Audit,
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum What<'a> {
     Route {
         name: &'a str,
     },
+    /// Its trust bundles, which whoever may have the identity may have.
+    Bundles,
     /// Any request that came as a proxy's or a web page's.
     Disguised,
 }
@@ -108,6 +110,12 @@ impl Visitor {
     pub(crate) fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         let facts = self.who.as_deref().map_err(Arc::clone)?;
         Ok(Arc::clone(&self.decided(&mut self.state(), facts).grant))
+    }
+
+    /// Whether the last grant is settled: false where something that a rule asks for could not be looked up this time.
+    pub(crate) fn is_settled(&self) -> bool {
+        let decided = &self.state().decided;
+        decided.as_ref().is_none_or(|decided| decided.version != 0)
     }
 
     /// Tells when what this caller may have is to be asked for again: for answers that take long, so that nobody keeps what was taken
@@ -274,7 +282,7 @@ impl Decided {
                 let none = grant.id_tokens == IdTokens::None;
                 (none, grant.audience_allowed(audience).is_ok(), Reason::Audience)
             }
-            What::Identity => (!grant.identity, grant.identity, Reason::Other),
+            What::Identity | What::Bundles => (!grant.identity, grant.identity, Reason::Other),
             What::Route { name } => {
                 let none = grant.routes == Routes::None;
                 (none, grant.route_allowed(name).is_ok(), Reason::Route)
@@ -292,7 +300,7 @@ impl Decided {
 
 impl<'a> What<'a> {
     /// The labels of metrics, of what can be granted.
-    pub(super) const KINDS: [&'static str; 4] = ["access_token", "id_token", "identity", "route"];
+    pub(super) const KINDS: [&'static str; 5] = ["access_token", "id_token", "identity", "bundles", "route"];
 
     fn kind(self) -> &'static str {
         match self {
@@ -300,6 +308,7 @@ impl<'a> What<'a> {
             Self::IdToken { .. } => "id_token",
             Self::Identity => "identity",
             Self::Route { .. } => "route",
+            Self::Bundles => "bundles",
             Self::Disguised => "disguised",
         }
     }
@@ -310,7 +319,7 @@ impl<'a> What<'a> {
             Self::AccessToken { scopes: text }
             | Self::IdToken { audience: text }
             | Self::Route { name: text } => text,
-            Self::Identity | Self::Disguised => "",
+            Self::Identity | Self::Bundles | Self::Disguised => "",
         }
     }
 }
@@ -324,6 +333,7 @@ impl fmt::Display for What<'_> {
             Self::IdToken { audience } => write!(f, "ID token for {}", clean(audience)),
             Self::Identity => f.write_str("X.509 identity"),
             Self::Route { name } => write!(f, "route {name}"),
+            Self::Bundles => f.write_str("trust bundles"),
             Self::Disguised => f.write_str("request in disguise"),
         }
     }

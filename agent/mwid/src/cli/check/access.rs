@@ -1,6 +1,9 @@
 //! Access rules: can each of them ever match, and what do they open?
 use super::{Finding, Scene, names};
-use crate::config::{AccessRule, AccessTokens, Address, CallerConditions, IdTokens, May, Who};
+use crate::config::{
+    AccessRule, AccessTokens, Address, CallerConditions, DoorSettings, IdTokens, May, Settings,
+    SourceSettings, Who,
+};
 use nix::unistd::{Group, User};
 
 pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
@@ -15,16 +18,26 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
     if !scene.looker.may_ptrace {
         findings.extend(programs(rules));
     }
-    if scene
-        .settings
-        .metadata
-        .listen
-        .iter()
-        .any(|a| matches!(a, Address::Tcp(_)))
-    {
+    let on_tcp = |door: &DoorSettings| door.listen.iter().any(|a| matches!(a, Address::Tcp(_)));
+    if on_tcp(&scene.settings.metadata) || on_tcp(&scene.settings.workload) {
         findings.extend(never_on_tcp(rules));
     }
+    findings.extend(identity_for_nobody(scene.settings));
     findings
+}
+
+/// No program of an ordinary user gets anything from the Workload API; said, since the socket is there and open to all.
+fn identity_for_nobody(settings: &Settings) -> Option<Finding> {
+    let is_open = settings.workload.socket.is_some() || !settings.workload.listen.is_empty();
+    let is_granted = settings.access.iter().any(|rule| rule.may.identity);
+    (is_open && !is_granted && settings.identity.source != SourceSettings::None).then(|| {
+        Finding::note(
+            "identity_for_nobody",
+            "no access rule grants the identity, so at the SPIFFE Workload API only root and mwid's own user get it",
+        )
+        .why("everybody else is denied with the words: no identity issued")
+        .fix("grant it where SPIFFE programs or Envoy run: access: [{ who: { unit: payments.service }, may: { identity: true } }]; or api.workload.socket: off")
+    })
 }
 
 fn open(index: usize, may: &May) -> Finding {
@@ -126,7 +139,7 @@ fn never_on_tcp(rules: &[AccessRule]) -> Option<Finding> {
     Some(
         Finding::note(
             "never_matches_on_tcp",
-            format!("{names} never matches callers on TCP (api.metadata.listen): there the kernel tells only the user and the unit"),
+            format!("{names} never matches callers on TCP (api.metadata.listen, api.workload.listen): there the kernel tells only the user and the unit"),
         )
         .why("Google's client libraries ask over TCP; group, gid, exe and sha256 are known on the Unix socket alone")
         .fix("for those libraries use rules on user, uid or unit"),
@@ -192,6 +205,21 @@ mod tests {
         );
         assert_eq!(programs(&rules[..1]), None);
         assert_eq!(never_on_tcp(&rules[..1]), None);
+    }
+
+    #[test]
+    fn a_workload_api_that_serves_nobody_is_said() {
+        let of = |text: &str| {
+            let settings = config::parse(text, Path::new("f.yaml")).unwrap();
+            identity_for_nobody(&settings).map(|finding| finding.id)
+        };
+        let said = Some("identity_for_nobody");
+        assert_eq!(of("{}"), said);
+        assert_eq!(of("access: [{ who: everyone, may: { id_tokens: true } }]"), said);
+        assert_eq!(of("api: { workload: { socket: off, listen: \"unix:w\" } }"), said);
+        assert_eq!(of("access: [{ who: { uid: 1 }, may: { identity: true } }]"), None);
+        assert_eq!(of("api: { workload: { socket: off } }"), None);
+        assert_eq!(of("identity: { source: none }"), None);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
-    [&scene.settings.admin, &scene.settings.metadata]
+    let settings = scene.settings;
+    [&settings.admin, &settings.workload, &settings.metadata]
         .into_iter()
         .flat_map(|door| self::door(door, scene.daemon_runs))
         .collect()

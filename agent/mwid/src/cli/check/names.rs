@@ -13,6 +13,7 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
     }
     for (place, door) in [
         ("api.admin", &settings.admin),
+        ("api.workload", &settings.workload),
         ("api.metadata", &settings.metadata),
     ] {
         if let Some(socket) = &door.socket {

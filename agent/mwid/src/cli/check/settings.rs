@@ -118,14 +118,16 @@ fn plaintext(settings: &Settings) -> Vec<Finding> {
         .why("unsafe_listen says so; whoever reaches this address reads them")
         .fix("listen on 127.0.0.1 and put TLS before it")
     }));
-    findings.extend(beyond_loopback(&settings.metadata).map(|tcp| {
-        Finding::warning(
-            "unsafe_listen",
-            format!("the metadata-compatible API listens on {tcp} in plaintext"),
-        )
-        .why("unsafe_listen says so; no caller from another machine or network namespace can be attested, so nobody there is served")
-        .fix("listen on 127.0.0.1 and [::1]")
-    }));
+    for (api, door) in [
+        ("the SPIFFE Workload API", &settings.workload),
+        ("the metadata-compatible API", &settings.metadata),
+    ] {
+        findings.extend(beyond_loopback(door).map(|tcp| {
+            Finding::warning("unsafe_listen", format!("{api} listens on {tcp} in plaintext"))
+                .why("unsafe_listen says so; no caller from another machine or network namespace can be attested, so nobody there is served")
+                .fix("listen on 127.0.0.1 and [::1]")
+        }));
+    }
     findings
 }
 

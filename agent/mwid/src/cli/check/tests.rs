@@ -45,6 +45,13 @@ fn place(leaf: &testkit::pki::Leaf, root_pem: &str) -> Place {
     let mut settings = Settings::in_runtime_dir(&dir.path().join("run"));
     // The usual port is a real daemon's.
     settings.metadata.listen.clear();
+    settings.access = vec![config::AccessRule {
+        who: config::Who::Caller(Box::default()),
+        may: config::May {
+            identity: true,
+            ..Default::default()
+        },
+    }];
     settings.identity.source = SourceSettings::GuestAgent {
         directory: source,
         poll: Duration::from_secs(30),

@@ -2,8 +2,8 @@
 use super::*;
 use crate::health::Condition;
 use crate::health::status::{
-    CallerLine, CallersStatus, ErrorLine, IdentityStatus, PublishStatus, ReactionStatus, SourceStatus,
-    TokensStatus,
+    CallerLine, CallersStatus, ErrorLine, IdentityStatus, PublishStatus, ReactionStatus, RotationStatus,
+    SourceStatus, TokensStatus, WorkloadStatus,
 };
 use jiff::Timestamp;
 
@@ -34,6 +34,7 @@ fn good_callers() -> CallersStatus {
             at: at(-3),
             granted: true,
             caller: "uid 1000 pid 4711 unit payments.service".to_owned(),
+            listener: "metadata_tcp".to_owned(),
             what: "access token".to_owned(),
             why: None,
             times: 700,
@@ -41,8 +42,23 @@ fn good_callers() -> CallersStatus {
     }
 }
 
+fn good_workload() -> WorkloadStatus {
+    WorkloadStatus {
+        listening: true,
+        streams: 12,
+        callers: 1,
+        rotation: Some(RotationStatus {
+            generation: 5,
+            subscribers: 12,
+            slowest_seconds: 0.001_24,
+        }),
+        last_denial: None,
+    }
+}
+
 fn good() -> Status {
     Status {
+        workload: good_workload(),
         tokens: good_tokens(),
         callers: good_callers(),
         routes: vec![],
@@ -99,6 +115,8 @@ fn a_good_day_fits_on_few_aligned_lines() {
          tokens      metadata 169.254.169.254:80, account vm@p.iam.gserviceaccount.com, answered 9m 59s ago\n\
          \x20           default token valid until 2023-11-14T23:03:20Z (in 50m)\n\
          \x20           2 cached, 1 fetch, 700 hits\n\
+         workload    12 streams of 1 caller\n\
+         \x20           generation 5 reached 12 streams, the last after 1.2 ms\n\
          callers     1 rule, 701 grants, 0 denials\n\
          \x20           granted 3s ago: access token to uid 1000 pid 4711 unit payments.service, 700 times\n"
     );
@@ -141,11 +159,25 @@ fn bad() -> Status {
             at: at(-60),
             granted: false,
             caller: "uid 33 pid 7".to_owned(),
+            listener: "metadata".to_owned(),
             what: "ID token for https://x/\x1b[2J".to_owned(),
             why: Some("no rule\ngrants it".to_owned()),
             times: 1,
         }],
         ..CallersStatus::default()
+    };
+    bad.workload = WorkloadStatus {
+        listening: true,
+        last_denial: Some(CallerLine {
+            at: at(-5),
+            granted: false,
+            caller: "uid 33 pid 8".to_owned(),
+            listener: "workload".to_owned(),
+            what: "X.509 identity".to_owned(),
+            why: Some("no identity\nissued".to_owned()),
+            times: 2,
+        }),
+        ..WorkloadStatus::default()
     };
     bad.last_errors = trouble("source is silent").into_iter().collect();
     bad
@@ -171,6 +203,8 @@ fn a_bad_day_says_everything_and_steers_no_terminal() {
          \x20           for development only: nobody but this machine believes these tokens\n\
          \x20           0 cached, 0 fetches, 0 hits\n\
          \x20           trouble 1m ago: nobody listens\n\
+         workload    0 streams of 0 callers\n\
+         \x20           denied 5s ago: X.509 identity to uid 33 pid 8, 2 times: no identity issued\n\
          callers     no rules (only root and mwid's own user get tokens), 0 grants, 1 denial\n\
          \x20           denied 1m ago: ID token for https://x/\\u{1b}[2J to uid 33 pid 7: no rule grants it\n\
          last errors 2023-11-14T22:12:20Z  source is silent\n"
@@ -222,6 +256,13 @@ fn a_vm_without_identity_by_choice_is_not_waiting_for_one() {
 }
 
 #[test]
+fn a_workload_api_that_is_off_is_off() {
+    let mut status = good();
+    status.workload = WorkloadStatus::default();
+    assert!(render::text(&status, Paint(false)).contains("\nworkload    off\ncallers "));
+}
+
+#[test]
 fn a_daemon_without_a_source_of_tokens_counts_none() {
     let mut status = good();
     status.tokens = TokensStatus {
@@ -229,7 +270,7 @@ fn a_daemon_without_a_source_of_tokens_counts_none() {
         ..TokensStatus::default()
     };
     let text = render::text(&status, Paint(false));
-    assert!(text.contains("\ntokens      none\ncallers  "), "{text}");
+    assert!(text.contains("\ntokens      none\nworkload  "), "{text}");
 }
 
 #[test]

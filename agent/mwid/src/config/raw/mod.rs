@@ -83,6 +83,7 @@ pub(super) struct Reaction {
 #[serde(deny_unknown_fields)]
 pub(super) struct Api {
     pub(super) admin: Option<Door>,
+    pub(super) workload: Option<Door>,
     pub(super) metadata: Option<Door>,
 }
 

@@ -51,6 +51,7 @@ fn in_the_way<'s>(settings: &'s Settings, directory: &Path) -> Option<(String, &
     }
     [
         ("the admin socket", &settings.admin),
+        ("the workload socket", &settings.workload),
         ("the metadata socket", &settings.metadata),
     ]
     .into_iter()

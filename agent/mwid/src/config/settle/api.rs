@@ -1,7 +1,9 @@
 //! `api`: sockets and addresses of our own.
 use super::place::At;
 use super::{apart, values};
-use crate::config::defaults::{ADMIN_MODE, ADMIN_SOCKET, Defaults, METADATA_MODE, METADATA_SOCKET};
+use crate::config::defaults::{
+    ADMIN_MODE, ADMIN_SOCKET, Defaults, METADATA_MODE, METADATA_SOCKET, WORKLOAD_MODE, WORKLOAD_SOCKET,
+};
 use crate::config::error::Wrong;
 use crate::config::raw;
 use crate::config::{Address, DoorSettings, SocketSettings};
@@ -12,6 +14,7 @@ const MOST_ADDRESSES: usize = 64;
 /// All APIs.
 pub(super) struct Doors {
     pub(super) admin: DoorSettings,
+    pub(super) workload: DoorSettings,
     pub(super) metadata: DoorSettings,
 }
 
@@ -31,16 +34,25 @@ pub(super) fn settle(at: &At, raw: raw::Api, base: &Defaults) -> Doors {
         example: "0660",
         listen: silent.admin.listen,
     };
+    let workload = Silent {
+        socket: WORKLOAD_SOCKET,
+        mode: WORKLOAD_MODE,
+        example: "0666",
+        listen: silent.workload.listen,
+    };
     let metadata = Silent {
         socket: METADATA_SOCKET,
         mode: METADATA_MODE,
         example: "0666",
         listen: silent.metadata.listen,
     };
-    let (raw_admin, raw_metadata) = (raw.admin.unwrap_or_default(), raw.metadata.unwrap_or_default());
-    let said = [apart::Said::of(&raw_admin), apart::Said::of(&raw_metadata)];
+    let raw_admin = raw.admin.unwrap_or_default();
+    let raw_workload = raw.workload.unwrap_or_default();
+    let raw_metadata = raw.metadata.unwrap_or_default();
+    let said = [&raw_admin, &raw_workload, &raw_metadata].map(apart::Said::of);
     let doors = Doors {
         admin: door(&at.key("admin"), raw_admin, &admin, base),
+        workload: door(&at.key("workload"), raw_workload, &workload, base),
         metadata: door(&at.key("metadata"), raw_metadata, &metadata, base),
     };
     // Not when something was wrong: what stands in for a wrong value would clash with others.
@@ -49,7 +61,8 @@ pub(super) fn settle(at: &At, raw: raw::Api, base: &Defaults) -> Doors {
             at,
             &[
                 ("admin", &doors.admin, &said[0]),
-                ("metadata", &doors.metadata, &said[1]),
+                ("workload", &doors.workload, &said[1]),
+                ("metadata", &doors.metadata, &said[2]),
             ],
         );
     }

@@ -34,6 +34,7 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
             None => silent.publish,
         },
         admin: doors.admin,
+        workload: doors.workload,
         metadata: doors.metadata,
         tokens: match raw.tokens.and_then(|tokens| tokens.source) {
             Some(source) => tokens::settle(&root.key("tokens").key("source"), source),

@@ -40,10 +40,6 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
             )],
         ),
         (
-            "api:\n  workload: { socket: workload.sock }",
-            &[&format!("2:3: api.workload: {later} the SPIFFE Workload API yet")],
-        ),
-        (
             "api: { credential: {} }",
             &[&format!("1:8: api.credential: {later} systemd credentials yet")],
         ),

@@ -131,6 +131,7 @@ impl Entry {
             at: at(self.last()),
             granted: subject.denied.is_none(),
             caller: Caller(&subject.who, self.pid()).to_string(),
+            listener: subject.listener.to_owned(),
             what: subject.what.clone(),
             why: self.why().map(|why| match &subject.denied {
                 Some(Why { hints, .. }) if !hints.is_empty() => format!("{why} ({hints})"),

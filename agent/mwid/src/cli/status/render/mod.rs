@@ -1,6 +1,7 @@
 //! A status as aligned text.
 mod routes;
 mod tokens;
+mod workload;
 
 use crate::cli::words::{Paint, clean, relative, span};
 use crate::health::Condition;
@@ -57,6 +58,7 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
         publish(&mut page, one);
     }
     tokens::tokens(&mut page, &status.tokens);
+    workload::workload(&mut page, &status.workload);
     tokens::callers(&mut page, &status.callers);
     routes::routes(&mut page, &status.routes);
     let mut label = "last errors";

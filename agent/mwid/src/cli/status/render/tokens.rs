@@ -50,6 +50,12 @@ pub(super) fn callers(page: &mut Page, callers: &CallersStatus) {
 }
 
 fn caller(page: &mut Page, line: &CallerLine) {
+    let text = said(page, line);
+    page.line("", &text);
+}
+
+/// One grant or denial.
+pub(super) fn said(page: &Page, line: &CallerLine) -> String {
     let word = if line.granted { "granted" } else { "denied" };
     let mut text = one_line(&format!(
         "{word} {}: {} to {}",
@@ -63,12 +69,13 @@ fn caller(page: &mut Page, line: &CallerLine) {
     if let Some(why) = &line.why {
         text.push_str(&format!(": {}", one_line(why)));
     }
-    if !line.granted {
-        text = page.paint.warn(&text);
+    if line.granted {
+        text
+    } else {
+        page.paint.warn(&text)
     }
-    page.line("", &text);
 }
 
-fn many(number: u64, one: &str, more: &str) -> String {
+pub(super) fn many(number: u64, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
 }

@@ -1,0 +1,114 @@
+//! One subscriber's stream.
+//!
+//! In: what holds now, and what its caller may have. Out: the first message at once, then one for each generation that changes it, and a status when
+//! there is nothing more to have. Never keeps a message: who reads slowly gets the newest when it reads on, and delays nobody. There may be many
+//! thousands of it, so it holds nothing that its connection holds.
+use super::connection::Connection;
+use super::edition::{Edition, Page};
+use super::guest::{Guest, Watch as _};
+use super::hub::{Now, Subscription};
+use super::method::Method;
+use super::refusal;
+use crate::caller::What;
+use crate::grpc::{Frame, Status};
+use futures_util::stream::{self, Stream};
+use std::sync::Arc;
+
+/// What a method streams.
+pub(super) struct Subject {
+    pub(super) method: Method,
+    pub(super) what: What<'static>,
+    pub(super) page: fn(&Edition) -> &Page,
+}
+
+pub(super) struct Feed<G: Guest> {
+    subject: &'static Subject,
+    connection: Arc<Connection<G>>,
+    watch: G::Watch,
+    subscription: Subscription,
+    /// The page that was sent last.
+    last: Option<u64>,
+}
+
+impl<G: Guest> Feed<G> {
+    pub(super) fn new(subject: &'static Subject, connection: Arc<Connection<G>>) -> Self {
+        connection
+            .site
+            .metrics
+            .opened(subject.method, &connection.streams);
+        Self {
+            subject,
+            watch: connection.guest.watch(),
+            subscription: connection.site.hub.subscribe(),
+            connection,
+            last: None,
+        }
+    }
+
+    /// All messages, or why there is not even a first one.
+    pub(super) fn begin(
+        mut self,
+    ) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + use<G>, Status> {
+        let first = self.new_one()?;
+        Ok(stream::unfold(Some((self, first)), |state| async {
+            let (mut feed, first) = state?;
+            let next = match first {
+                Some(frame) => Ok(frame),
+                None => feed.next().await,
+            };
+            if let Err(status) = &next {
+                feed.connection
+                    .site
+                    .metrics
+                    .refused(feed.subject.method.name(), status);
+            }
+            let state = next.is_ok().then_some((feed, None));
+            Some((next, state))
+        }))
+    }
+
+    /// The next message, or why there is none any more.
+    async fn next(&mut self) -> Result<Frame, Status> {
+        loop {
+            if let Some(frame) = self.new_one()? {
+                return Ok(frame);
+            }
+            tokio::select! {
+                () = self.watch.changed() => {}
+                goes_on = self.subscription.changed() => if !goes_on {
+                    return Err(refusal::stopping());
+                }
+            }
+        }
+    }
+
+    /// What the caller may have and does not have yet.
+    fn new_one(&mut self) -> Result<Option<Frame>, Status> {
+        let Subject { method, what, page } = *self.subject;
+        let Connection { site, guest, .. } = &*self.connection;
+        if let Err(denied) = guest.may_have_identity() {
+            let status = refusal::denied(&denied);
+            guest.denied(what, &status.message);
+            return Err(status);
+        }
+        let edition = match site.hub.judged(self.subscription.now()) {
+            Now::Alive(edition) => edition,
+            other => return refusal::no_identity(&other).map_or(Ok(None), Err),
+        };
+        let page = page(&edition);
+        match self.last.replace(page.since) {
+            Some(last) if last == page.since => return Ok(None),
+            Some(_) => site.metrics.reached(edition.reached_one()),
+            None => guest.granted(what),
+        }
+        site.metrics.sent(method);
+        Ok(Some(page.frame.clone()))
+    }
+}
+
+impl<G: Guest> Drop for Feed<G> {
+    fn drop(&mut self) {
+        let Connection { site, streams, .. } = &*self.connection;
+        site.metrics.closed(self.subject.method, streams);
+    }
+}

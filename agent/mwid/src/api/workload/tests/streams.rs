@@ -1,0 +1,197 @@
+//! What subscribers are sent.
+use super::*;
+use crate::grpc::{Code, Frame, Status};
+use crate::proto::workload::{X509BundlesResponse, X509svidResponse};
+use futures_util::StreamExt as _;
+use prost::Message;
+
+fn svid(frame: &Frame) -> X509svidResponse {
+    X509svidResponse::decode(&frame.message()[..]).unwrap()
+}
+
+fn bundles(frame: &Frame) -> X509BundlesResponse {
+    X509BundlesResponse::decode(&frame.message()[..]).unwrap()
+}
+
+fn leaf_of(answer: &X509svidResponse) -> &[u8] {
+    &answer.svids[0].x509_svid
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_message_is_the_identity_with_each_domains_bundle_apart() {
+    let mut house = House::new();
+    let (other, nobody) = (World::new("other.example"), "nobody.example");
+    let bundle = |name, roots| TrustBundle::from_roots(TrustDomain::parse(name).unwrap(), roots).unwrap();
+    let others = [
+        bundle("other.example", vec![other.root_der().to_vec().into()]),
+        bundle(nobody, vec![]),
+    ];
+    let leaf = house.leaf(3600);
+    let identity = house.proven(&leaf, &others);
+    house.writer.publish(identity);
+    house.settle().await;
+    let caller = Caller::who_may(true);
+    let mut stream = Box::pin(house.feed(&caller, SVID).begin().unwrap());
+    let answer = svid(&stream.next().await.unwrap().unwrap());
+    let [svid] = &answer.svids[..] else {
+        panic!("{} SVIDs", answer.svids.len());
+    };
+    assert_eq!(svid.spiffe_id, format!("spiffe://{DOMAIN}/ns/shop/sa/pay"));
+    assert!(svid.x509_svid.starts_with(&leaf.leaf_der));
+    assert!(svid.x509_svid.ends_with(&house.world.intermediate.cert_der));
+    assert_eq!(
+        svid.x509_svid.len(),
+        leaf.leaf_der.len() + house.world.intermediate.cert_der.len()
+    );
+    assert_eq!(svid.x509_svid_key, leaf.key_der);
+    assert_eq!(svid.bundle, house.world.root_der());
+    let federated: Vec<_> = answer.federated_bundles.into_iter().collect();
+    let others = ("spiffe://other.example".to_owned(), other.root_der().to_vec());
+    assert_eq!(
+        federated,
+        std::slice::from_ref(&others),
+        "who trusts nobody is left out"
+    );
+    let mut stream = Box::pin(house.feed(&caller, BUNDLES).begin().unwrap());
+    let all: Vec<_> = bundles(&stream.next().await.unwrap().unwrap())
+        .bundles
+        .into_iter()
+        .collect();
+    let own = (format!("spiffe://{DOMAIN}"), house.world.root_der().to_vec());
+    assert_eq!(all, [others, own]);
+    assert_eq!(
+        caller.record(),
+        ["granted X.509 identity", "granted trust bundles"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_subscribers_share_one_frame_and_the_latest_wins() {
+    let mut house = House::new();
+    house.rotate(3600);
+    house.settle().await;
+    let caller = Caller::who_may(true);
+    let mut streams: Vec<_> = (0..3)
+        .map(|_| Box::pin(house.feed(&caller, SVID).begin().unwrap()))
+        .collect();
+    for stream in &mut streams {
+        stream.next().await.unwrap().unwrap();
+        assert!(at_hand(stream).is_none(), "each generation once");
+    }
+    house.rotate(3600);
+    house.settle().await;
+    let newest = house.rotate(3600);
+    house.settle().await;
+    let frames: Vec<Frame> = streams.iter_mut().map(|s| at_hand(s).unwrap().unwrap()).collect();
+    assert!(
+        leaf_of(&svid(&frames[0])).starts_with(&newest.leaf_der),
+        "not the one between"
+    );
+    for frame in &frames {
+        assert!(frame.shares_bytes_with(&frames[0]), "a copy for one subscriber");
+    }
+    assert!(streams.iter_mut().all(|stream| at_hand(stream).is_none()));
+    assert_eq!(house.site.metrics.streams(), 3);
+    drop(streams);
+    assert_eq!(house.site.metrics.streams(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bundles_are_sent_again_only_when_they_change() {
+    let mut house = House::new();
+    house.rotate(3600);
+    house.settle().await;
+    let mut stream = Box::pin(house.feed(&Caller::who_may(true), BUNDLES).begin().unwrap());
+    stream.next().await.unwrap().unwrap();
+    house.rotate(3600);
+    house.settle().await;
+    assert!(at_hand(&mut stream).is_none());
+    house.world = World::new(DOMAIN);
+    house.rotate(3600);
+    house.settle().await;
+    let frame = at_hand(&mut stream).unwrap().unwrap();
+    assert_eq!(
+        bundles(&frame).bundles.into_values().collect::<Vec<_>>(),
+        [house.world.root_der()]
+    );
+}
+
+fn refused(house: &House, caller: &Caller, subject: &'static Subject) -> Status {
+    house.feed(caller, subject).begin().err().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_is_told_so_before_there_is_an_identity_and_who_may_is_told_to_ask_again() {
+    let mut house = House::new();
+    let (may, may_not) = (Caller::who_may(true), Caller::who_may(false));
+    let issued = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+    for subject in [SVID, BUNDLES] {
+        assert_eq!(refused(&house, &may_not, subject), issued);
+        assert_eq!(refused(&house, &may, subject).code, Code::UNAVAILABLE);
+    }
+    assert_eq!(
+        may_not.record(),
+        [
+            "denied X.509 identity: no identity issued",
+            "denied trust bundles: no identity issued"
+        ]
+    );
+    assert_eq!(
+        may.record(),
+        [""; 0],
+        "what may come yet is neither granted nor denied"
+    );
+    house.rotate(3600);
+    house.settle().await;
+    assert_eq!(refused(&house, &may_not, SVID), issued);
+    assert!(house.feed(&may, SVID).begin().is_ok());
+    house.writer.clear();
+    house.wanted.send_replace(false);
+    house.settle().await;
+    assert_eq!(
+        refused(&house, &may, SVID),
+        issued,
+        "where none is wanted none will come"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_the_identity_is_taken_from_its_caller_and_no_other_does() {
+    let mut house = House::new();
+    house.rotate(3600);
+    house.settle().await;
+    let callers = [Caller::who_may(true), Caller::who_may(true)];
+    let mut streams = callers
+        .each_ref()
+        .map(|caller| Box::pin(house.feed(caller, SVID).begin().unwrap()));
+    for stream in &mut streams {
+        stream.next().await.unwrap().unwrap();
+    }
+    callers[0].may.send_replace(false);
+    let end = streams[0].next().await.unwrap().unwrap_err();
+    assert_eq!(end, Status::new(Code::PERMISSION_DENIED, "no identity issued"));
+    assert!(streams[0].next().await.is_none());
+    assert!(at_hand(&mut streams[1]).is_none());
+    assert_eq!(
+        callers[0].record()[1],
+        "denied X.509 identity: no identity issued"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_when_the_identity_is_taken_away_and_when_mwid_ends() {
+    let mut house = House::new();
+    house.rotate(3600);
+    house.settle().await;
+    let caller = Caller::who_may(true);
+    let mut stream = Box::pin(house.feed(&caller, SVID).begin().unwrap());
+    stream.next().await.unwrap().unwrap();
+    house.writer.clear();
+    assert_eq!(stream.next().await.unwrap().unwrap_err().code, Code::UNAVAILABLE);
+    house.rotate(3600);
+    house.settle().await;
+    let mut stream = Box::pin(house.feed(&caller, SVID).begin().unwrap());
+    stream.next().await.unwrap().unwrap();
+    assert!(house.shutdown.stop(Duration::from_secs(1)).await);
+    assert_eq!(stream.next().await.unwrap().unwrap_err().code, Code::UNAVAILABLE);
+}
