@@ -5,7 +5,7 @@ use super::lock::Lock;
 use super::{AppError, Load, Plan, announce, google, platform, reload, signals};
 use crate::api::admin::{self, ReloadAnswer, ReloadRequest};
 use crate::api::workload;
-use crate::config::{Settings, SourceSettings};
+use crate::config::{SdsSettings, Settings, SourceSettings};
 use crate::grpc;
 use crate::health::Board;
 use crate::health::status::AskRoutes;
@@ -152,12 +152,16 @@ impl Base {
     fn workload(&self, rooms: &Rooms<'_>, registry: &mut Registry) -> Arc<workload::Server> {
         let metrics = workload::Metrics::default();
         metrics.register(registry);
+        let sds_metrics = workload::SdsMetrics::default();
+        sds_metrics.register(registry);
         let inputs = workload::Inputs {
             identity: rooms.inlet.reader.clone(),
             clock: Arc::clone(&self.clock),
             access: rooms.google.access.clone(),
             board: self.board.clone(),
             metrics,
+            sds: rooms.sds.clone(),
+            sds_metrics,
             expects_identity: rooms.expects_identity,
         };
         workload::Server::new(inputs, &self.shutdown)
@@ -171,6 +175,7 @@ struct Rooms<'a> {
     google: &'a Google,
     proxy: &'a Proxy,
     logging: &'a Logging,
+    sds: &'a SdsSettings,
     expects_identity: bool,
 }
 
@@ -214,6 +219,7 @@ impl Daemon {
             google: &google,
             proxy: &proxy,
             logging: &logging,
+            sds: &settings.sds,
             expects_identity: settings.identity.source != SourceSettings::None,
         };
         let apis = base.apis(&rooms, started_at, registry, wish);

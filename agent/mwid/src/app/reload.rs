@@ -81,6 +81,10 @@ async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer
     if new.access != daemon.settings.access {
         changes.push("access".to_owned());
     }
+    if new.sds != daemon.settings.sds {
+        daemon.apis.workload.rename_secrets(new.sds.clone());
+        changes.push("api.workload.sds".to_owned());
+    }
     if let Some(tokens) = ready.tokens {
         daemon.google.apply(tokens);
         changes.push("tokens".to_owned());

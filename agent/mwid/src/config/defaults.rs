@@ -1,7 +1,8 @@
 //! What holds where the file is silent. In: system or development. Out: values for the keys that are absent.
 use super::{
     Address, DoorSettings, FileSet, IdentitySettings, LogFormat, LogLevel, LogSettings, ProxySettings,
-    PublishSettings, Settings, SocketSettings, SourceSettings, StorePassword, TokenSourceSettings,
+    PublishSettings, SdsSettings, Settings, SocketSettings, SourceSettings, StorePassword,
+    TokenSourceSettings,
 };
 use mtls_identity::TrustDomain;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -79,6 +80,7 @@ impl Defaults {
             publish: vec![self.publish(self.runtime_dir.join("identity"))],
             admin: self.door(ADMIN_SOCKET, ADMIN_MODE, &[]),
             workload: self.door(WORKLOAD_SOCKET, WORKLOAD_MODE, &[]),
+            sds: SdsSettings::default(),
             metadata: self.door(METADATA_SOCKET, METADATA_MODE, &METADATA_LISTEN),
             tokens: self.tokens.clone(),
             access: Vec::new(),
@@ -112,6 +114,18 @@ impl Defaults {
             key_mode: KEY_MODE,
             store_password: store_password(),
             then: Vec::new(),
+        }
+    }
+}
+
+/// The names that Envoys of SPIRE ask for.
+impl Default for SdsSettings {
+    fn default() -> Self {
+        Self {
+            default: "default".to_owned(),
+            root: "ROOTCA".to_owned(),
+            all: "ALL".to_owned(),
+            spiffe_validator: true,
         }
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) admin: DoorSettings,
     /// The SPIFFE Workload API.
     pub(crate) workload: DoorSettings,
+    /// Envoy's secret discovery service, at the same door.
+    pub(crate) sds: SdsSettings,
     /// The metadata-compatible API.
     pub(crate) metadata: DoorSettings,
     pub(crate) tokens: TokenSourceSettings,
@@ -165,6 +167,19 @@ pub(crate) struct DoorSettings {
     pub(crate) listen: Vec<Address>,
     /// True when the file is silent about `listen`: then an address of a family that this machine does not have is left out.
     pub(crate) listen_by_default: bool,
+}
+
+/// The names of Envoy's secrets, and how Envoy is to verify peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SdsSettings {
+    /// Of the VM's certificate and key.
+    pub(crate) default: String,
+    /// Of the trust bundle of the VM's own domain.
+    pub(crate) root: String,
+    /// Of the trust bundles of all domains.
+    pub(crate) all: String,
+    /// False: plain `trusted_ca` for everybody.
+    pub(crate) spiffe_validator: bool,
 }
 
 /// Where tokens come from.

@@ -25,6 +25,14 @@ impl Frame {
         Self(Bytes::from_owner(Zeroizing::new(framed(message))))
     }
 
+    /// The same for a message that is put together from parts that are encoded already. `put` gets exactly so many bytes' room.
+    pub(crate) fn secret_with(length: usize, put: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = Zeroizing::new(head(length));
+        put(&mut bytes);
+        debug_assert_eq!(bytes.len(), HEAD + length, "another length than was said");
+        Self(Bytes::from_owner(bytes))
+    }
+
     pub(super) fn bytes(&self) -> Bytes {
         self.0.clone()
     }
@@ -60,12 +68,17 @@ impl fmt::Debug for Frame {
 
 /// Of the right size from the start, so that no part of a secret stays behind where the bytes were before they grew.
 fn framed(message: &impl Message) -> Vec<u8> {
-    let length = message.encoded_len();
+    let mut bytes = head(message.encoded_len());
+    message.encode_raw(&mut bytes);
+    bytes
+}
+
+/// What is before a message of this length, with room for it.
+fn head(length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD + length);
     bytes.push(0);
     // What memory holds and a peer takes is shorter.
     bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    message.encode_raw(&mut bytes);
     bytes
 }
 

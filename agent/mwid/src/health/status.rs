@@ -175,9 +175,19 @@ pub(crate) struct WorkloadStatus {
     pub(crate) streams: u64,
     /// Connections with an open stream.
     pub(crate) callers: u64,
+    pub(crate) sds: SdsStatus,
     /// How the generation in force came to those who had the one before.
     pub(crate) rotation: Option<RotationStatus>,
     pub(crate) last_denial: Option<CallerLine>,
+}
+
+/// Envoy's secret discovery service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SdsStatus {
+    /// Of both kinds.
+    pub(crate) streams: u64,
+    /// Answers that Envoys refused.
+    pub(crate) nacks: u64,
 }
 
 /// A rotation, as subscribers saw it.

@@ -42,6 +42,8 @@ fn silent_workload(identity: &Reader, clock: Clock, shutdown: &Shutdown) -> Arc<
         access: Access::default(),
         board: Board::new(),
         metrics: workload::Metrics::default(),
+        sds: crate::config::SdsSettings::default(),
+        sds_metrics: workload::SdsMetrics::default(),
         expects_identity: true,
     };
     workload::Server::new(inputs, shutdown)

@@ -5,6 +5,7 @@ use super::feed::{Feed, Subject};
 use super::guest::Guest;
 use super::method::{Method, SERVICE};
 use super::refusal;
+use super::sds::Sds;
 use crate::caller::What;
 use crate::grpc::{Answer, Call, Calls, Status};
 use crate::proto::workload::{X509BundlesRequest, X509svidRequest};
@@ -68,10 +69,14 @@ impl<G: Guest> Connection<G> {
 
 impl<G: Guest> Calls for Connection<G> {
     fn knows(&self, path: &str) -> bool {
-        Method::find(path).is_some()
+        Method::find(path).is_some() || Sds::knows(path)
     }
 
     async fn call(self: Arc<Self>, mut call: Call) -> Answer {
+        if Sds::is_at(call.path()) {
+            // Envoy does not send the Workload API's header, and no web page speaks HTTP/2 to a socket of ours.
+            return Sds::call(self, call).await;
+        }
         let method = Method::find(call.path());
         let answer = match method {
             _ if call.path().starts_with(SERVICE) && !has_header(call.metadata()) => {

@@ -12,12 +12,15 @@ mod hub;
 mod method;
 mod metrics;
 mod refusal;
+mod sds;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use metrics::Metrics;
+pub(crate) use sds::Metrics as SdsMetrics;
 
 use crate::caller::Access;
+use crate::config::SdsSettings;
 use crate::grpc::{self, Limits};
 use crate::health::Board;
 use crate::health::status::{RotationStatus, WorkloadStatus};
@@ -26,6 +29,7 @@ use crate::shutdown::Shutdown;
 use door::Door;
 use hub::{Hub, Now};
 use mtls_identity::{Clock, Reader};
+use sds::Sds;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -37,6 +41,8 @@ pub(crate) struct Inputs {
     pub(crate) access: Access,
     pub(crate) board: Board,
     pub(crate) metrics: Metrics,
+    pub(crate) sds: SdsSettings,
+    pub(crate) sds_metrics: SdsMetrics,
     /// Whether there is a source of identities.
     pub(crate) expects_identity: bool,
 }
@@ -53,6 +59,7 @@ pub(crate) struct Server {
 /// What the calls are answered from.
 struct Site {
     hub: Hub,
+    sds: Sds,
     metrics: Metrics,
 }
 
@@ -77,6 +84,7 @@ impl Server {
         };
         let site = Site {
             hub: Hub::start(surroundings, shutdown),
+            sds: Sds::new(inputs.sds, inputs.sds_metrics),
             metrics: inputs.metrics,
         };
         Arc::new(Self {
@@ -90,6 +98,11 @@ impl Server {
     /// Whether an identity is wanted from now on (reload).
     pub(crate) fn expect_identity(&self, wanted: bool) {
         self.wanted.send_replace(wanted);
+    }
+
+    /// Other names of Envoy's secrets from now on (reload).
+    pub(crate) fn rename_secrets(&self, names: SdsSettings) {
+        self.site.sds.rename(names);
     }
 
     /// Serves on these listeners until `shutdown`.
@@ -123,7 +136,7 @@ impl Server {
     }
 
     pub(crate) fn status(&self) -> WorkloadStatus {
-        let Site { hub, metrics } = &*self.site;
+        let Site { hub, sds, metrics } = &*self.site;
         let rotation = match hub.now() {
             Now::Alive(edition) => Some(RotationStatus {
                 generation: edition.identity.generation(),
@@ -138,6 +151,7 @@ impl Server {
             listening: *self.listeners.borrow() > 0,
             streams: metrics.streams(),
             callers: metrics.callers(),
+            sds: sds.status(),
             rotation: rotation.filter(|rotation| rotation.subscribers > 0),
             last_denial: denials
                 .into_iter()

@@ -47,7 +47,22 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = development(settings);
     findings.extend(modes(settings));
     findings.extend(plaintext(settings));
+    findings.extend(plain_roots(settings));
     findings
+}
+
+fn plain_roots(settings: &Settings) -> Option<Finding> {
+    (!settings.sds.spiffe_validator).then(|| {
+        Finding::note(
+            "sds_plain_roots",
+            format!(
+                "Envoys get plain trusted_ca (api.workload.sds.spiffe_validator), and `{}` is refused to them",
+                settings.sds.all
+            ),
+        )
+        .why("Envoy then verifies a peer's chain without regard to the trust domain in its ID: say who is expected by match_typed_subject_alt_names")
+        .fix("leave spiffe_validator on, and set disable_spiffe_cert_validation in the metadata of those Envoys alone that need it")
+    })
 }
 
 fn development(settings: &Settings) -> Vec<Finding> {

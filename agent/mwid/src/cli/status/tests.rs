@@ -3,7 +3,7 @@ use super::*;
 use crate::health::Condition;
 use crate::health::status::{
     CallerLine, CallersStatus, ErrorLine, IdentityStatus, PublishStatus, ReactionStatus, RotationStatus,
-    SourceStatus, TokensStatus, WorkloadStatus,
+    SdsStatus, SourceStatus, TokensStatus, WorkloadStatus,
 };
 use jiff::Timestamp;
 
@@ -47,6 +47,7 @@ fn good_workload() -> WorkloadStatus {
         listening: true,
         streams: 12,
         callers: 1,
+        sds: SdsStatus { streams: 2, nacks: 0 },
         rotation: Some(RotationStatus {
             generation: 5,
             subscribers: 12,
@@ -117,6 +118,7 @@ fn a_good_day_fits_on_few_aligned_lines() {
          \x20           2 cached, 1 fetch, 700 hits\n\
          workload    12 streams of 1 caller\n\
          \x20           generation 5 reached 12 streams, the last after 1.2 ms\n\
+         \x20           Envoy: 2 streams\n\
          callers     1 rule, 701 grants, 0 denials\n\
          \x20           granted 3s ago: access token to uid 1000 pid 4711 unit payments.service, 700 times\n"
     );
@@ -168,6 +170,7 @@ fn bad() -> Status {
     };
     bad.workload = WorkloadStatus {
         listening: true,
+        sds: SdsStatus { streams: 0, nacks: 1 },
         last_denial: Some(CallerLine {
             at: at(-5),
             granted: false,
@@ -204,6 +207,7 @@ fn a_bad_day_says_everything_and_steers_no_terminal() {
          \x20           0 cached, 0 fetches, 0 hits\n\
          \x20           trouble 1m ago: nobody listens\n\
          workload    0 streams of 0 callers\n\
+         \x20           Envoy: 0 streams, 1 secret was refused by it\n\
          \x20           denied 5s ago: X.509 identity to uid 33 pid 8, 2 times: no identity issued\n\
          callers     no rules (only root and mwid's own user get tokens), 0 grants, 1 denial\n\
          \x20           denied 1m ago: ID token for https://x/\\u{1b}[2J to uid 33 pid 7: no rule grants it\n\

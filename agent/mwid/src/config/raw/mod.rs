@@ -83,8 +83,45 @@ pub(super) struct Reaction {
 #[serde(deny_unknown_fields)]
 pub(super) struct Api {
     pub(super) admin: Option<Door>,
-    pub(super) workload: Option<Door>,
+    pub(super) workload: Option<Workload>,
     pub(super) metadata: Option<Door>,
+}
+
+/// A door with what is behind it: serde refuses unknown keys only where all of them are in one place.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Workload {
+    socket: Option<Socket>,
+    mode: Option<ModeText>,
+    owner: Option<NameText>,
+    group: Option<NameText>,
+    listen: Option<Listen>,
+    unsafe_listen: Option<bool>,
+    sds: Option<Sds>,
+}
+
+impl Workload {
+    pub(super) fn into_parts(self) -> (Door, Sds) {
+        let door = Door {
+            socket: self.socket,
+            mode: self.mode,
+            owner: self.owner,
+            group: self.group,
+            listen: self.listen,
+            unsafe_listen: self.unsafe_listen,
+        };
+        (door, self.sds.unwrap_or_default())
+    }
+}
+
+/// Envoy's secret discovery service.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sds {
+    pub(super) default: Option<Text>,
+    pub(super) root: Option<Text>,
+    pub(super) all: Option<Text>,
+    pub(super) spiffe_validator: Option<bool>,
 }
 
 /// One API's socket and addresses.

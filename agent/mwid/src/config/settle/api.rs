@@ -1,12 +1,12 @@
 //! `api`: sockets and addresses of our own.
 use super::place::At;
-use super::{apart, values};
+use super::{apart, sds, values};
 use crate::config::defaults::{
     ADMIN_MODE, ADMIN_SOCKET, Defaults, METADATA_MODE, METADATA_SOCKET, WORKLOAD_MODE, WORKLOAD_SOCKET,
 };
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, DoorSettings, SocketSettings};
+use crate::config::{Address, DoorSettings, SdsSettings, SocketSettings};
 use std::path::Path;
 
 const MOST_ADDRESSES: usize = 64;
@@ -16,6 +16,7 @@ pub(super) struct Doors {
     pub(super) admin: DoorSettings,
     pub(super) workload: DoorSettings,
     pub(super) metadata: DoorSettings,
+    pub(super) sds: SdsSettings,
 }
 
 /// What one API is where the file is silent.
@@ -47,13 +48,14 @@ pub(super) fn settle(at: &At, raw: raw::Api, base: &Defaults) -> Doors {
         listen: silent.metadata.listen,
     };
     let raw_admin = raw.admin.unwrap_or_default();
-    let raw_workload = raw.workload.unwrap_or_default();
+    let (raw_workload, raw_sds) = raw.workload.unwrap_or_default().into_parts();
     let raw_metadata = raw.metadata.unwrap_or_default();
     let said = [&raw_admin, &raw_workload, &raw_metadata].map(apart::Said::of);
     let doors = Doors {
         admin: door(&at.key("admin"), raw_admin, &admin, base),
         workload: door(&at.key("workload"), raw_workload, &workload, base),
         metadata: door(&at.key("metadata"), raw_metadata, &metadata, base),
+        sds: sds::settle(&at.key("workload").key("sds"), raw_sds),
     };
     // Not when something was wrong: what stands in for a wrong value would clash with others.
     if at.is_clean() {

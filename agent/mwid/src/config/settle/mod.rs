@@ -8,6 +8,7 @@ mod place;
 mod proxy;
 mod publish;
 mod reaction;
+mod sds;
 mod tokens;
 mod values;
 
@@ -35,6 +36,7 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
         },
         admin: doors.admin,
         workload: doors.workload,
+        sds: doors.sds,
         metadata: doors.metadata,
         tokens: match raw.tokens.and_then(|tokens| tokens.source) {
             Some(source) => tokens::settle(&root.key("tokens").key("source"), source),

@@ -200,7 +200,10 @@ fn every_example_loads() {
     let mut loaded = 0;
     for entry in std::fs::read_dir(examples).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        // Envoy's own config is tried by tests/interop/envoy.
+        let is_ours = path.extension().is_some_and(|extension| extension == "yaml")
+            && !path.ends_with("envoy-sds.yaml");
+        if is_ours {
             load(&path).unwrap_or_else(|error| panic!("{error}"));
             loaded += 1;
         }

@@ -6,6 +6,7 @@ mod files;
 mod grants;
 mod meaning;
 mod proxy;
+mod sds;
 mod tokens;
 mod values;
 mod wrong;

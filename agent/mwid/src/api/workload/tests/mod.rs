@@ -9,7 +9,9 @@ use super::guest::{Denied, Guest, Watch};
 use super::hub::{Hub, Surroundings};
 use super::method::Method;
 use super::metrics::Metrics;
+use super::sds::{Metrics as SdsMetrics, Sds};
 use crate::caller::What;
+use crate::config::SdsSettings;
 use crate::health::Board;
 use crate::shutdown::Shutdown;
 use futures_util::Stream;
@@ -71,6 +73,7 @@ impl House {
             board,
             site: Arc::new(Site {
                 hub: Hub::start(surroundings, &shutdown),
+                sds: Sds::new(SdsSettings::default(), SdsMetrics::default()),
                 metrics: Metrics::default(),
             }),
             shutdown,

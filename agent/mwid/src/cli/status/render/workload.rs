@@ -22,6 +22,15 @@ pub(super) fn workload(page: &mut Page, workload: &WorkloadStatus) {
         );
         page.line("", &text);
     }
+    let sds = &workload.sds;
+    if sds.streams > 0 || sds.nacks > 0 {
+        let mut text = format!("Envoy: {}", many(sds.streams, "stream", "streams"));
+        if sds.nacks > 0 {
+            let refused = many(sds.nacks, "secret was", "secrets were");
+            text.push_str(&page.paint.bad(&format!(", {refused} refused by it")));
+        }
+        page.line("", &text);
+    }
     if let Some(denial) = &workload.last_denial {
         let text = said(page, denial);
         page.line("", &text);

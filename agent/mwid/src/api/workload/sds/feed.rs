@@ -1,0 +1,171 @@
+//! One stream.
+//!
+//! In: its requests, what holds now, the names in force, and what its caller may have. Out: one answer at a time, made when its connection has room
+//! for it: who reads slowly gets the newest when it reads on, and nothing is read from it meanwhile. Ends with a status when its caller may
+//! not have the identity any more, or asks for what can never be.
+use super::super::connection::Connection;
+use super::super::guest::{Guest, Watch as _};
+use super::super::hub::{Now, Subscription};
+use super::super::refusal;
+use super::kind::Session;
+use super::metrics::OpenStream;
+use super::record::Who;
+use super::secrets::Secrets;
+use super::session::{Answer, Outcome, Refusal, plain_wanted};
+use crate::caller::What;
+use crate::config::SdsSettings;
+use crate::grpc::{self, Call, Code, Frame, Status};
+use futures_util::stream;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub(super) struct Feed<S, G: Guest> {
+    connection: Arc<Connection<G>>,
+    call: Call,
+    watch: G::Watch,
+    subscription: Subscription,
+    names: watch::Receiver<Arc<SdsSettings>>,
+    session: S,
+    who: Who,
+    plain: bool,
+    /// How many answers went out.
+    sent: u64,
+    _open: OpenStream,
+}
+
+impl<S: Session, G: Guest> Feed<S, G> {
+    /// The stream's answers, or why there will be none.
+    pub(super) fn begin(connection: Arc<Connection<G>>, call: Call) -> Result<grpc::Answer, Status> {
+        let site = &connection.site;
+        let mut feed = Self {
+            call,
+            watch: connection.guest.watch(),
+            subscription: site.hub.subscribe(),
+            names: site.sds.names.subscribe(),
+            session: S::default(),
+            who: Who::default(),
+            plain: false,
+            sent: 0,
+            _open: site.sds.metrics.opened(S::KIND),
+            connection,
+        };
+        feed.secrets()?;
+        let answers = stream::unfold(Some(feed), |feed| async {
+            let mut feed = feed?;
+            let next = feed.next().await.transpose()?;
+            let feed = next.is_ok().then_some(feed);
+            Some((next, feed))
+        });
+        // Each: an increment that is left out would never come again.
+        Ok(grpc::Answer::Each(Box::pin(answers)))
+    }
+
+    /// The next answer; none when the client asks no more. Nothing is made before there is room for it.
+    async fn next(&mut self) -> Result<Option<Frame>, Status> {
+        loop {
+            let mut switched = false;
+            let request = tokio::select! {
+                request = self.call.next::<S::Request>() => match request? {
+                    Some(request) => Some(request),
+                    None => return Ok(None),
+                },
+                () = self.watch.changed() => None,
+                changed = self.names.changed() => {
+                    // The sender lives as long as `sds`.
+                    changed.map_err(|_| refusal::stopping())?;
+                    None
+                }
+                goes_on = self.subscription.changed() => {
+                    if !goes_on {
+                        return Err(refusal::stopping());
+                    }
+                    switched = true;
+                    None
+                }
+            };
+            let before = self.sent;
+            if let Some(frame) = self.step(request.as_ref())? {
+                if switched && before > 0 {
+                    self.reached();
+                }
+                return Ok(Some(frame));
+            }
+        }
+    }
+
+    fn step(&mut self, request: Option<&S::Request>) -> Result<Option<Frame>, Status> {
+        if let Some(node) = request.and_then(S::node) {
+            // Only the first request has one, as a rule.
+            self.plain = plain_wanted(node);
+            self.who = Who::of(node);
+        }
+        let secrets = self.secrets()?;
+        let outcome = match (request, &secrets) {
+            (Some(request), secrets) => self.session.request(request, secrets.as_deref()),
+            (None, Some(secrets)) => self.session.due(secrets).map(Outcome::from),
+            (None, None) => return Ok(None),
+        };
+        let outcome = outcome.map_err(|refusal| self.refused(&refusal))?;
+        if let Some(nack) = outcome.nack {
+            let sds = &self.connection.site.sds;
+            sds.metrics.refused(S::KIND);
+            sds.record.refused(S::KIND, &self.who, &nack);
+        }
+        Ok(outcome.answer.map(|answer| self.frame(&answer)))
+    }
+
+    /// What there is now for this caller.
+    fn secrets(&mut self) -> Result<Option<Arc<Secrets>>, Status> {
+        let Connection { site, guest, .. } = &*self.connection;
+        if let Err(denied) = guest.may_have_identity() {
+            let status = refusal::denied(&denied);
+            guest.denied(What::Identity, &status.message);
+            return Err(status);
+        }
+        let names = Arc::clone(&self.names.borrow_and_update());
+        let now = site.hub.judged(self.subscription.now());
+        site.sds.secrets(&now, &names, self.plain)
+    }
+
+    /// A rotation came to one who had the identity before.
+    fn reached(&mut self) {
+        if let Now::Alive(edition) = self.subscription.now() {
+            self.connection.site.metrics.reached(edition.reached_one());
+        }
+    }
+
+    fn frame(&mut self, answer: &Answer) -> Frame {
+        note(&self.connection.guest, answer);
+        if self.sent == 0 {
+            tracing::debug!(kind = S::KIND.word(), node = self.who.id, cluster = self.who.cluster,
+                version = &*answer.version, names = ?answer.names(), "first secrets of a stream");
+        }
+        self.sent += 1;
+        self.connection.site.sds.metrics.updated(S::KIND);
+        S::frame(answer)
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Status {
+        let status = Status::new(Code::INVALID_ARGUMENT, refusal.to_string());
+        self.connection.guest.denied(What::Identity, &status.message);
+        status
+    }
+}
+
+/// Puts on record what a caller got, and each name that it did not get.
+pub(super) fn note(guest: &impl Guest, answer: &Answer) {
+    let (mut key, mut bundles) = (false, false);
+    for (_, secret) in &answer.found {
+        key |= secret.holds_key;
+        bundles |= !secret.holds_key;
+    }
+    if key {
+        guest.granted(What::Identity);
+    }
+    if bundles {
+        guest.granted(What::Bundles);
+    }
+    for (name, missing) in &answer.missing {
+        guest.denied(What::Identity, &format!("secret {name}: {missing}"));
+    }
+}

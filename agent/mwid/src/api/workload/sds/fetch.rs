@@ -1,0 +1,48 @@
+//! One question, one answer. In: a request. Out: the secrets that it asks for. Waits for nothing: without an identity it says so, and who asks
+//! comes again.
+use super::super::connection::Connection;
+use super::super::guest::Guest;
+use super::super::refusal;
+use super::feed::note;
+use super::kind::Session;
+use super::metrics::Kind;
+use super::session::plain_wanted;
+use super::session::sotw::Sotw;
+use crate::caller::What;
+use crate::grpc::{Answer, Call, Code, Status};
+use crate::proto::envoy::service::discovery::v3::DiscoveryRequest;
+use std::sync::Arc;
+
+pub(super) async fn one<G: Guest>(connection: &Connection<G>, mut call: Call) -> Result<Answer, Status> {
+    let Connection { site, guest, .. } = connection;
+    let sds = &site.sds;
+    let request: DiscoveryRequest = call.one().await?;
+    let refuse = |status: Status| {
+        guest.denied(What::Identity, &status.message);
+        status
+    };
+    guest
+        .may_have_identity()
+        .map_err(|denied| refuse(refusal::denied(&denied)))?;
+    let plain = request.node.as_ref().is_some_and(plain_wanted);
+    let names = Arc::clone(&sds.names.borrow());
+    let now = site.hub.now();
+    let Some(secrets) = sds.secrets(&now, &names, plain)? else {
+        return Err(refusal::no_identity(&now).unwrap_or_else(refusal::stopping));
+    };
+    let outcome = Sotw::default().request(&request, Some(&secrets));
+    let outcome =
+        outcome.map_err(|refusal| refuse(Status::new(Code::INVALID_ARGUMENT, refusal.to_string())))?;
+    let Some(mut answer) = outcome.answer else {
+        return Err(refuse(Status::new(Code::INVALID_ARGUMENT, "no secret asked for")));
+    };
+    note(guest, &answer);
+    // Nobody waits for a name here, so that there is nothing is the answer.
+    if let (true, Some((name, missing))) = (answer.found.is_empty(), answer.missing.first()) {
+        return Err(Status::new(Code::NOT_FOUND, format!("{name}: {missing}")));
+    }
+    // Nobody acknowledges it.
+    answer.nonce.clear();
+    sds.metrics.updated(Kind::Fetch);
+    Ok(Answer::One(Sotw::frame(&answer)))
+}
