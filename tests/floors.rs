@@ -12,7 +12,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (
         0,
         &[
-            "backoff", "clock", "shutdown", "report", "health", "http", "proto",
+            "backoff", "clock", "shutdown", "report", "health", "http", "jwt", "proto",
         ],
     ),
     (1, &["config", "telemetry", "grpc"]),

@@ -57,7 +57,7 @@
 //!   bundle, are how trust ends here.
 //! - **Name constraints on URIs**: webpki does not support them, and refuses a chain that has one, ours and a peer's.
 //! - **DNS names**: a peer is known by its SPIFFE ID alone; DNS names in a certificate are allowed and never looked at.
-//! - **JWT-SVIDs**: the JWT keys of a trust bundle are kept and handed on, not used.
+//! - **JWT-SVIDs**: the JWT keys of a trust bundle are kept and handed on, also as a JWK set, not used.
 //!
 //! # What stays the same from release to release
 //!
@@ -85,6 +85,7 @@ pub mod snapshot;
 pub mod spiffe_id;
 mod spki;
 pub mod store;
+pub mod strict_json;
 mod time;
 pub mod tls;
 

@@ -7,6 +7,7 @@ mod backoff;
 mod clock;
 mod health;
 mod http;
+mod jwt;
 mod proto;
 mod proxy;
 mod report;

@@ -14,6 +14,8 @@ const X509: &str = "x509-svid";
 const JWT: &str = "jwt-svid";
 const SEQUENCE: &str = "spiffe_sequence";
 const REFRESH_HINT: &str = "spiffe_refresh_hint";
+/// Of private keys (RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1).
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// Reads a document that was parsed already.
 pub(super) fn read_set(
@@ -103,6 +105,37 @@ fn whole_number(set: &Map<String, Value>, member: &'static str) -> Result<Option
             }),
         },
     }
+}
+
+/// A key that must be one for JWT-SVIDs.
+pub(super) fn jwt_key(position: usize, key: Map<String, Value>) -> Result<Map<String, Value>, BundleError> {
+    let wrong = |member, wanted| BundleError::Key {
+        position,
+        member,
+        wanted,
+    };
+    if key_id(&key).is_none() {
+        return Err(wrong("kid", "a string that is not empty (JWT-SVID section 6.1)"));
+    }
+    match read_key(position, Value::Object(key))? {
+        Key::Jwt(key) => Ok(key),
+        _ => Err(wrong("use", "jwt-svid, of a known kty (JWT-SVID section 6.1)")),
+    }
+}
+
+fn key_id(key: &Map<String, Value>) -> Option<&str> {
+    key.get("kid").and_then(Value::as_str).filter(|id| !id.is_empty())
+}
+
+/// The keys for JWT-SVIDs alone.
+pub(super) fn write_jwt_set(bundle: &TrustBundle) -> Map<String, Value> {
+    let named = bundle.jwt_keys.iter().filter(|key| key_id(key).is_some());
+    let public = named.map(|key| {
+        let mut key = key.clone();
+        key.retain(|member, _| !PRIVATE.contains(&member.as_str()));
+        Value::Object(key)
+    });
+    Map::from_iter([("keys".to_owned(), public.collect())])
 }
 
 /// The document as a JSON object.

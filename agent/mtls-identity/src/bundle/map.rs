@@ -1,6 +1,6 @@
 //! Trust bundles by trust domain, and the SPIFFE bundle map.
 
-use super::{BundleError, MAX_JSON, TrustBundle, jwk, strict_json, too_large};
+use super::{BundleError, MAX_JSON, TrustBundle, jwk, read_json, too_large};
 use crate::certificate::shorten;
 use crate::spiffe_id::TrustDomain;
 use serde_json::{Map, Value};
@@ -48,7 +48,7 @@ impl TrustBundles {
     /// domain name; more than 1024 trust domains.
     pub fn from_map_json(json: &[u8]) -> Result<Self, BundleError> {
         too_large(json, MAX_JSON)?;
-        let mut document = strict_json::object(json)?;
+        let mut document = read_json(json)?;
         let map = match document.remove(WRAPPER) {
             // A trust domain may be called trust_domains: then this is its bundle, and the map has no wrapper.
             Some(Value::Object(bundle)) if bundle.get("keys").is_some_and(Value::is_array) => {

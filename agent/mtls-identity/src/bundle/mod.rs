@@ -6,7 +6,6 @@
 mod error;
 mod jwk;
 mod map;
-mod strict_json;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +15,7 @@ pub use map::TrustBundles;
 use crate::certificate::{self, CertificateRole, Validity};
 use crate::pem;
 use crate::spiffe_id::TrustDomain;
+use crate::strict_json::{self, StrictJsonError};
 use pki_types::{CertificateDer, TrustAnchor};
 use serde_json::{Map, Value};
 use std::cmp::Reverse;
@@ -94,7 +94,7 @@ impl TrustBundle {
     /// of its X.509 keys is no CA certificate: the whole document is refused then, as gRPC (gRFC A87) does.
     pub fn from_spiffe_json(trust_domain: TrustDomain, json: &[u8]) -> Result<Self, BundleError> {
         too_large(json, MAX_JSON)?;
-        jwk::read_set(trust_domain, strict_json::object(json)?)
+        jwk::read_set(trust_domain, read_json(json)?)
     }
 
     fn new(
@@ -135,6 +135,20 @@ impl TrustBundle {
             bundle.anchors.push(anchor);
             bundle.validities.push(validity);
         }
+        Ok(bundle)
+    }
+
+    /// The same bundle with one more key for JWT-SVIDs, a JWK with `use: jwt-svid` and a `kid` (JWT-SVID section 6.1).
+    ///
+    /// # Errors
+    /// [`BundleError`] when it is no such JWK, or one too many.
+    pub fn with_jwt_key(self, key: Map<String, Value>) -> Result<Self, BundleError> {
+        let position = self.jwt_keys.len() + 1;
+        let (sequence, refresh_hint) = (self.sequence, self.refresh_hint);
+        let mut jwt_keys = self.jwt_keys;
+        jwt_keys.push(jwk::jwt_key(position, key)?);
+        let mut bundle = Self::new(self.trust_domain, self.roots, jwt_keys)?;
+        (bundle.sequence, bundle.refresh_hint) = (sequence, refresh_hint);
         Ok(bundle)
     }
 
@@ -186,6 +200,15 @@ impl TrustBundle {
     pub fn to_spiffe_json(&self) -> String {
         format!("{:#}\n", Value::Object(jwk::write_set(self)))
     }
+
+    /// The keys for JWT-SVIDs alone, as a JWK set (RFC 7517) for the Workload API's `FetchJWTBundles` (section 6.2.2). The same
+    /// bundle always gives the same bytes; without such keys it is an empty set.
+    ///
+    /// A key without `kid` is left out, because readers refuse the whole set for it, and a private key that somebody put into
+    /// the bundle shows its public half.
+    pub fn to_jwks_json(&self) -> String {
+        Value::Object(jwk::write_jwt_set(self)).to_string()
+    }
 }
 
 impl PartialEq for TrustBundle {
@@ -208,6 +231,17 @@ impl fmt::Debug for TrustBundle {
             .field("sequence", &self.sequence)
             .finish_non_exhaustive()
     }
+}
+
+fn read_json(json: &[u8]) -> Result<Map<String, Value>, BundleError> {
+    strict_json::object(json).map_err(|error| match error {
+        StrictJsonError::Syntax(error) => BundleError::Json(error),
+        StrictJsonError::DuplicateKey { key, line } => BundleError::DuplicateKey { key, line },
+        StrictJsonError::NotObject => BundleError::Member {
+            member: "the top level",
+            wanted: "a JSON object",
+        },
+    })
 }
 
 fn too_large(document: &[u8], limit: usize) -> Result<(), BundleError> {

@@ -298,3 +298,50 @@ proptest! {
         drop(TrustBundle::from_pem(domain("a"), &bytes));
     }
 }
+
+#[test]
+fn the_jwk_set_holds_keys_for_jwt_svids_alone() {
+    let key = json!({"use": "jwt-svid", "kty": "EC", "kid": "k1", "crv": "P-256", "x": "a", "y": "b"});
+    let mut private = key.clone();
+    private["kid"] = "k0".into();
+    let public = private.clone();
+    private["d"] = "s".into();
+    let nameless = json!({"use": "jwt-svid", "kty": "EC"});
+    let bundle =
+        read(&json!({"keys": [x509_key(&root()), key, private, nameless], "spiffe_sequence": 3})).unwrap();
+    let set: Value = serde_json::from_str(&bundle.to_jwks_json()).unwrap();
+    let kids = |set: &Value| {
+        let mut keys = set["keys"].as_array().unwrap().clone();
+        keys.sort_by_key(ToString::to_string);
+        keys
+    };
+    assert_eq!(kids(&set), kids(&json!({"keys": [key, public]})));
+    assert_eq!(set.as_object().unwrap().len(), 1);
+
+    let none = TrustBundle::from_roots(domain("example.org"), vec![root().cert_der.into()]).unwrap();
+    assert_eq!(none.to_jwks_json(), r#"{"keys":[]}"#);
+}
+
+#[test]
+fn a_jwt_key_is_added_beside_what_was_there() {
+    let key = |value: Value| value.as_object().cloned().unwrap();
+    let bundle = read(&json!({"keys": [x509_key(&root())], "spiffe_sequence": 3})).unwrap();
+    let good = key(json!({"use": "jwt-svid", "kty": "EC", "kid": "k1"}));
+    let more = bundle.clone().with_jwt_key(good.clone()).unwrap();
+    assert_eq!((more.roots(), more.sequence()), (bundle.roots(), Some(3)));
+    assert_eq!(more.jwt_keys(), std::slice::from_ref(&good));
+    assert_ne!(more, bundle);
+    for bad in [
+        json!({"use": "jwt-svid", "kty": "EC"}),
+        json!({"use": "jwt-svid", "kty": "EC", "kid": ""}),
+        json!({"use": "x509-svid", "kty": "EC", "kid": "a", "x5c": [x5c(&root())]}),
+        json!({"use": "jwt-svid", "kty": "oct", "kid": "a"}),
+        json!({"use": "jwt-svid", "kid": "a"}),
+    ] {
+        let error = bundle.clone().with_jwt_key(key(bad.clone())).unwrap_err();
+        assert!(
+            matches!(error, BundleError::Key { position: 1, .. }),
+            "{bad}: {error}"
+        );
+    }
+}

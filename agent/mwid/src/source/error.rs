@@ -1,5 +1,6 @@
 //! Why a source has no candidate. In: what went wrong. Out: words with context, and a short name for metrics.
 //! Never holds key bytes.
+use super::dev_ca::DevCaError;
 use crate::metadata::MetadataError;
 use mtls_identity::dir::{ConfigStatus, ReadError};
 
@@ -15,8 +16,8 @@ pub(crate) enum SourceError {
     Metadata(#[source] MetadataError),
     #[error("no source has an identity now, all are looked at again; tried {}", tried.join("; "))]
     NothingFound { tried: Vec<String> },
-    #[error("the development CA could not issue a certificate")]
-    DevCa(#[source] rcgen::Error),
+    #[error("the development CA could not issue an identity")]
+    DevCa(#[source] DevCaError),
     #[error("no thread for the source could be started; the limit of processes may be reached")]
     Thread(#[source] std::io::Error),
     #[error("the source {kind} has ended; restart mwid")]

@@ -47,6 +47,7 @@ pub(super) fn report(
             }),
             seen_at: origin.now(),
             verdict: None,
+            minter: None,
         }),
         Err(error) => Report::Trouble(SourceError::Metadata(error)),
     }

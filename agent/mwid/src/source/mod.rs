@@ -1,6 +1,7 @@
 //! Sources of identity, and the intake that proves what they deliver.
 //!
-//! In: the section `identity` of the settings. Out: a reader of the store, the source's status, its part of the health board.
+//! In: the section `identity` of the settings. Out: a reader of the store, what mints JWT-SVIDs, the source's status, its
+//! part of the health board.
 //! Never hands on a candidate: what leaves this room is proven. One file a source; each knows nothing but where to look and how
 //! to report, so a new source is one more file and one more line in [`Origin::start`].
 
@@ -12,10 +13,12 @@ mod intake;
 mod metadata;
 mod metadata_grpc;
 mod metrics;
+mod minter;
 mod poll;
 
 pub(crate) use error::SourceError;
 pub(crate) use metrics::Metrics;
+pub(crate) use minter::{JwtSvids, Minter};
 
 use crate::config::{IdentitySettings, SourceSettings};
 use crate::health::Board;
@@ -49,6 +52,8 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Inlet {
     pub(crate) reader: Reader,
     pub(crate) status: watch::Receiver<SourceStatus>,
+    /// Of the identity in force.
+    pub(crate) jwt_svids: watch::Receiver<JwtSvids>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -101,6 +106,8 @@ struct Delivery {
     seen_at: UnixTime,
     /// Where the intake says whether the candidate was proven, for a source that has others to turn to.
     verdict: Option<oneshot::Sender<bool>>,
+    /// What makes JWT-SVIDs that the candidate's bundles verify, for a source that has it.
+    minter: Option<Arc<Minter>>,
 }
 
 /// A running source.

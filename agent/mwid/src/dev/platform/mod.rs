@@ -2,7 +2,6 @@
 //!
 //! In: nothing from outside this machine. Out: a server on a free port of 127.0.0.1. Never anything that a real platform would believe.
 //! Follows Google's pages "View and query VM metadata" and "Verify VM identity" (Compute Engine).
-mod key;
 mod query;
 mod questions;
 mod reply;

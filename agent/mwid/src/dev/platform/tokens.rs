@@ -2,7 +2,7 @@
 //!
 //! In: whose, for what, until when. Out: JWTs that its JWKS verifies, the same one until five minutes of it remain, as the real platform does. Never one
 //! that anybody else would believe: each says that it is for development, and no Google key signed it.
-use super::key::Key;
+use crate::jwt::SigningKey;
 use aws_lc_rs::error::Unspecified;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(super) struct Subject {
 
 #[derive(Default)]
 pub(super) struct Issuer {
-    key: OnceCell<Key>,
+    key: OnceCell<SigningKey>,
     issued: Mutex<BTreeMap<String, Issued>>,
 }
 
@@ -40,16 +40,16 @@ pub(super) struct Issued {
 
 impl Issuer {
     /// The first use of the random generator takes a while, so it is not the runtime's thread that waits, and not the daemon's start.
-    async fn key(&self) -> Result<&Key, Unspecified> {
+    async fn key(&self) -> Result<&SigningKey, Unspecified> {
         let made = || async {
-            let key = tokio::task::spawn_blocking(Key::new).await;
+            let key = tokio::task::spawn_blocking(SigningKey::new).await;
             key.unwrap_or(Err(Unspecified))
         };
         self.key.get_or_try_init(made).await
     }
 
     pub(super) async fn jwks(&self) -> Result<Value, Unspecified> {
-        Ok(self.key().await?.jwks())
+        Ok(json!({"keys": [self.key().await?.public("sig")]}))
     }
 
     /// With `more` claims, which are also what tells one token from another.
@@ -106,7 +106,7 @@ impl Issuer {
             claims.insert("iat".to_owned(), now.into());
             claims.insert("exp".to_owned(), expires_at.into());
         }
-        let text = Zeroizing::new(self.key().await?.sign(&claims)?);
+        let text = self.key().await?.sign(&claims)?;
         Ok(self.remember(name, now, Issued { text, expires_at }))
     }
 

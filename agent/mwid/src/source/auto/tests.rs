@@ -27,6 +27,7 @@ fn delivery(from: &str) -> Report {
         warning: None,
         seen_at: mtls_identity::UnixTime::since_unix_epoch(Duration::ZERO),
         verdict: None,
+        minter: None,
     })
 }
 

@@ -1,14 +1,18 @@
 //! Source `dev_ca`: a certificate authority in memory, for laptops and tests.
 //!
-//! In: a trust domain, a path, a lifetime. Out: a new leaf at once and at each half of its life. Never keeps a key on disk,
+//! In: a trust domain, a path, a lifetime. Out: a new leaf at once and at each half of its life, and what mints its JWT-SVIDs. Never keeps a key on disk,
 //! never pretends to be more: it is loud in the log, in the status, and in the names of its CAs.
 mod authority;
+mod error;
+mod keys;
 
 pub(super) use authority::is_ours;
+pub(super) use error::DevCaError;
 
 use super::{Delivery, Origin, Report, SourceError};
 use authority::Authority;
-use mtls_identity::TrustDomain;
+use keys::Keys;
+use mtls_identity::{SpiffeId, TrustDomain, UnixTime};
 use std::time::Duration;
 
 pub(super) const KIND: &str = "dev_ca";
@@ -41,7 +45,7 @@ struct Task {
     id: String,
     lifetime: Duration,
     origin: Origin,
-    authority: Option<Authority>,
+    authority: Option<(Authority, Keys)>,
 }
 
 impl Task {
@@ -62,15 +66,18 @@ impl Task {
         }
     }
 
-    fn issue(&mut self) -> Result<Delivery, rcgen::Error> {
+    fn issue(&mut self) -> Result<Delivery, DevCaError> {
         let now = self.origin.now();
-        let authority = match self.authority.take() {
-            Some(authority) => authority,
-            None => Authority::new(&self.trust_domain, now)?,
+        let (authority, keys) = match &mut self.authority {
+            Some(made) => {
+                made.1.turn(now).map_err(DevCaError::JwtKey)?;
+                made
+            }
+            none => none.insert(make(&self.trust_domain, &self.id, now)?),
         };
-        let authority = self.authority.insert(authority);
         Ok(Delivery {
-            candidate: authority.leaf(&self.id, self.lifetime, now)?,
+            candidate: authority.leaf(&self.id, self.lifetime, keys.public(), now)?,
+            minter: Some(keys.minter()),
             kind: KIND,
             from: self.trust_domain.id(),
             warning: None,
@@ -88,6 +95,13 @@ impl Task {
             tokio::time::sleep(left.min(LONGEST_WAIT)).await;
         }
     }
+}
+
+fn make(trust_domain: &TrustDomain, id: &str, now: UnixTime) -> Result<(Authority, Keys), DevCaError> {
+    let id = SpiffeId::parse(id).map_err(DevCaError::Id)?;
+    let authority = Authority::new(trust_domain, now)?;
+    let keys = Keys::new(&id, now).map_err(DevCaError::JwtKey)?;
+    Ok((authority, keys))
 }
 
 #[cfg(test)]

@@ -19,7 +19,12 @@ fn now() -> UnixTime {
 fn a_leaf_is_proven_and_shaped_like_the_platform_s() {
     let authority = Authority::new(&domain(), now()).unwrap();
     let candidate = authority
-        .leaf("spiffe://dev.internal/ns/a/sa/b", Duration::from_secs(60), now())
+        .leaf(
+            "spiffe://dev.internal/ns/a/sa/b",
+            Duration::from_secs(60),
+            vec![],
+            now(),
+        )
         .unwrap();
     let prover = Prover::new(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let identity = prover.prove(&candidate, now()).unwrap();

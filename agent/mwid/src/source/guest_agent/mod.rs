@@ -105,6 +105,7 @@ impl Task {
             warning,
             seen_at: self.origin.now(),
             verdict: None,
+            minter: None,
         }
     }
 

@@ -9,12 +9,13 @@ mod replace;
 mod restore;
 mod view;
 
-use super::{Command, Context, Delivery, Inlet, Origin, Report, Running, SourceError};
+use super::{Command, Context, Delivery, Inlet, JwtSvids, Minter, Origin, Report, Running, SourceError};
 use crate::clock::ClockJumps;
 use crate::config::{IdentitySettings, SourceSettings};
 use crate::health::Part;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
+use crate::source::dev_ca;
 use ledger::Ledger;
 use mtls_identity::store::Published;
 use mtls_identity::{Candidate, Clock, IdentitySnapshot, Prover, Reader, UnixTime, Writer, store};
@@ -22,7 +23,7 @@ use rustls::crypto::CryptoProvider;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use view::View;
 
@@ -53,6 +54,9 @@ struct Intake {
     reader: Reader,
     source: Option<Running>,
     waiting: Option<Waiting>,
+    /// With the candidate that came last.
+    minter: Option<Arc<Minter>>,
+    jwt_svids: watch::Sender<JwtSvids>,
     /// When to give up waiting for the source and restore; none when that is done or not wanted.
     restore_at: Option<Instant>,
     ledger: Ledger,
@@ -94,6 +98,13 @@ impl Intake {
         let (writer, reader) = store();
         let (commands, orders) = mpsc::channel(1);
         let (ledger, status) = Ledger::new(context.metrics);
+        let jwt_svids = watch::Sender::new(JwtSvids::NotYet);
+        let inlet = Inlet {
+            reader: reader.clone(),
+            status,
+            jwt_svids: jwt_svids.subscribe(),
+            commands,
+        };
         let intake = Self {
             settings: settings.clone(),
             clock: context.clock,
@@ -103,16 +114,13 @@ impl Intake {
             restore_from: context.restore_from,
             shutdown: context.shutdown,
             writer: writer.starting_after(context.starting_after),
-            reader: reader.clone(),
+            reader,
             source: None,
             waiting: None,
+            minter: None,
+            jwt_svids,
             restore_at: None,
             ledger,
-        };
-        let inlet = Inlet {
-            reader,
-            status,
-            commands,
         };
         (intake, inlet, orders)
     }
@@ -126,6 +134,8 @@ impl Intake {
     fn begin_with(&mut self, source: Option<Running>) {
         self.ledger.begin(super::kind(&self.settings.source));
         self.source = source;
+        self.minter = None;
+        self.no_jwt_svids_yet();
         let restorable = self.source.is_some() && self.reader.current().is_none();
         self.restore_at = restorable.then(|| Instant::now() + PATIENCE);
         self.settle();
@@ -190,6 +200,7 @@ impl Intake {
         self.ledger
             .answered(&origin, delivery.seen_at, delivery.warning.as_ref());
         self.waiting = None;
+        self.minter = delivery.minter;
         let good = self.take(delivery.candidate, origin);
         if let Some(verdict) = delivery.verdict {
             // A source that was stopped meanwhile does not care any more.
@@ -243,6 +254,26 @@ impl Intake {
             Published::Unchanged => self.ledger.unchanged(origin),
         }
         self.restore_at = None;
+        match (origin, &self.minter) {
+            (From::Source { .. }, Some(minter)) => {
+                self.jwt_svids.send_replace(JwtSvids::Minter(Arc::clone(minter)));
+            }
+            _ => self.no_jwt_svids_yet(),
+        }
+    }
+
+    /// Until the source delivers what mints them, if it does that at all; what the identity in force came with stays.
+    fn no_jwt_svids_yet(&self) {
+        let kind = super::kind(&self.settings.source);
+        self.jwt_svids.send_if_modified(|jwt_svids| {
+            let stays = matches!(jwt_svids, JwtSvids::Minter(_)) && self.reader.current().is_some();
+            match kind {
+                dev_ca::KIND if stays => return false,
+                dev_ca::KIND => *jwt_svids = JwtSvids::NotYet,
+                _ => *jwt_svids = JwtSvids::None(kind),
+            }
+            true
+        });
     }
 
     fn prove_waiting(&mut self) {

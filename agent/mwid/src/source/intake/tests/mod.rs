@@ -1,5 +1,6 @@
 //! Intake's promises: only proven identities, the last good one as long as it lives, the truth about readiness within a second.
 //! A source and a clock in the test's hand; the clock runs with tokio's paused time.
+mod jwt_svids;
 mod renewed_root;
 mod replace;
 mod restore;
@@ -127,6 +128,7 @@ impl House {
             warning: None,
             seen_at: self.clock.current_time().unwrap(),
             verdict: None,
+            minter: None,
         }))
         .await;
     }
@@ -174,12 +176,14 @@ fn candidate(world: &World, spec: &LeafSpec) -> Candidate {
 
 fn published(candidate: &Candidate) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let CandidateBundles::OwnPem(roots) = &candidate.bundles else {
-        panic!("roots in PEM");
-    };
     std::fs::write(dir.path().join("certificates.pem"), &candidate.certificates_pem).unwrap();
     std::fs::write(dir.path().join("private_key.pem"), &*candidate.private_key_pem).unwrap();
-    std::fs::write(dir.path().join("ca_certificates.pem"), roots).unwrap();
+    let (name, bundles) = match &candidate.bundles {
+        CandidateBundles::OwnPem(roots) => ("ca_certificates.pem", roots.clone()),
+        CandidateBundles::MapJson(json) => ("trust_bundles.json", json.clone()),
+        CandidateBundles::Parsed(bundles) => ("trust_bundles.json", bundles.to_map_json().into_bytes()),
+    };
+    std::fs::write(dir.path().join(name), bundles).unwrap();
     dir
 }
 

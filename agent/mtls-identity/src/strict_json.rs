@@ -1,6 +1,7 @@
 //! JSON that holds no key twice in one object, on any level: readers differ in which of the two they take.
+//!
+//! In: bytes, whose size the caller has bounded. Out: an object, or where it is at fault. Never goes deeper than 128 levels.
 
-use super::BundleError;
 use crate::certificate::shorten;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
@@ -8,8 +9,41 @@ use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::fmt;
 
-/// Reads one object.
-pub(super) fn object(json: &[u8]) -> Result<Map<String, Value>, BundleError> {
+/// Why bytes are no such object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StrictJsonError {
+    /// Not JSON.
+    #[error("it is not JSON")]
+    Syntax(#[source] serde_json::Error),
+    /// One object holds a key twice.
+    #[error(
+        "the JSON key {key:?} is there twice in one object, at line {line}; readers differ in which one they take"
+    )]
+    DuplicateKey {
+        /// The key, at most 128 characters of it.
+        key: String,
+        /// Where the second one is.
+        line: usize,
+    },
+    /// Another kind of value.
+    #[error("it is no JSON object")]
+    NotObject,
+}
+
+/// Reads one object, and nothing after it.
+///
+/// ```
+/// use mtls_identity::strict_json;
+///
+/// assert_eq!(strict_json::object(br#"{"a": [1]}"#)?.len(), 1);
+/// assert!(strict_json::object(br#"{"a": 1, "a": 2}"#).is_err());
+/// # Ok::<(), strict_json::StrictJsonError>(())
+/// ```
+///
+/// # Errors
+/// [`StrictJsonError`] when it is no JSON, no object, or holds a key twice in one object.
+pub fn object(json: &[u8]) -> Result<Map<String, Value>, StrictJsonError> {
     let doubled = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = Strict(&doubled)
@@ -17,16 +51,13 @@ pub(super) fn object(json: &[u8]) -> Result<Map<String, Value>, BundleError> {
         .and_then(|value| deserializer.end().map(|()| value));
     match value {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(BundleError::Member {
-            member: "the top level",
-            wanted: "a JSON object",
-        }),
+        Ok(_) => Err(StrictJsonError::NotObject),
         Err(error) => Err(match doubled.into_inner() {
-            Some(key) => BundleError::DuplicateKey {
+            Some(key) => StrictJsonError::DuplicateKey {
                 key,
                 line: error.line(),
             },
-            None => BundleError::Json(error),
+            None => StrictJsonError::Syntax(error),
         }),
     }
 }
