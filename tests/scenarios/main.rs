@@ -9,6 +9,7 @@
 
 mod daemon;
 mod identity;
+mod jwt;
 mod metadata;
 mod operator;
 mod reactions;

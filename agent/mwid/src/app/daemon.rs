@@ -156,6 +156,7 @@ impl Base {
         sds_metrics.register(registry);
         let inputs = workload::Inputs {
             identity: rooms.inlet.reader.clone(),
+            jwt_svids: rooms.inlet.jwt_svids.clone(),
             clock: Arc::clone(&self.clock),
             access: rooms.google.access.clone(),
             board: self.board.clone(),

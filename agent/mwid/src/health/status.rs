@@ -178,6 +178,9 @@ pub(crate) struct WorkloadStatus {
     pub(crate) sds: SdsStatus,
     /// How the generation in force came to those who had the one before.
     pub(crate) rotation: Option<RotationStatus>,
+    /// `minted`, `not yet`, or `validated only` if the source gives none.
+    #[serde(default)]
+    pub(crate) jwt_svids: String,
     pub(crate) last_denial: Option<CallerLine>,
 }
 

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+/// A key that fits a token.
 pub(super) enum Key {
     Rsa {
         modulus: Vec<u8>,
@@ -19,6 +20,23 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// None: the JWK is not to be asked about a token of this algorithm that names this key, or none (JWT-SVID section 2.2). A JWK says what it is
+    /// for by its type, and by `alg` if it has it (RFC 7517 section 4.4).
+    pub(super) fn meant(
+        jwk: &Map<String, Value>,
+        algorithm: Algorithm,
+        key_id: Option<&str>,
+    ) -> Option<Self> {
+        let name = jwk
+            .get("kid")
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty())?;
+        let is_named = key_id.is_none_or(|wanted| wanted == name);
+        let alg_fits = jwk.get("alg").is_none_or(|alg| alg == algorithm.name());
+        let key = Self::read(jwk).filter(|key| key.fits(algorithm))?;
+        (is_named && alg_fits).then_some(key)
+    }
+
     /// None: no key that we know.
     fn read(jwk: &Map<String, Value>) -> Option<Self> {
         let text = |member| jwk.get(member).and_then(Value::as_str);
@@ -41,7 +59,15 @@ impl Key {
         }
     }
 
-    fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        match (self, algorithm.verifier()) {
+            (Self::Rsa { .. }, Verifier::Rsa(_)) => true,
+            (Self::Ec { curve, .. }, Verifier::Ec(wanted)) => *curve == wanted,
+            _ => false,
+        }
+    }
+
+    pub(super) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
         match (self, algorithm.verifier()) {
             (Self::Rsa { modulus, exponent }, Verifier::Rsa(parameters)) => {
                 let key = RsaPublicKeyComponents {
@@ -57,25 +83,4 @@ impl Key {
             _ => false,
         }
     }
-}
-
-/// Whether a JWK may be asked about a signature: it is the one that the token names, if it names one (JWT-SVID section 2.2), and for this
-/// algorithm, if it says so (RFC 7517 section 4.4).
-pub(super) fn is_meant(jwk: &Map<String, Value>, key_id: Option<&str>, name: &str) -> bool {
-    let text = |member| jwk.get(member).and_then(Value::as_str);
-    let named = match (text("kid"), key_id) {
-        (None | Some(""), _) => false,
-        (Some(_), None) => true,
-        (Some(has), Some(wanted)) => has == wanted,
-    };
-    named && jwk.get("alg").is_none_or(|alg| alg == name)
-}
-
-pub(super) fn verifies(
-    jwk: &Map<String, Value>,
-    algorithm: Algorithm,
-    signed: &[u8],
-    signature: &[u8],
-) -> bool {
-    Key::read(jwk).is_some_and(|key| key.verifies(algorithm, signed, signature))
 }

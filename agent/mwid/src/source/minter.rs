@@ -117,6 +117,16 @@ impl fmt::Debug for Minted {
 }
 
 #[cfg(test)]
+impl Minter {
+    /// One that no source has, and its public key.
+    pub(crate) fn of(id: &SpiffeId) -> (Arc<Self>, Map<String, Value>) {
+        let minter = Self::new(id).unwrap();
+        let public = minter.public();
+        (Arc::new(minter), public)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::jwt::svid;

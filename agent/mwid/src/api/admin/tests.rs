@@ -38,6 +38,7 @@ struct Admin {
 fn silent_workload(identity: &Reader, clock: Clock, shutdown: &Shutdown) -> Arc<workload::Server> {
     let inputs = workload::Inputs {
         identity: identity.clone(),
+        jwt_svids: watch::Sender::new(crate::source::JwtSvids::NotYet).subscribe(),
         clock,
         access: Access::default(),
         board: Board::new(),

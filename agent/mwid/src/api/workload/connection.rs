@@ -3,12 +3,13 @@
 use super::Site;
 use super::feed::{Feed, Subject};
 use super::guest::Guest;
+use super::jwt;
 use super::method::{Method, SERVICE};
 use super::refusal;
 use super::sds::Sds;
 use crate::caller::What;
 use crate::grpc::{Answer, Call, Calls, Status};
-use crate::proto::workload::{X509BundlesRequest, X509svidRequest};
+use crate::proto::workload::{JwtBundlesRequest, X509BundlesRequest, X509svidRequest};
 use hyper::header::HeaderMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -33,6 +34,12 @@ static X509_BUNDLES: Subject = Subject {
     page: |edition| &edition.x509_bundles,
 };
 
+const JWT_BUNDLES: Subject = Subject {
+    method: Method::FetchJwtBundles,
+    what: What::Bundles,
+    page: |edition| &edition.jwt_bundles,
+};
+
 impl<G: Guest> Connection<G> {
     pub(super) fn new(site: Arc<Site>, guest: G) -> Self {
         Self {
@@ -52,8 +59,17 @@ impl<G: Guest> Connection<G> {
                 call.one::<X509BundlesRequest>().await?;
                 self.stream(&X509_BUNDLES)
             }
-            Method::FetchJwtSvid | Method::FetchJwtBundles | Method::ValidateJwtSvid => {
-                Err(refusal::unimplemented("mwid does not serve JWT-SVIDs"))
+            Method::FetchJwtBundles => {
+                call.one::<JwtBundlesRequest>().await?;
+                self.stream(&JWT_BUNDLES)
+            }
+            Method::FetchJwtSvid => {
+                let request = call.one().await?;
+                jwt::fetch(&self.site, &self.guest, &request).map(Answer::One)
+            }
+            Method::ValidateJwtSvid => {
+                let request = call.one().await?;
+                jwt::validate(&self.site, &self.guest, request).map(Answer::One)
             }
             Method::FetchWitSvid | Method::FetchWitBundles => {
                 Err(refusal::unimplemented("mwid does not serve WIT-SVIDs"))

@@ -3,7 +3,7 @@
 //! In: a proven identity. Out: the messages of the Workload API, each encoded once and shared by all its subscribers. What holds the key is wiped
 //! when the last of them has sent it. Never merges the bundles of two trust domains.
 use crate::grpc::Frame;
-use crate::proto::workload::{X509BundlesResponse, X509svid, X509svidResponse};
+use crate::proto::workload::{JwtBundlesResponse, X509BundlesResponse, X509svid, X509svidResponse};
 use mtls_identity::{IdentitySnapshot, TrustBundle};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ pub(super) struct Edition {
     pub(super) identity: Arc<IdentitySnapshot>,
     pub(super) x509_svid: Page,
     pub(super) x509_bundles: Page,
+    pub(super) jwt_bundles: Page,
     /// When the hub saw that the store was switched to it.
     switched_at: Instant,
     progress: Progress,
@@ -49,6 +50,7 @@ impl Edition {
         Self {
             x509_svid: page(x509_svid(&identity), before.map(|before| &before.x509_svid)),
             x509_bundles: page(x509_bundles(&identity), before.map(|before| &before.x509_bundles)),
+            jwt_bundles: page(jwt_bundles(&identity), before.map(|before| &before.jwt_bundles)),
             identity,
             switched_at,
             progress: Progress::default(),
@@ -61,6 +63,7 @@ impl Edition {
             identity,
             x509_svid: self.x509_svid.clone(),
             x509_bundles: self.x509_bundles.clone(),
+            jwt_bundles: self.jwt_bundles.clone(),
             switched_at: self.switched_at,
             progress: Progress {
                 subscribers: AtomicU64::new(self.subscribers()),
@@ -71,7 +74,8 @@ impl Edition {
 
     /// The size of the largest message.
     pub(super) fn largest(&self) -> usize {
-        self.x509_svid.frame.len().max(self.x509_bundles.frame.len())
+        let pages = [&self.x509_svid, &self.x509_bundles, &self.jwt_bundles];
+        pages.map(|page| page.frame.len()).into_iter().max().unwrap_or(0)
     }
 
     /// Called when the message of one who had an earlier one is about to be sent; tells how long after the switch that is.
@@ -120,6 +124,19 @@ fn x509_bundles(identity: &IdentitySnapshot) -> Frame {
     Frame::of(&X509BundlesResponse {
         crl: vec![],
         bundles: bundles(identity, |_| true),
+    })
+}
+
+/// JWK sets by SPIFFE ID of the trust domain. Our own is always there, as section 6.2.2 of the Workload API wants it: without JWT keys it is an empty
+/// set, which says that the domain has no JWT-SVIDs (JWT-SVID section 6.2). An error instead would keep clients waiting that ask for X.509 and JWT
+/// bundles together. Other domains are there if they have keys.
+fn jwt_bundles(identity: &IdentitySnapshot) -> Frame {
+    let own = identity.id().trust_domain();
+    let all = identity.bundles().iter();
+    let shown = all.filter(|bundle| bundle.trust_domain() == own || !bundle.jwt_keys().is_empty());
+    let set = |bundle: &Arc<TrustBundle>| (bundle.trust_domain().id(), bundle.to_jwks_json().into_bytes());
+    Frame::of(&JwtBundlesResponse {
+        bundles: shown.map(set).collect(),
     })
 }
 

@@ -30,12 +30,18 @@ struct OfCode {
     code: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: &'static str,
+}
+
 /// What this room counts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     streams: Family<OfMethod, Gauge>,
     messages: Family<OfMethod, Counter>,
     refusals: Family<OfCode, Counter>,
+    jwt_validations: Family<OfOutcome, Counter>,
     callers: Gauge,
     rotation_to_subscriber: Histogram,
 }
@@ -46,6 +52,7 @@ impl Default for Metrics {
             streams: Family::default(),
             messages: Family::default(),
             refusals: Family::default(),
+            jwt_validations: Family::default(),
             callers: Gauge::default(),
             rotation_to_subscriber: Histogram::new([
                 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -73,6 +80,11 @@ impl Metrics {
             "Calls that were refused and streams that were ended, by their status code",
             self.refusals.clone(),
         );
+        workload.register(
+            "jwt_validations",
+            "JWT-SVIDs that were handed in to be validated: valid, or why not",
+            self.jwt_validations.clone(),
+        );
         workload.register("callers", "Connections with an open stream", self.callers.clone());
         workload.register_with_unit(
             "rotation_to_subscriber",
@@ -86,6 +98,11 @@ impl Metrics {
     pub(super) fn refused(&self, method: &'static str, status: &Status) {
         let code = status.code.to_string();
         self.refusals.get_or_create(&OfCode { method, code }).inc();
+    }
+
+    /// Counts what became of a JWT-SVID that was handed in.
+    pub(super) fn validated(&self, outcome: &'static str) {
+        self.jwt_validations.get_or_create(&OfOutcome { outcome }).inc();
     }
 
     pub(super) fn sent(&self, method: Method) {

@@ -9,6 +9,7 @@ mod edition;
 mod feed;
 mod guest;
 mod hub;
+mod jwt;
 mod method;
 mod metrics;
 mod refusal;
@@ -26,6 +27,7 @@ use crate::health::Board;
 use crate::health::status::{RotationStatus, WorkloadStatus};
 use crate::http::{self, Listener};
 use crate::shutdown::Shutdown;
+use crate::source::JwtSvids;
 use door::Door;
 use hub::{Hub, Now};
 use mtls_identity::{Clock, Reader};
@@ -37,6 +39,7 @@ use tokio::sync::watch;
 /// What the answers are made of.
 pub(crate) struct Inputs {
     pub(crate) identity: Reader,
+    pub(crate) jwt_svids: watch::Receiver<JwtSvids>,
     pub(crate) clock: Clock,
     pub(crate) access: Access,
     pub(crate) board: Board,
@@ -60,6 +63,8 @@ pub(crate) struct Server {
 struct Site {
     hub: Hub,
     sds: Sds,
+    jwt_svids: watch::Receiver<JwtSvids>,
+    clock: Clock,
     metrics: Metrics,
 }
 
@@ -77,7 +82,7 @@ impl Server {
         let (listeners, open) = watch::channel(0);
         let surroundings = hub::Surroundings {
             reader: inputs.identity,
-            clock: inputs.clock,
+            clock: Clock::clone(&inputs.clock),
             wanted: is_wanted,
             listeners: open,
             board: inputs.board,
@@ -85,6 +90,8 @@ impl Server {
         let site = Site {
             hub: Hub::start(surroundings, shutdown),
             sds: Sds::new(inputs.sds, inputs.sds_metrics),
+            jwt_svids: inputs.jwt_svids,
+            clock: inputs.clock,
             metrics: inputs.metrics,
         };
         Arc::new(Self {
@@ -136,7 +143,13 @@ impl Server {
     }
 
     pub(crate) fn status(&self) -> WorkloadStatus {
-        let Site { hub, sds, metrics } = &*self.site;
+        let Site {
+            hub,
+            sds,
+            jwt_svids,
+            metrics,
+            ..
+        } = &*self.site;
         let rotation = match hub.now() {
             Now::Alive(edition) => Some(RotationStatus {
                 generation: edition.identity.generation(),
@@ -153,6 +166,12 @@ impl Server {
             callers: metrics.callers(),
             sds: sds.status(),
             rotation: rotation.filter(|rotation| rotation.subscribers > 0),
+            jwt_svids: match &*jwt_svids.borrow() {
+                JwtSvids::Minter(_) => "minted",
+                JwtSvids::NotYet => "not yet",
+                JwtSvids::None(_) => "validated only",
+            }
+            .to_owned(),
             last_denial: denials
                 .into_iter()
                 .find(|line| line.listener.starts_with("workload")),

@@ -22,9 +22,14 @@ pub(super) fn unimplemented(what: &'static str) -> Status {
     Status::new(Code::UNIMPLEMENTED, what)
 }
 
+/// To a caller who may have an identity, but not the one that he asks for.
+pub(super) fn not_issued() -> Status {
+    Status::new(Code::PERMISSION_DENIED, NO_IDENTITY_ISSUED)
+}
+
 pub(super) fn denied(denied: &Denied) -> Status {
     match denied {
-        Denied::NotGranted => Status::new(Code::PERMISSION_DENIED, NO_IDENTITY_ISSUED),
+        Denied::NotGranted => not_issued(),
         Denied::NotLookedUp => Status::new(
             Code::UNAVAILABLE,
             "workload attestation failed: mwid cannot see now what an access rule asks about you; ask again",
@@ -52,7 +57,7 @@ fn is_settled(denial: &Denial) -> bool {
 pub(super) fn no_identity(now: &Now) -> Option<Status> {
     Some(match now {
         Now::Alive(_) => return None,
-        Now::Unwanted => Status::new(Code::PERMISSION_DENIED, NO_IDENTITY_ISSUED),
+        Now::Unwanted => not_issued(),
         Now::Waiting => Status::new(
             Code::UNAVAILABLE,
             "mwid has no identity yet: ask again; mwid status says what it waits for",

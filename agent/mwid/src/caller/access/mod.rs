@@ -49,7 +49,7 @@ struct Shared {
     attestor: Attestor,
     metrics: Metrics,
     /// One for each kind of grant.
-    grants: [Counter; 5],
+    grants: [Counter; 6],
     audit: Audit,
 }
 

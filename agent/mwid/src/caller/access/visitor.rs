@@ -38,6 +38,10 @@ pub(crate) enum What<'a> {
     },
     /// Its trust bundles, which whoever may have the identity may have.
     Bundles,
+    /// A token that says who holds the identity.
+    JwtSvid {
+        audience: &'a str,
+    },
     /// Any request that came as a proxy's or a web page's.
     Disguised,
 }
@@ -282,7 +286,9 @@ impl Decided {
                 let none = grant.id_tokens == IdTokens::None;
                 (none, grant.audience_allowed(audience).is_ok(), Reason::Audience)
             }
-            What::Identity | What::Bundles => (!grant.identity, grant.identity, Reason::Other),
+            What::Identity | What::Bundles | What::JwtSvid { .. } => {
+                (!grant.identity, grant.identity, Reason::Other)
+            }
             What::Route { name } => {
                 let none = grant.routes == Routes::None;
                 (none, grant.route_allowed(name).is_ok(), Reason::Route)
@@ -300,7 +306,14 @@ impl Decided {
 
 impl<'a> What<'a> {
     /// The labels of metrics, of what can be granted.
-    pub(super) const KINDS: [&'static str; 5] = ["access_token", "id_token", "identity", "bundles", "route"];
+    pub(super) const KINDS: [&'static str; 6] = [
+        "access_token",
+        "id_token",
+        "identity",
+        "bundles",
+        "jwt_svid",
+        "route",
+    ];
 
     fn kind(self) -> &'static str {
         match self {
@@ -309,6 +322,7 @@ impl<'a> What<'a> {
             Self::Identity => "identity",
             Self::Route { .. } => "route",
             Self::Bundles => "bundles",
+            Self::JwtSvid { .. } => "jwt_svid",
             Self::Disguised => "disguised",
         }
     }
@@ -318,7 +332,8 @@ impl<'a> What<'a> {
         match self {
             Self::AccessToken { scopes: text }
             | Self::IdToken { audience: text }
-            | Self::Route { name: text } => text,
+            | Self::Route { name: text }
+            | Self::JwtSvid { audience: text } => text,
             Self::Identity | Self::Bundles | Self::Disguised => "",
         }
     }
@@ -334,6 +349,7 @@ impl fmt::Display for What<'_> {
             Self::Identity => f.write_str("X.509 identity"),
             Self::Route { name } => write!(f, "route {name}"),
             Self::Bundles => f.write_str("trust bundles"),
+            Self::JwtSvid { audience } => write!(f, "JWT-SVID for {}", clean(audience)),
             Self::Disguised => f.write_str("request in disguise"),
         }
     }

@@ -53,6 +53,7 @@ fn good_workload() -> WorkloadStatus {
             subscribers: 12,
             slowest_seconds: 0.001_24,
         }),
+        jwt_svids: "validated only".to_owned(),
         last_denial: None,
     }
 }
@@ -118,6 +119,7 @@ fn a_good_day_fits_on_few_aligned_lines() {
          \x20           2 cached, 1 fetch, 700 hits\n\
          workload    12 streams of 1 caller\n\
          \x20           generation 5 reached 12 streams, the last after 1.2 ms\n\
+         \x20           JWT-SVIDs: validated only\n\
          \x20           Envoy: 2 streams\n\
          callers     1 rule, 701 grants, 0 denials\n\
          \x20           granted 3s ago: access token to uid 1000 pid 4711 unit payments.service, 700 times\n"

@@ -16,7 +16,9 @@ pub(crate) enum Refusal {
     NoBundle { trust_domain: TrustDomain },
     #[error("the token is not trusted: the bundle of its trust domain, {trust_domain}, has no JWT keys")]
     NoKeys { trust_domain: TrustDomain },
-    #[error("the token is not trusted: no JWT key of its trust domain, {trust_domain}, has its kid and alg")]
+    #[error(
+        "the token is not trusted: no JWT key of its trust domain, {trust_domain}, has its kid and is for its alg"
+    )]
     UnknownKey { trust_domain: TrustDomain },
     #[error("the token's signature does not hold")]
     Signature,

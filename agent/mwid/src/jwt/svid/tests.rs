@@ -176,19 +176,11 @@ fn only_a_key_of_the_subject_s_own_domain_vouches_for_it() {
     assert_eq!(with("kid", json!(1)), unknown);
     assert_eq!(with("alg", json!("ES384")), unknown);
     assert_eq!(with("alg", json!(256)), unknown);
-    for (member, value) in [
-        ("crv", "P-384"),
-        ("kty", "RSA"),
-        ("x", "AA"),
-        ("x", "!"),
-        ("y", &"A".repeat(43)),
-    ] {
-        assert_eq!(
-            with(member, json!(value)),
-            Err(Refusal::Signature),
-            "{member} {value}"
-        );
+    for (member, value) in [("crv", "P-384"), ("kty", "RSA"), ("x", "AA"), ("x", "!")] {
+        assert_eq!(with(member, json!(value)), unknown, "{member} {value}");
     }
+    let off_the_curve = with("y", json!("A".repeat(43)));
+    assert_eq!(off_the_curve, Err(Refusal::Signature));
     // Another key of the same name: each is asked.
     let mut twin = SigningKey::new().unwrap().public("jwt-svid");
     twin.insert("kid".to_owned(), ours["kid"].clone());

@@ -79,7 +79,7 @@ mod tests {
         let mut keys = Keys::new(&id, at(1000)).unwrap();
         let first = keys.minter().public();
         keys.turn(at(1000 + SIGNS_FOR - 1)).unwrap();
-        assert_eq!(keys.public(), [first.clone()]);
+        assert_eq!(keys.public(), std::slice::from_ref(&first));
 
         keys.turn(at(1000 + SIGNS_FOR)).unwrap();
         let shown = keys.public();

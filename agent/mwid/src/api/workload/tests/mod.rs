@@ -1,5 +1,6 @@
 //! The hub and its subscribers, with the time as an input and callers of the tests' own.
 mod hub;
+mod jwt;
 mod streams;
 
 use super::Site;
@@ -14,6 +15,7 @@ use crate::caller::What;
 use crate::config::SdsSettings;
 use crate::health::Board;
 use crate::shutdown::Shutdown;
+use crate::source::JwtSvids;
 use futures_util::Stream;
 use mtls_identity::candidate::{Candidate, CandidateBundles};
 use mtls_identity::{IdentitySnapshot, Prover, TrustBundle, TrustDomain, UnixTime, Writer};
@@ -24,6 +26,8 @@ use testkit::pki::{Leaf, LeafSpec, Validity, World};
 use tokio::sync::watch;
 
 pub(super) const DOMAIN: &str = "pool.global.123.workload.id.goog";
+
+type Jwk = serde_json::Map<String, serde_json::Value>;
 
 /// A clock that a test sets.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ struct House {
     listeners: watch::Sender<usize>,
     board: Board,
     site: Arc<Site>,
+    jwt_svids: watch::Sender<JwtSvids>,
     shutdown: Shutdown,
 }
 
@@ -63,19 +68,23 @@ impl House {
             listeners: open,
             board: board.clone(),
         };
+        let jwt_svids = watch::Sender::new(JwtSvids::NotYet);
         let shutdown = Shutdown::default();
         Self {
             world: World::new(DOMAIN),
             writer,
-            clock,
             wanted,
             listeners,
             board,
             site: Arc::new(Site {
                 hub: Hub::start(surroundings, &shutdown),
                 sds: Sds::new(SdsSettings::default(), SdsMetrics::default()),
+                jwt_svids: jwt_svids.subscribe(),
+                clock: clock.clone(),
                 metrics: Metrics::default(),
             }),
+            clock,
+            jwt_svids,
             shutdown,
         }
     }
@@ -92,8 +101,15 @@ impl House {
     }
 
     fn proven(&self, leaf: &Leaf, others: &[TrustBundle]) -> IdentitySnapshot {
+        self.proven_with(leaf, others, vec![])
+    }
+
+    /// With keys for JWT-SVIDs in its own bundle.
+    fn proven_with(&self, leaf: &Leaf, others: &[TrustBundle], jwt_keys: Vec<Jwk>) -> IdentitySnapshot {
         let domain = TrustDomain::parse(DOMAIN).unwrap();
         let own = TrustBundle::from_pem(domain, self.world.root.cert_pem.as_bytes()).unwrap();
+        let add = |own: TrustBundle, key| own.with_jwt_key(key).unwrap();
+        let own = jwt_keys.into_iter().fold(own, add);
         let mut bundles = mtls_identity::TrustBundles::of(own);
         for other in others {
             bundles.insert(other.clone()).unwrap();

@@ -22,6 +22,9 @@ pub(super) fn workload(page: &mut Page, workload: &WorkloadStatus) {
         );
         page.line("", &text);
     }
+    if !workload.jwt_svids.is_empty() {
+        page.line("", &format!("JWT-SVIDs: {}", workload.jwt_svids));
+    }
     let sds = &workload.sds;
     if sds.streams > 0 || sds.nacks > 0 {
         let mut text = format!("Envoy: {}", many(sds.streams, "stream", "streams"));
