@@ -18,8 +18,8 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// The socket.
-    #[error("cannot connect")]
-    Connect(#[source] std::io::Error),
+    #[error("cannot connect: {0}")]
+    Connect(std::io::Error),
     /// HTTP/2.
     #[error("no HTTP/2 over the plain connection: {0}")]
     Http2(h2::Error),
