@@ -14,11 +14,15 @@ const NAMES: [&str; 4] = [
 
 /// `authority` is a host with or without a port, as in `Host` or an absolute-form target.
 pub(super) fn is_ours(authority: &str) -> bool {
+    // Names without a port first: they are most and cost least. No name is an address.
+    let is_name = |host: &str| NAMES.iter().any(|name| host.eq_ignore_ascii_case(name));
+    if is_name(authority) {
+        return true;
+    }
     let Some(host) = host(authority) else {
         return false;
     };
-    // No name is an address; names first, for they are most and cost least.
-    NAMES.iter().any(|name| host.eq_ignore_ascii_case(name))
+    is_name(host)
         || match ip(host) {
             Some(IpAddr::V4(ip)) => ip.is_loopback() || ip == SERVER_V4,
             Some(IpAddr::V6(ip)) => ip.is_loopback() || ip == SERVER_V6,

@@ -1,5 +1,6 @@
 //! What can be asked for. In: nothing. Out: plain values that are the cache's keys. Never holds a secret.
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 
 /// Whose token.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,11 +30,29 @@ pub(crate) struct Binding {
 }
 
 /// An access token, please.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AccessAsk {
     pub(crate) account: Account,
     pub(crate) scopes: Scopes,
     pub(crate) binding: Option<Binding>,
+}
+
+/// The question that nearly everybody asks has the shortest hash.
+impl Hash for AccessAsk {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            account,
+            scopes,
+            binding,
+        } = self;
+        let is_plain = (account, scopes, binding) == (&Account::Default, &Scopes::Default, &None);
+        state.write_u8(is_plain.into());
+        if !is_plain {
+            account.hash(state);
+            scopes.hash(state);
+            binding.hash(state);
+        }
+    }
 }
 
 /// Which claims an ID token has.

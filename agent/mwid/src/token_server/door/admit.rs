@@ -8,15 +8,42 @@ use crate::token_server::refusal::Refused;
 use crate::token_server::seldom::clean;
 use crate::token_server::target::Target;
 use crate::token_server::{host, refusal, words};
-use hyper::header::{HOST, HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 use std::sync::Arc;
 
-const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
-
 /// Who sends no Host is no browser; where a redirect needs one, it gets this.
 const USUAL_HOST: &str = "metadata.google.internal";
+
+/// What the headers say that the door looks at, found in one pass.
+#[derive(Default)]
+struct Told<'a> {
+    host: Option<&'a HeaderValue>,
+    hosts: usize,
+    forwarded: bool,
+    flavor: Option<&'a HeaderValue>,
+}
+
+impl<'a> Told<'a> {
+    fn by(headers: &'a HeaderMap) -> Self {
+        let mut told = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "host" => {
+                    told.host.get_or_insert(value);
+                    told.hosts += 1;
+                }
+                "metadata-flavor" => {
+                    told.flavor.get_or_insert(value);
+                }
+                "x-forwarded-for" => told.forwarded = true,
+                _ => {}
+            }
+        }
+        told
+    }
+}
 
 /// A request that was let in.
 pub(super) struct Admitted<'a> {
@@ -44,8 +71,9 @@ impl Admitted<'_> {
 impl<G: Guest> Connection<G> {
     pub(super) fn admit<'a>(&self, head: &'a Parts) -> Result<Admitted<'a>, Refused> {
         let path = head.uri.path();
-        let host = self.host(head)?;
-        if head.headers.contains_key(FORWARDED) {
+        let told = Told::by(&head.headers);
+        let host = self.host(head, &told)?;
+        if told.forwarded {
             self.guest
                 .denied(What::Disguised, "it has the header X-Forwarded-For");
             return Err(refusal::forwarded(path).into());
@@ -56,8 +84,7 @@ impl<G: Guest> Connection<G> {
             .map_err(|denial| words::refused(StatusCode::FORBIDDEN, &Causes(&*denial).to_string()))?;
         let target = Target::find(path);
         if target != Some(Target::Root) {
-            let flavor = head.headers.get(words::FLAVOR);
-            if flavor.is_none_or(|flavor| flavor.as_bytes() != b"Google") {
+            if told.flavor.is_none_or(|flavor| flavor.as_bytes() != b"Google") {
                 return Err(refusal::no_flavor(path).into());
             }
         }
@@ -81,15 +108,14 @@ impl<G: Guest> Connection<G> {
     }
 
     /// What the request calls us, if that can be us.
-    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Refused> {
-        let mut headers = head.headers.get_all(HOST).iter();
-        let (told, second) = (headers.next(), headers.next());
+    fn host<'a>(&self, head: &'a Parts, told: &Told<'a>) -> Result<&'a str, Refused> {
         // RFC 9112, 3.2.
-        if second.is_some() || (told.is_none() && head.version == Version::HTTP_11) {
+        if told.hosts > 1 || (told.hosts == 0 && head.version == Version::HTTP_11) {
             return Err(refusal::no_host().into());
         }
         let in_target = head.uri.authority().map(hyper::http::uri::Authority::as_str);
         let told = told
+            .host
             .map(|told| told.to_str().map_err(|_| told.as_bytes()))
             .transpose();
         let foreign = match (&told, in_target) {
