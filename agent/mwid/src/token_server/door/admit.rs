@@ -83,10 +83,9 @@ impl<G: Guest> Connection<G> {
             .grant()
             .map_err(|denial| words::refused(StatusCode::FORBIDDEN, &Causes(&*denial).to_string()))?;
         let target = Target::find(path);
-        if target != Some(Target::Root) {
-            if told.flavor.is_none_or(|flavor| flavor.as_bytes() != b"Google") {
-                return Err(refusal::no_flavor(path).into());
-            }
+        let has_flavor = told.flavor.is_some_and(|flavor| flavor.as_bytes() == b"Google");
+        if target != Some(Target::Root) && !has_flavor {
+            return Err(refusal::no_flavor(path).into());
         }
         let target = target.ok_or_else(|| words::not_found(path))?;
         let takes_post = matches!(target, Target::Token(_) | Target::Identity(_));
