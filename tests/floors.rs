@@ -16,7 +16,7 @@ const FLOORS: &[(u8, &[&str])] = &[
         ],
     ),
     (1, &["config", "telemetry", "grpc"]),
-    (2, &["metadata", "units"]),
+    (2, &["metadata", "units", "workload_client"]),
     (3, &["source", "tokens", "caller"]),
     (4, &["publish", "api", "token_server", "proxy"]),
     (5, &["dev"]),

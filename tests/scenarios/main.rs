@@ -8,6 +8,7 @@
 )]
 
 mod daemon;
+mod fetch;
 mod identity;
 mod jwt;
 mod metadata;

@@ -14,17 +14,12 @@ mod report;
 mod shutdown;
 // floor 1: settings
 mod config;
-#[allow(
-    dead_code,
-    unused_imports,
-    clippy::allow_attributes,
-    reason = "its server opens with the first API that speaks gRPC"
-)]
 mod grpc;
 mod telemetry;
 // floor 2: platform
 mod metadata;
 mod units;
+mod workload_client;
 // floor 3: inlets
 mod caller;
 mod source;

@@ -32,6 +32,13 @@ pub(super) enum Command {
     Identity(IdentityArgs),
     /// Print one token for Google APIs, and nothing else
     Token(TokenArgs),
+    /// Ask any agent's SPIFFE Workload API, prove what it answers, and show or write it
+    ///
+    /// Which agent: --socket, then the daemon of --config, then SPIFFE_ENDPOINT_SOCKET, then the daemon that other commands ask. What does
+    /// not hold (a key that does not match, a chain that reaches no root of its own trust domain) is neither shown nor written.
+    Fetch(FetchArgs),
+    /// Ask any agent's SPIFFE Workload API whether something holds
+    Validate(ValidateArgs),
     /// Wait until the daemon is ready
     Wait(WaitArgs),
     /// Make the daemon read its configuration again
@@ -150,6 +157,87 @@ pub(super) struct IdArgs {
 pub(super) enum TokenFormat {
     Standard,
     Full,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct FetchArgs {
+    #[command(subcommand)]
+    pub(super) what: FetchKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FetchKind {
+    /// The X.509-SVIDs that this user may have
+    X509(FetchX509Args),
+    /// The trust bundles of all trust domains
+    Bundles(FetchBundlesArgs),
+}
+
+/// Which agent's Workload API a command means.
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct WorkloadAt {
+    #[command(flatten)]
+    pub(super) at: At,
+    /// Where the Workload API is: unix:///PATH or tcp://IP:PORT
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) socket: Option<String>,
+    /// How long at most
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct FetchX509Args {
+    #[command(flatten)]
+    pub(super) workload: WorkloadAt,
+    /// Also write svid.N.pem, svid.N.key (mode 0600), bundle.N.pem and federated_bundle.N.M.pem there
+    ///
+    /// Each file takes the place of the one before in one step. A reader that must never see a key of one generation and a certificate of
+    /// another is better served by a directory that the daemon publishes.
+    #[arg(long, value_name = "DIR")]
+    pub(super) write: Option<PathBuf>,
+    /// As JSON, without keys
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct FetchBundlesArgs {
+    #[command(flatten)]
+    pub(super) workload: WorkloadAt,
+    /// Also write trust_bundles.json and, for each trust domain, TRUST_DOMAIN.spiffe-trust-bundle.x509.pem there
+    #[arg(long, value_name = "DIR")]
+    pub(super) write: Option<PathBuf>,
+    /// As a SPIFFE bundle map
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ValidateArgs {
+    #[command(subcommand)]
+    pub(super) what: ValidateKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ValidateKind {
+    /// A JWT-SVID: whose it is, and what it says
+    Jwt(ValidateJwtArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ValidateJwtArgs {
+    #[command(flatten)]
+    pub(super) workload: WorkloadAt,
+    /// Whom the token must be for
+    #[arg(long, value_name = "AUDIENCE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) audience: String,
+    /// The file with the token; `-` is standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(super) svid: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

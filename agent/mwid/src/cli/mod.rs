@@ -11,6 +11,7 @@ mod demo;
 mod env;
 mod exec;
 mod failure;
+mod fetch;
 mod identity;
 mod man;
 mod output;
@@ -50,6 +51,8 @@ fn dispatch(command: args::Command) -> Result<(), Failure> {
         C::Status(args) => status::run(&args),
         C::Identity(args) => identity::run(&args),
         C::Token(args) => token::run(&args),
+        C::Fetch(args) => fetch::run(&args),
+        C::Validate(args) => fetch::validate(&args),
         C::Wait(args) => wait::run(&args),
         C::Reload(args) => reload::run(&args),
         C::Env(args) => env::run(&args),

@@ -33,10 +33,6 @@ impl Frame {
         Self(Bytes::from_owner(bytes))
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
-        self.0.clone()
-    }
-
     pub(super) fn into_bytes(self) -> Bytes {
         self.0
     }
@@ -49,6 +45,10 @@ impl Frame {
 
 #[cfg(test)]
 impl Frame {
+    pub(super) fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
     /// The message without what stands before it.
     pub(crate) fn message(&self) -> Bytes {
         self.0.slice(HEAD..)

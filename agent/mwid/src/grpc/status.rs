@@ -17,7 +17,10 @@ pub(crate) struct Code(u8);
 macro_rules! codes {
     ($($name:ident = $number:literal)*) => {
         impl Code {
-            $(pub(crate) const $name: Self = Self($number);)*
+            $(
+                #[allow(dead_code, clippy::allow_attributes, reason = "gRPC has more codes than are given here")]
+                pub(crate) const $name: Self = Self($number);
+            )*
             /// By number, as gRPC's page "Status codes and their use" lists them.
             const NAMES: &[&str] = &[$(stringify!($name)),*];
         }

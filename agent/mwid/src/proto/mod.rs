@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod tests;
 
+/// A `FileDescriptorSet` of all services that are served, and of all that they import.
+pub(crate) const DESCRIPTORS: &[u8] = include_bytes!("services.binpb");
+
 #[allow(
     dead_code,
     clippy::allow_attributes,
@@ -69,6 +72,10 @@ methods! {
     }
     /// Of gRPC's server reflection.
     reflection_methods "grpc.reflection.v1.ServerReflection" {
+        INFO = "ServerReflectionInfo";
+    }
+    /// The same under the name that older clients ask for.
+    reflection_v1alpha_methods "grpc.reflection.v1alpha.ServerReflection" {
         INFO = "ServerReflectionInfo";
     }
     /// Of Envoy's secret discovery service.

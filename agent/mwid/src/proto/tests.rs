@@ -30,6 +30,17 @@ const FILES: &[(&str, &str, &str)] = &[
 const SDS: &str = "envoy/service/secret/v3/sds.proto";
 const SECRET: &str = "envoy/extensions/transport_sockets/tls/v3/secret.proto";
 
+/// Of the services that are served, for server reflection.
+const SERVED: &[&str] = &[
+    "workload.proto",
+    "health.proto",
+    "reflection.proto",
+    "reflection_v1alpha.proto",
+    SDS,
+    // What its answers hold as `Any`.
+    SECRET,
+];
+
 /// Whose code shows what is in a message: nothing that is secret.
 const OPEN: &[&str] = &["health.proto", "reflection.proto"];
 
@@ -58,6 +69,13 @@ fn the_committed_code_is_that_of_the_proto_files() {
         config.compile_fds(files).unwrap();
         compare(&out.path().join(made), &here().join(committed), &mut wrong);
     }
+    let made = out.path().join("services.binpb");
+    let mut served = protox::compile(SERVED, [here()]).unwrap();
+    for file in &mut served.file {
+        file.source_code_info = None;
+    }
+    fs::write(&made, prost::Message::encode_to_vec(&served)).unwrap();
+    compare(&made, &here().join("services.binpb"), &mut wrong);
     if !wrong.is_empty() {
         drop(out.keep());
         panic!(
@@ -70,7 +88,7 @@ fn the_committed_code_is_that_of_the_proto_files() {
 #[test]
 fn the_methods_are_those_of_the_proto_files() {
     let mut all = vec![];
-    for (proto, ..) in FILES {
+    for proto in FILES.iter().map(|(proto, ..)| proto).chain(SERVED) {
         let files = protox::compile([proto], [here()]).unwrap();
         for file in files.file.iter().filter(|file| file.name() == *proto) {
             for service in &file.service {

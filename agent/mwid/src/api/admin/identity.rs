@@ -59,7 +59,7 @@ pub(crate) struct CertificateDetail {
 }
 
 impl IdentityDetail {
-    pub(super) fn of(identity: &IdentitySnapshot) -> Self {
+    pub(crate) fn of(identity: &IdentitySnapshot) -> Self {
         let mut chain = identity.chain().iter().map(|der| Described::of(der));
         let leaf = chain.next().unwrap_or_else(|| Described::Unreadable {
             sha256: String::new(),

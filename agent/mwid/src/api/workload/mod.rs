@@ -20,6 +20,8 @@ mod tests;
 pub(crate) use metrics::Metrics;
 pub(crate) use sds::Metrics as SdsMetrics;
 
+use super::common::Common;
+use super::health::Health;
 use crate::caller::Access;
 use crate::config::SdsSettings;
 use crate::grpc::{self, Limits};
@@ -53,6 +55,7 @@ pub(crate) struct Inputs {
 /// What all listeners share.
 pub(crate) struct Server {
     site: Arc<Site>,
+    health: Arc<Health>,
     access: Access,
     wanted: watch::Sender<bool>,
     /// How many listeners there are.
@@ -68,6 +71,14 @@ struct Site {
     metrics: Metrics,
 }
 
+/// What is served here, by full name.
+const SERVICES: &[&str] = &[
+    "SpiffeWorkloadAPI",
+    "envoy.service.secret.v3.SecretDiscoveryService",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
 /// Of one listener. A quarter of them is one user's.
 const CONNECTIONS: usize = 8192;
 /// The same of streams, which weigh some kilobytes each.
@@ -80,6 +91,12 @@ impl Server {
         http::files::raise();
         let (wanted, is_wanted) = watch::channel(inputs.expects_identity);
         let (listeners, open) = watch::channel(0);
+        let health = Health::new(
+            inputs.board.clone(),
+            inputs.identity.clone(),
+            Arc::clone(&inputs.clock),
+            SERVICES,
+        );
         let surroundings = hub::Surroundings {
             reader: inputs.identity,
             clock: Clock::clone(&inputs.clock),
@@ -96,6 +113,7 @@ impl Server {
         };
         Arc::new(Self {
             site: Arc::new(site),
+            health,
             access: inputs.access,
             wanted,
             listeners,
@@ -128,7 +146,7 @@ impl Server {
             let door = Door::new(Arc::clone(&self.site), self.access.clone(), name);
             let serve = grpc::serve(
                 listener,
-                Arc::new(door),
+                Arc::new(Common::beside(door, Arc::clone(&self.health), SERVICES)),
                 limits(http::files::allowed()),
                 grpc_metrics.server(name, http_metrics),
                 shutdown.token(),

@@ -1,5 +1,5 @@
 //! `mwid identity`. In: the daemon's `/identity`. Out: what the certificates in force say, in words or as JSON. Never the key.
-mod render;
+pub(super) mod render;
 #[cfg(test)]
 mod tests;
 

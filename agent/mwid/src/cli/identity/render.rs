@@ -3,7 +3,7 @@ use crate::api::admin::identity::{CertificateDetail, Described, IdentityDetail};
 use crate::cli::words::{Paint, clean, relative};
 use jiff::Timestamp;
 
-pub(super) fn text(detail: &IdentityDetail, now: Timestamp, paint: Paint) -> String {
+pub(in crate::cli) fn text(detail: &IdentityDetail, now: Timestamp, paint: Paint) -> String {
     let mut page = String::new();
     let until = relative(detail.not_after, now);
     let until = if detail.not_after < now {

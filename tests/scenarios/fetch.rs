@@ -1,0 +1,59 @@
+//! `mwid fetch` and `mwid validate`: what a person or a script gets of an agent's Workload API.
+
+use crate::daemon::{PATH, Place, mwid};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+#[test]
+fn fetch_shows_and_writes_what_was_proven_and_never_shows_the_key() {
+    let mut place = Place::new();
+    place.config("");
+    let leaf = place.deliver_good();
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    let written = place.path("written");
+    fs::create_dir(&written).unwrap();
+    let fetched = place.mwid(&["fetch", "x509", "--write", written.to_str().unwrap()]);
+    assert!(fetched.status.success(), "{fetched:?}");
+    let shown = String::from_utf8(fetched.stdout).unwrap();
+    assert!(shown.contains(PATH) && !shown.contains("PRIVATE KEY"), "{shown}");
+    let file = |name: &str| fs::read_to_string(written.join(name)).unwrap();
+    assert_eq!(file("svid.0.pem"), leaf.chain_pem);
+    assert_eq!(file("svid.0.key"), leaf.key_pem);
+    assert_eq!(file("bundle.0.pem"), place.world.root.cert_pem);
+    assert_eq!(
+        fs::metadata(written.join("svid.0.key")).unwrap().mode() & 0o777,
+        0o600
+    );
+    // By the variable, as any SPIFFE program finds it.
+    let socket = format!("unix://{}", place.path("run/workload.sock").display());
+    let bundles = mwid()
+        .args(["fetch", "bundles", "--json"])
+        .env("SPIFFE_ENDPOINT_SOCKET", &socket)
+        .output()
+        .unwrap();
+    let map: serde_json::Value = serde_json::from_slice(&bundles.stdout).unwrap();
+    assert_eq!(
+        map["trust_domains"][crate::daemon::DOMAIN]["keys"][0]["use"],
+        "x509-svid"
+    );
+    daemon.stop();
+    let gone = place.mwid(&["fetch", "x509"]);
+    assert_eq!(gone.status.code(), Some(69), "{gone:?}");
+}
+
+#[test]
+fn who_gets_nothing_is_told_why_by_the_exit_code() {
+    let place = Place::new();
+    place.config("");
+    let mut daemon = place.start();
+    daemon.wait_for("an answer", |d| d.get("/readyz").is_some_and(|a| a.code == 503));
+    let early = place.mwid(&["fetch", "x509"]);
+    assert_eq!(early.status.code(), Some(75), "not yet: {early:?}");
+    let wrong = mwid()
+        .args(["fetch", "x509", "--socket", "http://x"])
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(64), "{wrong:?}");
+    daemon.stop();
+}
