@@ -28,9 +28,23 @@ pub(crate) struct RouteSettings {
     pub(crate) tls12: bool,
     /// Close a connection when the peer's own certificate ends.
     pub(crate) close_expired: bool,
+    /// What the application is told of the peer before its first byte.
+    pub(crate) send_proxy: SendProxy,
+    /// Each connection begins with a header of a load balancer's.
+    pub(crate) accept_proxy: bool,
     pub(crate) max_connections: usize,
     pub(crate) max_handshakes: usize,
     pub(crate) timeouts: Timeouts,
+}
+
+/// The PROXY protocol towards the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendProxy {
+    None,
+    /// Addresses.
+    V2,
+    /// Addresses, the TLS connection, the peer's certificate and SPIFFE ID.
+    V2Tls,
 }
 
 /// Which side of the proxy speaks TLS.

@@ -12,6 +12,7 @@ mod metrics;
 mod peers;
 mod places;
 mod probe;
+mod proxy_protocol;
 mod record;
 mod refusal;
 mod route;

@@ -6,6 +6,7 @@ use pki_types::CertificateDer;
 use rustls::CommonState;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ pub(super) struct Known {
     pub(super) peer: Peer,
     gone: CancellationToken,
     why: OnceLock<Arc<NoLonger>>,
+    /// How many connections have a seat; changed while the table's lock is held.
+    seats: AtomicUsize,
 }
 
 /// One connection of a peer.
@@ -50,7 +53,9 @@ impl Peers {
         let key = self.key(chain);
         let find = |all: &HashMap<u64, Vec<Arc<Known>>>| {
             let same = |known: &&Arc<Known>| known.peer.chain() == chain;
-            all.get(&key)?.iter().find(same).cloned()
+            let known = all.get(&key)?.iter().find(same)?;
+            known.seats.fetch_add(1, Ordering::Relaxed);
+            Some(Arc::clone(known))
         };
         let known = find(&self.all());
         let known = match known {
@@ -61,6 +66,7 @@ impl Peers {
                     peer: Peer::of(tls, role)?,
                     gone: self.over.child_token(),
                     why: OnceLock::new(),
+                    seats: AtomicUsize::new(1),
                 });
                 let mut all = self.all();
                 let raced = find(&all);
@@ -134,11 +140,14 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut all = self.peers.all();
+        if self.known.seats.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
+        // The last connection leaves.
         let Some(same) = all.get_mut(&self.key) else {
             return;
         };
-        // The table's own and this one: the last connection leaves.
-        same.retain(|known| !Arc::ptr_eq(known, &self.known) || Arc::strong_count(known) > 2);
+        same.retain(|known| !Arc::ptr_eq(known, &self.known));
         if same.is_empty() {
             all.remove(&self.key);
         }

@@ -1,6 +1,7 @@
 //! Why there is no connection, or no longer one. In: what failed. Out: a short name for metrics and words for the log. Never a name whose values
 //! others choose.
 use super::link::Broken;
+use super::proxy_protocol::HeaderError;
 use super::splice::Failure;
 use mtls_identity::peer::NotAllowed;
 use mtls_identity::tls::{IdentityUnusable, NoLonger, PeerError, PeerRefusal};
@@ -37,6 +38,10 @@ pub(super) enum Refusal {
     Displaced,
     #[error("the other side sent bytes before the handshake; nothing of them was passed on")]
     SpokeFirst,
+    #[error("the connection is not taken for a load balancer's")]
+    Header(#[source] HeaderError),
+    #[error("the peer's certificate is too long for a PROXY header; send_proxy: v2 leaves it out")]
+    LongHeader,
     #[error("the handshake gives no peer")]
     NoPeer(#[source] PeerError),
     #[error("the peer is not allowed")]
@@ -99,6 +104,7 @@ impl Refusal {
             Self::Timeout(_) => "timeout",
             Self::Displaced => "displaced",
             Self::SpokeFirst => "spoke_first",
+            Self::Header(_) | Self::LongHeader => "proxy_header",
             Self::NoPeer(_) => "no_peer",
             Self::NotAllowed(source) => source.reason(),
             Self::NoLonger(source) => source.reason(),

@@ -54,14 +54,16 @@ pub(super) struct Moved {
 }
 
 impl Splice {
-    /// `early` came with the handshake.
-    pub(super) fn new(link: Link, plain: Stream, early: Early) -> Self {
+    /// `header` goes to the plain side before everything else; `early` came with the handshake.
+    pub(super) fn new(link: Link, plain: Stream, header: Vec<u8>, early: Early) -> Self {
         let mut backlog = Backlog::default();
         let from_link = Half {
             bytes: early.bytes.len() as u64,
             state: if early.closed { State::Ended } else { State::Open },
         };
-        backlog.keep(early.bytes);
+        let mut first = header;
+        first.extend(early.bytes);
+        backlog.keep(first);
         Self {
             link,
             plain,

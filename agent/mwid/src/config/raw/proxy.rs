@@ -20,6 +20,8 @@ pub(in crate::config) struct Inbound {
     pub(in crate::config) unsafe_allow_all: Option<bool>,
     pub(in crate::config) deny: Option<Vec<Text>>,
     pub(in crate::config) dry_run: Option<bool>,
+    pub(in crate::config) send_proxy: Option<Text>,
+    pub(in crate::config) accept_proxy: Option<bool>,
     pub(in crate::config) alpn: Option<Vec<Text>>,
     pub(in crate::config) tls12: Option<bool>,
     pub(in crate::config) close_expired: Option<bool>,

@@ -3,7 +3,9 @@ use super::place::At;
 use super::values::{self, quoted};
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, ListenSettings, ProxySettings, RouteSettings, Side, Target, Timeouts};
+use crate::config::{
+    Address, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Target, Timeouts,
+};
 use mtls_identity::{PeerPolicy, peer::PeerRule};
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +22,12 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 /// A handshake or a connect that takes longer is of no use to anybody, and holds a place.
 const LONGEST_STEP: Duration = Duration::from_secs(300);
+
+const SEND_PROXY: [(&str, SendProxy); 3] = [
+    ("none", SendProxy::None),
+    ("v2", SendProxy::V2),
+    ("v2_tls", SendProxy::V2Tls),
+];
 
 pub(super) fn settle(at: &At, raw: raw::Proxy, runtime_dir: &Path) -> ProxySettings {
     let inbound = list(&at.key("inbound"), raw.inbound, |at, raw| {
@@ -75,6 +83,8 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
         forward.and_then(|text| at.maybe("forward", Some(forward_to(&text.0, runtime_dir, unsafe_forward))));
     let bounds = bounds(at, (raw.max_connections, raw.max_handshakes, raw.timeouts));
     let alpn = alpn(&at.key("alpn"), raw.alpn);
+    let send_proxy = raw.send_proxy.map(|text| values::word(&text.0, &SEND_PROXY));
+    let send_proxy = at.take("send_proxy", send_proxy, SendProxy::None);
     let allow = rules(&at.key("allow"), raw.allow);
     let deny = rules(&at.key("deny"), raw.deny);
     let mut peers = PeerPolicy::nobody();
@@ -103,6 +113,8 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
         target: forward?,
         peers,
         dry_run: raw.dry_run == Some(true),
+        send_proxy,
+        accept_proxy: raw.accept_proxy == Some(true),
         alpn,
         tls12: raw.tls12 == Some(true),
         close_expired: raw.close_expired == Some(true),
@@ -148,6 +160,8 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
         target: connect?,
         peers: PeerPolicy::nobody().allow(expect?),
         dry_run: false,
+        send_proxy: SendProxy::None,
+        accept_proxy: false,
         alpn,
         tls12: raw.tls12 == Some(true),
         close_expired: raw.close_expired == Some(true),

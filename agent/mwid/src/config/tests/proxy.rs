@@ -1,6 +1,6 @@
 //! `proxy`: what routes mean, and what is wrong with them.
 use super::{refused, right};
-use crate::config::{Address, Side, Target};
+use crate::config::{Address, SendProxy, Side, Target};
 use mtls_identity::SpiffeId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn few_words_make_a_route_and_the_rest_has_defaults() {
 fn each_key_of_a_route_arrives() {
     let settings = right(
         "proxy: { inbound: [{ name: in, listen: \"[::]:8443\", forward: \"10.0.0.1:80\", unsafe_forward: true, unsafe_allow_all: true, dry_run: true, \
-         alpn: [h2, http/1.1], tls12: true, close_expired: true, max_connections: 7, max_handshakes: 3, \
+         alpn: [h2, http/1.1], send_proxy: v2_tls, accept_proxy: true, tls12: true, close_expired: true, max_connections: 7, max_handshakes: 3, \
          timeouts: { handshake: 1s, connect: 2s, idle: 3s, half_close: none, lifetime: 1h } }], \
          outbound: [{ name: out, listen: \"127.0.0.1:1\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/**\", server_name: b.test }] }",
     );
@@ -68,6 +68,10 @@ fn each_key_of_a_route_arrives() {
     };
     assert!(inbound.dry_run && inbound.tls12 && inbound.close_expired);
     assert_eq!(inbound.alpn, ["h2", "http/1.1"]);
+    assert_eq!(
+        (inbound.send_proxy, inbound.accept_proxy),
+        (SendProxy::V2Tls, true)
+    );
     assert_eq!((inbound.max_connections, inbound.max_handshakes), (7, 3));
     assert_eq!(inbound.timeouts.half_close, None);
     assert_eq!(inbound.timeouts.lifetime, Some(Duration::from_secs(3600)));

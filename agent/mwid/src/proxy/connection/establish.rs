@@ -4,6 +4,7 @@ use super::super::handshake::{self, Failed, close_gently, dismiss};
 use super::super::link::Link;
 use super::super::peers::Seat;
 use super::super::places::Turn;
+use super::super::proxy_protocol;
 use super::super::record::Facts;
 use super::super::refusal::Refusal;
 use super::super::route::{Config, Decision, Route};
@@ -11,13 +12,14 @@ use super::super::splice::{Early, Splice, abort};
 use super::super::target;
 use super::super::tls::Tls;
 use crate::caller::What;
-use crate::config::Side;
+use crate::config::{SendProxy, Side};
 use crate::http::Stream;
 use crate::report::Causes;
 use mtls_identity::peer::PeerRole;
 use mtls_identity::tls::IdentityUnusable;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::timeout;
 
@@ -66,7 +68,7 @@ pub(super) async fn establish(
     route: &Arc<Route>,
     stream: Stream,
     turn: Turn,
-    facts: &Facts<'_>,
+    facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
     match route.settings.side {
         Side::Inbound => inbound(route, stream, turn, facts).await,
@@ -76,18 +78,50 @@ pub(super) async fn establish(
 
 async fn inbound(
     route: &Arc<Route>,
-    stream: Stream,
+    mut stream: Stream,
     turn: Turn,
-    facts: &Facts<'_>,
+    facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
+    if route.settings.accept_proxy {
+        match balanced(route, &mut stream, &turn).await {
+            Ok(from) => facts.from = from.or(facts.from),
+            Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
+        }
+    }
+    let to = match &stream {
+        Stream::Tcp(tcp) if route.settings.send_proxy != SendProxy::None => tcp.local_addr().ok(),
+        Stream::Tcp(_) | Stream::Unix(_) => None,
+    };
     let generation = route.shared.reader.generation();
     let (link, early) = shake(route, stream, &turn).await?;
     // Whoever has shown who he is, holds no place of those who have not.
     drop(turn);
     let (link, seat) = decide(route, link, PeerRole::Client, generation, facts)?;
+    let how = route.settings.send_proxy;
+    let Some(header) = proxy_protocol::header(how, facts.from, to, seat.peer(), link.tls.state()) else {
+        return Err(refused(
+            Refusal::LongHeader,
+            Some(seat),
+            Leave::Abort(link.stream),
+        ));
+    };
     match target::dial(&route.settings.target, route.settings.timeouts.connect).await {
-        Ok(plain) => Ok(made(link, plain, early, seat)),
+        Ok(plain) => Ok(made(link, plain, header, early, seat)),
         Err(refusal) => Err(refused(refusal, Some(seat), Leave::Abort(link.stream))),
+    }
+}
+
+/// A load balancer's header, within the time of a handshake.
+async fn balanced(route: &Route, stream: &mut Stream, turn: &Turn) -> Result<Option<SocketAddr>, Refusal> {
+    let limit = route.settings.timeouts.handshake;
+    tokio::select! {
+        biased;
+        read = timeout(limit, proxy_protocol::read(stream)) => match read {
+            Ok(read) => read.map_err(Refusal::Header),
+            Err(_elapsed) => Err(Refusal::Timeout(limit)),
+        },
+        () = turn.displaced.cancelled() => Err(Refusal::Displaced),
+        () = route.named.over.cancelled() => Err(Refusal::Over),
     }
 }
 
@@ -95,7 +129,7 @@ async fn outbound(
     route: &Arc<Route>,
     stream: Stream,
     turn: Turn,
-    facts: &Facts<'_>,
+    facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
     if let Err(refusal) = attest(route, &stream) {
         return Err(refused(refusal, None, Leave::Abort(stream)));
@@ -115,7 +149,7 @@ async fn outbound(
         decide(route, link, PeerRole::Server, generation, facts).map(|(link, seat)| (link, seat, early))
     });
     match decided {
-        Ok((link, seat, early)) => Ok(made(link, stream, early, seat)),
+        Ok((link, seat, early)) => Ok(made(link, stream, Vec::new(), early, seat)),
         Err(no) => {
             // The caller need not wait until the peer has read its alert.
             abort(stream);
@@ -124,9 +158,9 @@ async fn outbound(
     }
 }
 
-fn made(link: Box<Link>, plain: Stream, early: Early, seat: Seat) -> Made {
+fn made(link: Box<Link>, plain: Stream, header: Vec<u8>, early: Early, seat: Seat) -> Made {
     Made {
-        splice: Box::new(Splice::new(*link, plain, early)),
+        splice: Box::new(Splice::new(*link, plain, header, early)),
         seat,
     }
 }

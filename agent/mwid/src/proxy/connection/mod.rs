@@ -25,13 +25,13 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
     };
     let record = &route.named.record;
     let _open = Open::new(&record.counters);
-    let facts = Facts {
+    let mut facts = Facts {
         route: route.name(),
         from,
         since,
     };
     // Boxed: what a handshake needs is much, and is given back when it is done.
-    let made = Box::pin(establish::establish(&route, stream, turn, &facts)).await;
+    let made = Box::pin(establish::establish(&route, stream, turn, &mut facts)).await;
     let Made { mut splice, seat } = match made {
         Ok(made) => made,
         Err(refused) => {

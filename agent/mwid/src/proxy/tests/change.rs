@@ -207,3 +207,32 @@ async fn routes_swap_their_addresses_without_a_gap_and_a_removed_one_hears_no_mo
     assert!(deaf.await.is_ok(), "still listened to");
     assert!(site.proxy.routes().status().is_empty());
 }
+
+#[tokio::test]
+async fn a_peer_is_known_as_long_as_it_has_a_connection() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, &app, "allow: [\"spiffe://here.test\"]"));
+    let leaf = here.leaf("/a");
+    let known = || site.proxy.routes.borrow()[0].named.peers.here().len();
+    let one = Open::new(listen, &leaf, &app).await;
+    let other = Open::new(listen, &leaf, &app).await;
+    let third = Open::new(listen, &here.leaf("/b"), &app).await;
+    site.wait("in", "three connections", |status| status.open == 3)
+        .await;
+    assert_eq!(known(), 2, "two connections of one chain are one peer");
+    drop(one);
+    site.wait("in", "two connections", |status| status.open == 2)
+        .await;
+    assert_eq!(known(), 2);
+    drop((other, third));
+    site.wait("in", "no connection", |status| status.open == 0).await;
+    let gone = tokio::time::timeout(PATIENCE, async {
+        while known() > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    assert!(gone.await.is_ok(), "nobody is remembered");
+}

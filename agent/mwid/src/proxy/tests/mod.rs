@@ -1,5 +1,6 @@
 //! Routes in one process, on real sockets, with peers that are not made of this room's code.
 mod change;
+mod headers;
 mod limits;
 mod refusals;
 mod strangers;

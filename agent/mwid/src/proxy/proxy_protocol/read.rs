@@ -1,0 +1,174 @@
+//! A load balancer's header. In: the beginning of a stream. Out: the address in it, with the stream at the first byte after it. Takes not a byte more,
+//! and not more than a header may have.
+use super::SIGNATURE;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// No header is shorter: `PROXY UNKNOWN` and its line's end.
+const SHORTEST: usize = 15;
+/// The longest line of version 1 (proxy-protocol.txt, 2.1).
+const LONGEST_LINE: usize = 107;
+/// Addresses, and what load balancers add to them.
+const LONGEST: usize = 4096;
+
+/// Why the beginning of a stream is no header.
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum HeaderError {
+    #[error(
+        "it begins with no PROXY header; only a load balancer that sends one may connect here (accept_proxy)"
+    )]
+    None,
+    #[error("its PROXY header has more than {LONGEST} bytes")]
+    TooLong,
+    #[error("its PROXY header cannot be read")]
+    Wrong,
+    #[error("it ended within its PROXY header")]
+    Io(#[source] io::Error),
+}
+
+/// Reads a header of version 1 or 2. No address: the load balancer speaks for itself, or does not know it.
+pub(in super::super) async fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+) -> Result<Option<SocketAddr>, HeaderError> {
+    let mut first = [0; SHORTEST];
+    stream.read_exact(&mut first).await.map_err(HeaderError::Io)?;
+    if first.starts_with(&SIGNATURE) {
+        return version2(stream, first).await;
+    }
+    if first.starts_with(b"PROXY ") {
+        return version1(stream, first).await;
+    }
+    Err(HeaderError::None)
+}
+
+async fn version1<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    first: [u8; SHORTEST],
+) -> Result<Option<SocketAddr>, HeaderError> {
+    let mut line = first.to_vec();
+    while !line.ends_with(b"\r\n") {
+        if line.len() == LONGEST_LINE {
+            return Err(HeaderError::Wrong);
+        }
+        line.push(stream.read_u8().await.map_err(HeaderError::Io)?);
+    }
+    let text = std::str::from_utf8(&line).map_err(|_| HeaderError::Wrong)?;
+    let mut words = text.trim_end_matches("\r\n").split(' ').skip(1);
+    let family = words.next();
+    if family == Some("UNKNOWN") {
+        return Ok(None);
+    }
+    let (from, _to, port) = (words.next(), words.next(), words.next());
+    let ip: IpAddr = from.and_then(|ip| ip.parse().ok()).ok_or(HeaderError::Wrong)?;
+    let port = port
+        .and_then(|port| port.parse().ok())
+        .ok_or(HeaderError::Wrong)?;
+    match (family, ip) {
+        (Some("TCP4"), IpAddr::V4(_)) | (Some("TCP6"), IpAddr::V6(_)) => Ok(Some((ip, port).into())),
+        _ => Err(HeaderError::Wrong),
+    }
+}
+
+async fn version2<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    first: [u8; SHORTEST],
+) -> Result<Option<SocketAddr>, HeaderError> {
+    let [command, family, high] = [first[12], first[13], first[14]];
+    let low = stream.read_u8().await.map_err(HeaderError::Io)?;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    if length > LONGEST {
+        return Err(HeaderError::TooLong);
+    }
+    let mut rest = vec![0; length];
+    stream.read_exact(&mut rest).await.map_err(HeaderError::Io)?;
+    match (command, family) {
+        // A check of the load balancer's own.
+        (0x20, _) => Ok(None),
+        (0x21, 0x11) => {
+            let ip = rest.first_chunk::<4>().ok_or(HeaderError::Wrong)?;
+            let port = port(&rest, 8)?;
+            Ok(Some((Ipv4Addr::from(*ip), port).into()))
+        }
+        (0x21, 0x21) => {
+            let ip = rest.first_chunk::<16>().ok_or(HeaderError::Wrong)?;
+            let port = port(&rest, 32)?;
+            Ok(Some((Ipv6Addr::from(*ip), port).into()))
+        }
+        (0x21, _) => Ok(None),
+        _ => Err(HeaderError::Wrong),
+    }
+}
+
+fn port(rest: &[u8], at: usize) -> Result<u16, HeaderError> {
+    let bytes = rest.get(at..at + 2).and_then(<[u8]>::first_chunk::<2>);
+    bytes
+        .map(|bytes| u16::from_be_bytes(*bytes))
+        .ok_or(HeaderError::Wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read, and what is left.
+    async fn take(bytes: &[u8]) -> (Result<Option<SocketAddr>, HeaderError>, Vec<u8>) {
+        let mut stream = bytes;
+        let read = read(&mut stream).await;
+        (read, stream.to_vec())
+    }
+
+    fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+        [&SIGNATURE[..], &[command, family], &length, rest].concat()
+    }
+
+    #[tokio::test]
+    async fn each_form_tells_its_address_and_takes_no_byte_more() {
+        let v4: SocketAddr = "1.2.3.4:258".parse().unwrap();
+        let v6: SocketAddr = "[::1]:7".parse().unwrap();
+        let in_v4 = v2(0x21, 0x11, &[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 1, 187, 4, 0, 0]);
+        let in_v6 = v2(
+            0x21,
+            0x21,
+            &[&[0; 15][..], &[1], &[0; 16], &[0, 7, 0, 8]].concat(),
+        );
+        let line = |text: &str| text.as_bytes().to_vec();
+        for (header, wanted) in [
+            (line("PROXY TCP4 1.2.3.4 5.6.7.8 258 443\r\n"), Some(v4)),
+            (line("PROXY TCP6 ::1 ::2 7 443\r\n"), Some(v6)),
+            (line("PROXY UNKNOWN\r\n"), None),
+            (line("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n"), None),
+            (in_v4, Some(v4)),
+            (in_v6, Some(v6)),
+            (v2(0x20, 0, &[]), None),
+            (v2(0x21, 0x31, &[0; 216]), None),
+        ] {
+            let (read, left) = take(&[&header[..], b"\x16hello"].concat()).await;
+            assert_eq!(
+                (read.unwrap(), &left[..]),
+                (wanted, &b"\x16hello"[..]),
+                "{header:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_header_is_refused() {
+        let long = format!("PROXY TCP4 {}\r\n", "1".repeat(200));
+        let huge = [&SIGNATURE[..], &[0x21, 0x11, 0xff, 0xff]].concat();
+        for wrong in [
+            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaa"[..],
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 x 443\r\n",
+            b"PROXY TCP4 ::1 ::2 7 443\r\n",
+            b"PROXY TCP4 1.2.3.4",
+            long.as_bytes(),
+            &huge,
+            &v2(0x21, 0x11, &[1, 2, 3]),
+            &v2(0x31, 0x11, &[0; 12]),
+        ] {
+            assert!(take(wrong).await.0.is_err(), "{wrong:?}");
+        }
+    }
+}
