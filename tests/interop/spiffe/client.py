@@ -1,0 +1,62 @@
+"""py-spiffe, unmodified, at the Workload API of SPIFFE_ENDPOINT_SOCKET.
+
+usage: client.py watch | once TIMES | jwt AUDIENCE
+Prints one line an event, its words apart by tabs: x509 ID SERIAL, jwt ID, end REASON. The library itself checks that a key is that of its leaf.
+"""
+import sys
+import threading
+
+from spiffe import JwtSource, WorkloadApiClient, X509Source
+from spiffe.svid.jwt_svid import JwtSvid
+
+
+def say(*words):
+    print(*words, sep="\t", flush=True)
+
+
+def tell(svid):
+    say("x509", str(svid.spiffe_id), f"{svid.leaf.serial_number:x}")
+
+
+def watch():
+    source = X509Source()
+    told = threading.Lock()
+
+    def updated():
+        with told:
+            try:
+                tell(source.get_x509_context().default_svid)
+            except Exception as error:
+                say("end", error)
+
+    source.subscribe_for_updates(updated)
+    updated()
+    threading.Event().wait()
+
+
+def once(times):
+    for _ in range(times):
+        with WorkloadApiClient() as client:
+            context = client.fetch_x509_context(timeout=20)
+            svid = context.default_svid
+            assert context.x509_bundle_set.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain)
+            tell(svid)
+
+
+def jwt(audience):
+    with JwtSource(timeout_in_seconds=20) as source:
+        svid = source.fetch_svid({audience})
+        bundle = source.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain)
+        JwtSvid.parse_and_validate(svid.token, bundle, {audience})
+        with WorkloadApiClient() as client:
+            assert client.validate_jwt_svid(svid.token, audience).spiffe_id == svid.spiffe_id
+            try:
+                client.validate_jwt_svid(svid.token, "somebody else")
+            except Exception:
+                say("jwt", str(svid.spiffe_id))
+                return
+    say("end", "a JWT-SVID for somebody else was taken")
+
+
+if __name__ == "__main__":
+    {"watch": watch, "once": lambda: once(int(sys.argv[2])), "jwt": lambda: jwt(sys.argv[2])}[sys.argv[1]]()
