@@ -12,11 +12,11 @@ const FLOORS: &[(u8, &[&str])] = &[
     (
         0,
         &[
-            "backoff", "clock", "shutdown", "report", "health", "http", "jwt", "proto",
+            "backoff", "clock", "shutdown", "random", "report", "health", "http", "jwt", "proto",
         ],
     ),
     (1, &["config", "telemetry", "grpc"]),
-    (2, &["metadata", "units", "workload_client"]),
+    (2, &["files", "metadata", "units", "workload_client"]),
     (3, &["source", "tokens", "caller"]),
     (4, &["publish", "api", "token_server", "proxy"]),
     (5, &["dev"]),

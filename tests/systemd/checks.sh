@@ -61,8 +61,9 @@ ok "runs as mwid, without capabilities, not dumpable"
 openssl verify -CAfile /run/mwid/identity/ca_certificates.pem -untrusted /run/mwid/identity/certificates.pem /run/mwid/identity/certificates.pem >/dev/null
 [ "$(stat -L -c '%U %a' /run/mwid/identity/private_key.pem)" = "mwid 640" ] || fail "owner or mode of the published key"
 ok "publishes into /run/mwid under the unit's sandbox"
-systemctl show -P StatusText mwid.service | grep -q . || fail "no STATUS= text"
-journalctl -u mwid.service --no-pager -o json | grep -q '"GENERATION\|"F_GENERATION\|generation' || fail "no generation in the journal"
+[ -n "$(systemctl show -P StatusText mwid.service)" ] || fail "no STATUS= text"
+journalctl -u mwid.service --no-pager -o json > /run/mwid.journal.json # not by a pipe, which grep -q would break
+grep -q '"GENERATION\|"F_GENERATION\|generation' /run/mwid.journal.json || fail "no generation in the journal"
 ok "status text and journal"
 
 # Without a polkit rule the reload of another unit is refused; the status says so and how to allow it; nothing else suffers.
@@ -138,6 +139,90 @@ journalctl -u mwid.service --no-pager -o cat > /run/mwid.journal
 grep -q 'denied.*other.service' /run/mwid.journal || fail "no audit line names the unit that was denied"
 if grep -q 'eyJ' /run/mwid.journal; then fail "a token is in the journal"; fi
 ok "grants and denials are in the journal, tokens are not"
+
+# A unit's stop ends a long answer to what is left of it, although its process lives on: KillMode=process.
+cat > /etc/mwid/mwid.yaml <<'YAML'
+tokens: { source: dev }
+identity: { source: { dev_ca: { trust_domain: dev.internal, lifetime: 1h } } }
+access:
+  - who: { unit: payments.service }
+    may: { identity: true }
+  - who: { unit: strict.service, user: daemon }
+    may: { identity: true }
+YAML
+systemctl restart mwid.service
+mwid wait --timeout 20s || fail "not ready with a development CA"
+tree='http://x/computeMetadata/v1/instance/?recursive=true&alt=json&wait_for_change=true'
+cat > /run/long.sh <<SH
+curl -s -o /run/long.body -w '%{http_code}' --max-time 60 -H 'Metadata-Flavor: Google' --unix-socket /run/mwid/metadata.sock '$tree' > /run/long.code &
+sleep 1000
+SH
+cat > /etc/systemd/system/payments.service <<'UNIT'
+[Service]
+User=daemon
+KillMode=process
+ExecStart=/bin/sh /run/long.sh
+UNIT
+touch /run/long.code /run/long.body
+chown daemon /run/long.code /run/long.body
+systemctl daemon-reload
+systemctl start payments.service
+waits() { curl -s --unix-socket /run/mwid/admin.sock http://x/metrics | grep -q '^mwid_token_server_mirror_waiting 1$\|^mwid[a-z_]*waiting 1$'; }
+until_true 20 waits || fail "no long answer is under way: $(curl -s --unix-socket /run/mwid/admin.sock http://x/metrics | grep waiting)"
+systemctl stop payments.service
+until_true 10 test -s /run/long.code || fail "a stop of the unit did not end its long answer"
+[ "$(cat /run/long.code)" = 403 ] || fail "a long answer to a stopped unit ended with $(cat /run/long.code)"
+ok "a unit that is stopped loses its long answer at once, under the shipped sandbox"
+
+# LoadCredential= with the shipped socket.
+cat > /etc/systemd/system/payments.service <<'UNIT'
+[Service]
+Type=oneshot
+User=daemon
+LoadCredential=private_key.pem:/run/mwid/credential.sock
+LoadCredential=certificates.pem:/run/mwid/credential.sock
+LoadCredential=ca_certificates.pem:/run/mwid/credential.sock
+ExecStart=/bin/sh -c 'cat $CREDENTIALS_DIRECTORY/*.pem > /run/got.pem; openssl verify -CAfile $CREDENTIALS_DIRECTORY/ca_certificates.pem -untrusted $CREDENTIALS_DIRECTORY/certificates.pem $CREDENTIALS_DIRECTORY/certificates.pem && test "$(openssl pkey -in $CREDENTIALS_DIRECTORY/private_key.pem -pubout)" = "$(openssl x509 -in $CREDENTIALS_DIRECTORY/certificates.pem -pubkey -noout)"'
+UNIT
+for other in other strict; do sed '/certificates.pem:/d; s|^ExecStart=.*|ExecStart=/bin/touch /run/started|' /etc/systemd/system/payments.service > /etc/systemd/system/$other.service; done
+sed 's|private_key.pem:|mwid.yaml:|; s|^ExecStart=.*|ExecStart=/bin/touch /run/started|' /etc/systemd/system/payments.service > /run/wrong.service
+systemctl daemon-reload
+touch /run/got.pem; chown daemon /run/got.pem
+[ "$(stat -c '%U %a' /run/mwid/credential.sock)" = "mwid 600" ] || fail "owner or mode of the credential socket"
+systemctl start payments.service || fail "a unit with a grant did not start: $(journalctl -u payments.service -u mwid.service --no-pager | tail -5)"
+grep -q 'PRIVATE KEY' /run/got.pem || fail "no key in the unit's credentials"
+ok "LoadCredential= gives a unit by its rule a key and a chain that belong together and verify"
+for other in other strict; do
+    if systemctl start $other.service 2>/dev/null; then fail "$other.service started without a grant"; fi
+    [ "$(systemctl show -P ExecMainStatus $other.service)" = 243 ] || fail "$other.service failed otherwise than by its credentials"
+done
+[ ! -e /run/started ] || fail "a unit was started without its credential"
+cp /run/wrong.service /etc/systemd/system/payments.service
+systemctl daemon-reload
+if systemctl start payments.service 2>/dev/null; then fail "a credential that is no file of mwid's was given"; fi
+[ ! -e /run/started ] || fail "a unit was started with a wrong credential"
+journalctl -u mwid.service --no-pager -o cat > /run/mwid.journal
+grep -q 'denied.*other.service' /run/mwid.journal || fail "no audit line names the unit without a credential"
+grep -q 'strict.service.*a rule on the unit alone\|a rule on the unit alone' /run/mwid.journal || fail "no hint at a rule that wants too much"
+grep -q 'no file of this name' /run/mwid.journal || fail "a wrong name is not told"
+if grep -q 'PRIVATE KEY' /run/mwid.journal; then fail "a key is in the journal"; fi
+ok "without a rule, by a rule that wants more than the unit, and by a wrong name a unit does not start"
+# Root elsewhere, a forged name, an ordinary user.
+cat > /run/forge.py <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(b"\0f00/unit/payments.service/private_key.pem")
+s.connect("/run/mwid/credential.sock")
+s.shutdown(socket.SHUT_WR)
+got = b""
+while len(got) < 4 << 20 and (part := s.recv(65536)):
+    got += part
+sys.exit(0 if len(got) > 1 << 20 and b"PRIVATE" not in got else 1)
+PY
+/usr/bin/python3 /run/forge.py || fail "a forged name of root in another control group was believed"
+systemd-run --quiet --wait --pipe --collect --unit=forger.service /usr/bin/python3 /run/forge.py || fail "another unit's root was believed"
+if systemd-run --quiet --wait --pipe --collect --unit=user.service -p User=daemon /usr/bin/python3 /run/forge.py 2>/dev/null; then fail "an ordinary user may connect"; fi
+ok "a forged name is believed neither of root elsewhere nor of another unit"
 systemctl stop mwid.service
 [ "$(systemctl show -P Result mwid.service)" = success ] || fail "stop was not clean"
 ok "stops cleanly"

@@ -9,7 +9,7 @@ mod health;
 mod http;
 mod jwt;
 mod proto;
-mod proxy;
+mod random;
 mod report;
 mod shutdown;
 // floor 1: settings
@@ -17,6 +17,7 @@ mod config;
 mod grpc;
 mod telemetry;
 // floor 2: platform
+mod files;
 mod metadata;
 mod units;
 mod workload_client;
@@ -26,6 +27,7 @@ mod source;
 mod tokens;
 // floor 4: outlets
 mod api;
+mod proxy;
 mod publish;
 mod token_server;
 // floor 5: laptop

@@ -4,6 +4,7 @@ use super::google::Google;
 use super::lock::Lock;
 use super::{AppError, Load, Plan, announce, google, platform, reload, signals};
 use crate::api::admin::{self, ReloadAnswer, ReloadRequest};
+use crate::api::credential;
 use crate::api::workload;
 use crate::config::{SdsSettings, Settings, SourceSettings};
 use crate::grpc;
@@ -124,6 +125,13 @@ impl Base {
         let workload = self.workload(rooms, &mut registry);
         let metrics = admin::Metrics::default();
         metrics.register(&mut registry);
+        let credential = credential::Inputs {
+            access: rooms.google.access.clone(),
+            identity: rooms.inlet.reader.clone(),
+            clock: Arc::clone(&self.clock),
+            metrics: credential::Metrics::default(),
+        };
+        credential.metrics.register(&mut registry);
         let inputs = admin::Inputs {
             board: self.board.clone(),
             started_at,
@@ -144,6 +152,7 @@ impl Base {
             admin: Arc::new(inputs),
             workload,
             metadata: Arc::clone(&rooms.google.api),
+            credential: credential::Server::new(credential),
             http_metrics,
             grpc_metrics,
         }

@@ -2,7 +2,7 @@
 //!
 //! In: settings, the sockets that systemd passed. Out: serving listeners. Never closes a door before its successor is open, and changes
 //! nothing before all new ones are.
-use crate::api::{admin, workload};
+use crate::api::{admin, credential, workload};
 use crate::config::{Address, DoorSettings, Settings, SocketSettings};
 use crate::grpc;
 use crate::http::listener::ListenError;
@@ -25,6 +25,7 @@ pub(crate) enum Api {
     Admin,
     Workload,
     Metadata,
+    Credential,
 }
 
 impl Api {
@@ -34,6 +35,7 @@ impl Api {
             Self::Admin => "api.admin",
             Self::Workload => "api.workload",
             Self::Metadata => "api.metadata",
+            Self::Credential => "api.credential",
         }
     }
 
@@ -42,6 +44,7 @@ impl Api {
         match self {
             Self::Admin => 0o660,
             Self::Workload | Self::Metadata => 0o666,
+            Self::Credential => 0o600,
         }
     }
 }
@@ -128,6 +131,7 @@ pub(super) struct Apis {
     pub(super) admin: Arc<admin::Inputs>,
     pub(super) workload: Arc<workload::Server>,
     pub(super) metadata: Arc<token_server::Server>,
+    pub(super) credential: credential::Server,
     pub(super) http_metrics: http::Metrics,
     pub(super) grpc_metrics: grpc::Metrics,
 }
@@ -141,6 +145,7 @@ impl Apis {
                 self.workload.start(vec![listener], metrics, serving);
             }
             Api::Metadata => self.metadata.start(vec![listener], &self.http_metrics, serving),
+            Api::Credential => self.credential.start(listener, serving),
         }
     }
 }
@@ -176,6 +181,7 @@ impl Doors {
             (Api::Admin, &settings.admin),
             (Api::Workload, &settings.workload),
             (Api::Metadata, &settings.metadata),
+            (Api::Credential, &settings.credential),
         ];
         let wanted = apis.into_iter().flat_map(|(api, doors)| keys(api, doors));
         let wanted: Vec<Key> = wanted.collect();

@@ -62,6 +62,22 @@ pub(crate) enum Denial {
     )]
     Table(#[source] io::Error),
 
+    // The same of a unit's credential.
+    #[error(
+        "credentials are for root's service manager alone, and you are uid {uid}: name the socket in LoadCredential= of a system \
+         service"
+    )]
+    NotManager { uid: u32 },
+    #[error(
+        "mwid runs in a user namespace, where root is anybody's: it gives credentials to the service manager of the machine alone"
+    )]
+    OtherRoot,
+    #[error(
+        "you ask for a credential of {asked}, and are {}: only a unit's own start fetches it",
+        is.as_deref().map_or("in no unit".to_owned(), |is| format!("in {is}"))
+    )]
+    OtherUnit { asked: String, is: Option<String> },
+
     // One question stays open.
     #[error("your process {pid} has ended while mwid looked at it: keep the process that connects alive")]
     Ended { pid: i32 },
@@ -129,6 +145,9 @@ impl Denial {
             Self::Unknown(_) => "unknown",
             Self::Pid { .. } => "pid_namespace",
             Self::Uid { .. } | Self::SocketUid { .. } => "user_namespace",
+            Self::NotManager { .. } => "not_root",
+            Self::OtherRoot => "other_root",
+            Self::OtherUnit { .. } => "other_unit",
             Self::NotLoopback { .. } => "not_loopback",
             Self::Closed => "closed",
             Self::Orphan => "orphan",

@@ -28,6 +28,8 @@
 mod access;
 mod denial;
 mod evidence;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visitor, Watch, What};
 pub(crate) use denial::Denial;

@@ -8,7 +8,6 @@ use mtls_identity::TrustDomain;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// Google's guest agents write here.
 pub(crate) const GUEST_AGENT_DIRECTORY: &str = "/run/secrets/workload-spiffe-credentials";
@@ -21,6 +20,8 @@ pub(super) const ADMIN_SOCKET: &str = "admin.sock";
 pub(super) const ADMIN_MODE: u32 = 0o660;
 pub(super) const METADATA_SOCKET: &str = "metadata.sock";
 pub(super) const METADATA_MODE: u32 = 0o666;
+pub(super) const CREDENTIAL_SOCKET: &str = "credential.sock";
+pub(super) const CREDENTIAL_MODE: u32 = 0o600;
 /// Where the metadata-compatible API is without a word in the file.
 pub(crate) const METADATA_LISTEN: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8174),
@@ -82,6 +83,7 @@ impl Defaults {
             workload: self.door(WORKLOAD_SOCKET, WORKLOAD_MODE, &[]),
             sds: SdsSettings::default(),
             metadata: self.door(METADATA_SOCKET, METADATA_MODE, &METADATA_LISTEN),
+            credential: self.door(CREDENTIAL_SOCKET, CREDENTIAL_MODE, &[]),
             tokens: self.tokens.clone(),
             access: Vec::new(),
             proxy: ProxySettings::default(),
@@ -112,7 +114,7 @@ impl Defaults {
             owner: None,
             group: None,
             key_mode: KEY_MODE,
-            store_password: store_password(),
+            store_password: StorePassword::default(),
             then: Vec::new(),
         }
     }
@@ -128,11 +130,6 @@ impl Default for SdsSettings {
             spiffe_validator: true,
         }
     }
-}
-
-/// The password that Java people expect; what protects the file is its mode.
-pub(super) fn store_password() -> StorePassword {
-    StorePassword(Zeroizing::new("changeit".to_owned()))
 }
 
 #[expect(

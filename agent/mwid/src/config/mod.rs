@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) sds: SdsSettings,
     /// The metadata-compatible API.
     pub(crate) metadata: DoorSettings,
+    /// The socket for systemd's `LoadCredential=`.
+    pub(crate) credential: DoorSettings,
     pub(crate) tokens: TokenSourceSettings,
     /// In the order of the file; grants add up.
     pub(crate) access: Vec<AccessRule>,
@@ -127,6 +129,13 @@ pub(crate) struct PublishSettings {
 /// The password of PKCS#12 and JKS files. Debug is closed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct StorePassword(pub(crate) zeroize::Zeroizing<String>);
+
+impl Default for StorePassword {
+    /// The password that Java people expect; what protects the file is its mode.
+    fn default() -> Self {
+        Self(zeroize::Zeroizing::new("changeit".to_owned()))
+    }
+}
 
 impl std::fmt::Debug for StorePassword {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,6 +3,8 @@
 //! In: what failed, where, and the kernel's word for it. Out: one enum. Never holds a byte of a key.
 
 use super::react::ReactionError;
+use crate::files::FilesError;
+use crate::random::NoRandom;
 use std::io;
 use std::path::PathBuf;
 
@@ -63,12 +65,8 @@ pub(crate) enum PublishError {
     HiddenNotOurs { path: PathBuf, uid: u32, mode: u32 },
     #[error("another mwid publishes to {path}; stop it, or give each its own directory", path = .path.display())]
     Busy { path: PathBuf },
-    #[error("cannot encode {file}; leave its file set out of `files` until this is understood")]
-    Store {
-        file: &'static str,
-        #[source]
-        source: Box<p12_keystore::error::Error>,
-    },
+    #[error(transparent)]
+    Files(#[from] FilesError),
     #[error(
         "publish directory {path}: `store_password` has characters that are not ASCII, which Java refuses in PKCS#12 files; \
          choose one of ASCII, or leave the file set pkcs12 out",
@@ -81,8 +79,8 @@ pub(crate) enum PublishError {
         #[source]
         source: Box<ReactionError>,
     },
-    #[error("the system's source of random numbers failed")]
-    Random,
+    #[error(transparent)]
+    Random(#[from] NoRandom),
     #[error("the thread that wrote {path} ended early", path = .path.display())]
     Worker {
         path: PathBuf,

@@ -6,16 +6,14 @@
 
 mod directory;
 mod error;
-mod files;
 mod fs;
 mod ledger;
 mod metrics;
-mod random;
 mod react;
 mod resolve;
 mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -6,9 +6,9 @@
 use super::Shared;
 use super::directory::{Access, Directory};
 use super::error::{PublishError, Who};
-use super::files::Wanted;
 use super::react::Action;
 use crate::config::{FileSet, PublishSettings};
+use crate::files::Wanted;
 use nix::unistd::{Group, User};
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -12,18 +12,18 @@ use std::time::Duration;
 use testkit::pki::{LeafSpec, Validity, World};
 use zeroize::Zeroizing;
 
-pub(super) const TRUST_DOMAIN: &str = "pool.global.123.workload.id.goog";
+pub(crate) const TRUST_DOMAIN: &str = "pool.global.123.workload.id.goog";
 
 /// Proves identities of one trust domain and counts their generations as the store does.
-pub(super) struct Identities {
+pub(crate) struct Identities {
     world: World,
     prover: Prover,
     writer: Writer,
-    pub(super) reader: Reader,
+    pub(crate) reader: Reader,
 }
 
 impl Identities {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (writer, reader) = store();
         Self {
             world: World::new(TRUST_DOMAIN),
@@ -34,17 +34,17 @@ impl Identities {
     }
 
     /// A good one for a day, in the store.
-    pub(super) fn next(&mut self) -> Arc<IdentitySnapshot> {
+    pub(crate) fn next(&mut self) -> Arc<IdentitySnapshot> {
         self.next_for(86_400)
     }
 
     /// The store lets go of what it has.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.writer.clear();
     }
 
     /// A good one with another trust domain's bundle beside its own.
-    pub(super) fn next_beside(&mut self, other: &str) -> Arc<IdentitySnapshot> {
+    pub(crate) fn next_beside(&mut self, other: &str) -> Arc<IdentitySnapshot> {
         let own = self.next().bundles().to_map_json();
         let mut map: serde_json::Value = serde_json::from_str(&own).unwrap();
         let domains = map.as_object_mut().unwrap().values_mut().next().unwrap();
@@ -61,7 +61,7 @@ impl Identities {
     }
 
     /// A good one that ends in that many seconds.
-    pub(super) fn next_for(&mut self, seconds: i64) -> Arc<IdentitySnapshot> {
+    pub(crate) fn next_for(&mut self, seconds: i64) -> Arc<IdentitySnapshot> {
         let mut spec = LeafSpec::new(&format!("spiffe://{TRUST_DOMAIN}/ns/shop/sa/web"));
         spec.validity = Validity {
             from: -60,
@@ -83,13 +83,13 @@ impl Identities {
     clippy::disallowed_methods,
     reason = "file times are real, so the tests' clock must be"
 )]
-pub(super) fn wall() -> UnixTime {
+pub(crate) fn wall() -> UnixTime {
     let now = std::time::SystemTime::now();
     UnixTime::since_unix_epoch(now.duration_since(std::time::UNIX_EPOCH).unwrap())
 }
 
 /// A directory that no disk slows down, if the machine has one.
-pub(super) fn fast_directory() -> tempfile::TempDir {
+pub(crate) fn fast_directory() -> tempfile::TempDir {
     let shm = Path::new("/dev/shm");
     if shm.is_dir()
         && let Ok(dir) = tempfile::Builder::new().prefix("mwid-test-").tempdir_in(shm)
@@ -101,14 +101,14 @@ pub(super) fn fast_directory() -> tempfile::TempDir {
 
 /// A wall clock that a test moves.
 #[derive(Debug)]
-pub(super) struct TestClock(AtomicU64);
+pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicU64::new(wall().as_secs())))
     }
 
-    pub(super) fn advance(&self, seconds: u64) {
+    pub(crate) fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 }
@@ -123,9 +123,9 @@ impl rustls::time_provider::TimeProvider for TestClock {
 
 /// A service manager that notes what it is asked, and fails as often as it is told to.
 #[derive(Debug, Default)]
-pub(super) struct TestUnits {
-    pub(super) asked: Mutex<Vec<String>>,
-    pub(super) failures_left: Mutex<HashMap<String, u32>>,
+pub(crate) struct TestUnits {
+    pub(crate) asked: Mutex<Vec<String>>,
+    pub(crate) failures_left: Mutex<HashMap<String, u32>>,
 }
 
 impl TestUnits {

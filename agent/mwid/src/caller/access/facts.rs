@@ -8,6 +8,12 @@ use std::sync::Arc;
 pub(super) trait Facts: Send + Sync + 'static {
     fn uid(&self) -> u32;
 
+    /// Whether it is the service manager, who asks in the name of a unit that is about to start: nothing but that unit counts, neither that it
+    /// is root nor which program it is.
+    fn asks_for_unit(&self) -> bool {
+        false
+    }
+
     /// For how long unit, program and hash hold.
     fn life(&self) -> &Arc<Life>;
 
@@ -61,5 +67,72 @@ impl Facts for Evidence {
 
     fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {
         self.sha256()
+    }
+}
+
+/// The service manager, who was found in the control group of the unit in whose name it asks.
+pub(super) struct ForUnit(Evidence);
+
+impl ForUnit {
+    /// Believes who says to ask in the name of a unit only if that is root, and a part of that unit as the kernel sees it.
+    pub(super) fn prove(evidence: Evidence, unit: &str) -> Result<Self, Denial> {
+        let uid = evidence.uid();
+        if uid != 0 || evidence.pid().is_none() {
+            return Err(Denial::NotManager { uid });
+        }
+        if !is_machines_root() {
+            return Err(Denial::OtherRoot);
+        }
+        match evidence.unit()? {
+            Some(is) if is == unit => Ok(Self(evidence)),
+            is => Err(Denial::OtherUnit {
+                asked: unit.to_owned(),
+                is: is.map(str::to_owned),
+            }),
+        }
+    }
+}
+
+/// Whether the numbers of users are the machine's own: user_namespaces(7).
+fn is_machines_root() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+impl Facts for ForUnit {
+    fn uid(&self) -> u32 {
+        self.0.uid()
+    }
+
+    fn asks_for_unit(&self) -> bool {
+        true
+    }
+
+    fn life(&self) -> &Arc<Life> {
+        self.0.life()
+    }
+
+    fn gid(&self) -> Option<u32> {
+        self.0.gid()
+    }
+
+    fn groups(&self) -> Option<&[u32]> {
+        None
+    }
+
+    fn pid(&self) -> Option<i32> {
+        self.0.pid()
+    }
+
+    fn unit(&self) -> Result<Option<&str>, Denial> {
+        self.0.unit()
+    }
+
+    fn runs(&self, _: &Path) -> Result<Option<bool>, Denial> {
+        Ok(None)
+    }
+
+    fn sha256(&self) -> Result<Option<[u8; 32]>, Denial> {
+        Ok(None)
     }
 }

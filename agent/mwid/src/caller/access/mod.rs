@@ -27,7 +27,7 @@ use crate::config::AccessRule;
 use crate::health::status::CallersStatus;
 use crate::http::{Holder, Stream};
 use audit::Audit;
-use facts::Facts;
+use facts::{Facts, ForUnit};
 use mtls_identity::Clock;
 use prometheus_client::metrics::counter::Counter;
 use std::fmt;
@@ -112,6 +112,14 @@ impl Access {
             evidence.map(|evidence| Box::new(evidence) as Box<dyn Facts>),
             listener,
         )
+    }
+
+    /// Meets the service manager, which connects for the start of `unit`: what that unit may have by the rules, and not what root may.
+    pub(crate) fn meet_for_unit(&self, stream: &Stream, unit: &str, listener: &'static str) -> Visitor {
+        let evidence = self.0.attestor.evidence(stream);
+        let proven = evidence.and_then(|evidence| ForUnit::prove(evidence, unit));
+        self.met(proven.map(|facts| Box::new(facts) as Box<dyn Facts>), listener)
+            .0
     }
 
     fn met(&self, who: Result<Box<dyn Facts>, Denial>, listener: &'static str) -> (Visitor, Option<Holder>) {

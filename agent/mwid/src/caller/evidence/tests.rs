@@ -1,5 +1,6 @@
 //! Evidence of real sockets and processes. Clients of other users are this test program, started once more.
 use super::*;
+use crate::caller::testing::{Group, is_root};
 use crate::caller::{Access, Metrics, OVERFLOW};
 use crate::config::{AccessRule, CallerConditions, IdTokens, May, Who};
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups, setgid, setgroups, setuid};
@@ -43,14 +44,6 @@ async fn a_unix_socket_tells_user_groups_and_process() {
         unit.as_deref(),
         unit::in_proc_file(&std::fs::read("/proc/self/cgroup").unwrap())
     );
-}
-
-fn is_root() -> bool {
-    let root = geteuid().is_root();
-    if !root {
-        println!("skipped: a client of another user needs root");
-    }
-    root
 }
 
 /// A process of this test program that connects, and lives until it is dropped.
@@ -332,56 +325,6 @@ async fn a_socket_that_is_handed_on_keeps_what_the_user_has_and_loses_what_the_p
     );
     let grant = visitor.grant().unwrap();
     assert!(!grant.identity && grant.id_tokens == IdTokens::All);
-}
-
-/// A control group made for one test.
-struct Group {
-    mount: PathBuf,
-    made: Vec<PathBuf>,
-}
-
-impl Group {
-    /// Below a slice of this process and `name`; `None`: there can be none here.
-    fn make(name: &str, path: &str) -> Option<Self> {
-        let mount = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
-            .map(PathBuf::from)
-            .into_iter()
-            .find(|mount| mount.join("cgroup.procs").exists());
-        let Some(mount) = mount.filter(|_| is_root()) else {
-            println!("skipped: no cgroup2 to make a group in");
-            return None;
-        };
-        let mut group = Self { mount, made: vec![] };
-        let slice = format!("mwidtest-{name}{}.slice", std::process::id());
-        let mut at = group.mount.join(slice);
-        for part in [""].into_iter().chain(path.split('/')) {
-            at.push(part);
-            if let Err(e) = std::fs::create_dir(&at) {
-                println!("skipped: {}: {e}", at.display());
-                return None;
-            }
-            group.made.push(at.clone());
-        }
-        Some(group)
-    }
-
-    fn path(&self) -> &Path {
-        self.made.last().unwrap()
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        for path in self.made.iter().rev() {
-            // Its last process may still be on its way out.
-            let patience = Instant::now() + LONG;
-            while std::fs::remove_dir(path).is_err_and(|e| e.kind() == std::io::ErrorKind::ResourceBusy)
-                && Instant::now() < patience
-            {
-                std::thread::yield_now();
-            }
-        }
-    }
 }
 
 #[tokio::test]

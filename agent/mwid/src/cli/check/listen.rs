@@ -9,10 +9,15 @@ use std::path::Path;
 
 pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
     let settings = scene.settings;
-    [&settings.admin, &settings.workload, &settings.metadata]
-        .into_iter()
-        .flat_map(|door| self::door(door, scene.daemon_runs))
-        .collect()
+    [
+        &settings.admin,
+        &settings.workload,
+        &settings.metadata,
+        &settings.credential,
+    ]
+    .into_iter()
+    .flat_map(|door| self::door(door, scene.daemon_runs))
+    .collect()
 }
 
 fn door(door: &DoorSettings, daemon_runs: bool) -> Vec<Finding> {

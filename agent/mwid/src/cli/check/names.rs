@@ -15,6 +15,7 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
         ("api.admin", &settings.admin),
         ("api.workload", &settings.workload),
         ("api.metadata", &settings.metadata),
+        ("api.credential", &settings.credential),
     ] {
         if let Some(socket) = &door.socket {
             findings.extend(owner(socket.owner.as_deref(), place, scene.looker));

@@ -85,6 +85,7 @@ pub(super) struct Api {
     pub(super) admin: Option<Door>,
     pub(super) workload: Option<Workload>,
     pub(super) metadata: Option<Door>,
+    pub(super) credential: Option<Door>,
 }
 
 /// A door with what is behind it: serde refuses unknown keys only where all of them are in one place.

@@ -53,6 +53,7 @@ fn in_the_way<'s>(settings: &'s Settings, directory: &Path) -> Option<(String, &
         ("the admin socket", &settings.admin),
         ("the workload socket", &settings.workload),
         ("the metadata socket", &settings.metadata),
+        ("the credential socket", &settings.credential),
     ]
     .into_iter()
     .filter_map(|(what, door)| Some((what, &door.socket.as_ref()?.path)))

@@ -2,7 +2,8 @@
 use super::place::At;
 use super::{apart, sds, values};
 use crate::config::defaults::{
-    ADMIN_MODE, ADMIN_SOCKET, Defaults, METADATA_MODE, METADATA_SOCKET, WORKLOAD_MODE, WORKLOAD_SOCKET,
+    ADMIN_MODE, ADMIN_SOCKET, CREDENTIAL_MODE, CREDENTIAL_SOCKET, Defaults, METADATA_MODE, METADATA_SOCKET,
+    WORKLOAD_MODE, WORKLOAD_SOCKET,
 };
 use crate::config::error::Wrong;
 use crate::config::raw;
@@ -17,6 +18,7 @@ pub(super) struct Doors {
     pub(super) workload: DoorSettings,
     pub(super) metadata: DoorSettings,
     pub(super) sds: SdsSettings,
+    pub(super) credential: DoorSettings,
 }
 
 /// What one API is where the file is silent.
@@ -47,16 +49,25 @@ pub(super) fn settle(at: &At, raw: raw::Api, base: &Defaults) -> Doors {
         example: "0666",
         listen: silent.metadata.listen,
     };
+    let credential = Silent {
+        socket: CREDENTIAL_SOCKET,
+        mode: CREDENTIAL_MODE,
+        example: "0600",
+        listen: silent.credential.listen,
+    };
     let raw_admin = raw.admin.unwrap_or_default();
     let (raw_workload, raw_sds) = raw.workload.unwrap_or_default().into_parts();
     let raw_metadata = raw.metadata.unwrap_or_default();
-    let said = [&raw_admin, &raw_workload, &raw_metadata].map(apart::Said::of);
+    let raw_credential = raw.credential.unwrap_or_default();
+    let said = [&raw_admin, &raw_workload, &raw_metadata, &raw_credential].map(apart::Said::of);
     let doors = Doors {
         admin: door(&at.key("admin"), raw_admin, &admin, base),
         workload: door(&at.key("workload"), raw_workload, &workload, base),
         metadata: door(&at.key("metadata"), raw_metadata, &metadata, base),
         sds: sds::settle(&at.key("workload").key("sds"), raw_sds),
+        credential: door(&at.key("credential"), raw_credential, &credential, base),
     };
+    no_tcp(&at.key("credential").key("listen"), &doors.credential);
     // Not when something was wrong: what stands in for a wrong value would clash with others.
     if at.is_clean() {
         apart::doors(
@@ -65,6 +76,7 @@ pub(super) fn settle(at: &At, raw: raw::Api, base: &Defaults) -> Doors {
                 ("admin", &doors.admin, &said[0]),
                 ("workload", &doors.workload, &said[1]),
                 ("metadata", &doors.metadata, &said[2]),
+                ("credential", &doors.credential, &said[3]),
             ],
         );
     }
@@ -120,6 +132,20 @@ fn socket(
         owner: at.maybe("owner", owner.map(|text| values::name(&text.0))),
         group: at.maybe("group", group.map(|text| values::name(&text.0))),
     })
+}
+
+/// On TCP nobody can tell which unit's credential is asked for.
+fn no_tcp(at: &At, door: &DoorSettings) {
+    let tcp = door.listen.iter().find_map(|address| match address {
+        Address::Tcp(tcp) => Some(tcp),
+        Address::Unix(_) | Address::Systemd(_) => None,
+    });
+    if let Some(address) = tcp {
+        at.refuse(
+            Wrong::new(&address.to_string(), "unix:PATH or systemd:NAME")
+                .fix("systemd fetches credentials from Unix sockets alone"),
+        );
+    }
 }
 
 /// A key that does nothing misleads.

@@ -38,6 +38,7 @@ pub(super) fn settle(raw: raw::File, base: Defaults) -> Result<Settings, Vec<Mis
         workload: doors.workload,
         sds: doors.sds,
         metadata: doors.metadata,
+        credential: doors.credential,
         tokens: match raw.tokens.and_then(|tokens| tokens.source) {
             Some(source) => tokens::settle(&root.key("tokens").key("source"), source),
             None => silent.tokens,

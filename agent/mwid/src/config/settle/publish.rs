@@ -1,7 +1,7 @@
 //! `publish`: directories, files, owners and modes.
 use super::place::At;
 use super::{reaction, values};
-use crate::config::defaults::{Defaults, store_password};
+use crate::config::defaults::Defaults;
 use crate::config::error::Wrong;
 use crate::config::raw;
 use crate::config::{FileSet, PublishSettings, StorePassword};
@@ -46,7 +46,7 @@ fn entry(at: &At, raw: raw::Publish, base: &Defaults) -> PublishSettings {
         store_password: at.take(
             "store_password",
             raw.store_password.map(password),
-            store_password(),
+            StorePassword::default(),
         ),
         then: reaction::settle(&at.key("then"), raw.then.unwrap_or_default(), MOST_REACTIONS),
     }

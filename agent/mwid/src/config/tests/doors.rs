@@ -86,6 +86,34 @@ fn the_metadata_api_is_judged_like_the_others() {
 }
 
 #[test]
+fn the_credential_socket_is_of_root_and_never_on_tcp() {
+    for settings in [Settings::default(), right("api: { credential: {} }")] {
+        let socket = settings.credential.socket.unwrap();
+        assert_eq!(
+            (socket.path.as_path(), socket.mode, socket.owner, socket.group),
+            (Path::new("/run/mwid/credential.sock"), 0o600, None, None)
+        );
+        assert_eq!(settings.credential.listen, []);
+    }
+    assert_eq!(
+        right("api: { credential: { socket: off } }").credential.socket,
+        None
+    );
+    let passed = right("api: { credential: { socket: off, listen: \"systemd:credential\" } }");
+    assert_eq!(
+        passed.credential.listen,
+        [Address::Systemd("credential".to_owned())]
+    );
+    refused(&[(
+        "api: { credential: { listen: \"127.0.0.1:9\" } }",
+        &[
+            "1:30: api.credential.listen: found 127.0.0.1:9; wanted unix:PATH or systemd:NAME; \
+             systemd fetches credentials from Unix sockets alone",
+        ],
+    )]);
+}
+
+#[test]
 fn two_apis_are_never_at_one_address() {
     let fix =
         "wanted an address of its own; each API listens somewhere else; change one of the two, or say off";

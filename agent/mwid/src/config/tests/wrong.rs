@@ -40,10 +40,6 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
             )],
         ),
         (
-            "api: { credential: {} }",
-            &[&format!("1:8: api.credential: {later} systemd credentials yet")],
-        ),
-        (
             "identity: { source: { workload_api: {} } }",
             &[&format!(
                 "1:23: identity.source.workload_api: {later} identities from a Workload API yet"

@@ -3,7 +3,7 @@
 //! In: a fingerprint and files, or a manifest's text. Out: the other. A directory without a whole manifest was never
 //! finished. Never holds a key: hashes of high-entropy bytes only, in a file that mwid alone reads.
 
-use crate::publish::files::File;
+use crate::files::File;
 use aws_lc_rs::digest;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

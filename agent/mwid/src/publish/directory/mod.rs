@@ -19,8 +19,8 @@ mod write;
 pub(super) use claim::{Claim, last_generation};
 
 use super::error::PublishError;
-use super::files::{self, Wanted};
 use super::fs::FileSystem;
+use crate::files::{self, Wanted};
 use claim::{Place, Public};
 use folder::Folder;
 use mtls_identity::{IdentitySnapshot, UnixTime};

@@ -6,9 +6,9 @@
 use super::folder::{Folder, OpenFile};
 use super::manifest::{self, Manifest};
 use super::{Access, sweep};
+use crate::files::File;
 use crate::publish::error::PublishError;
-use crate::publish::files::File;
-use crate::publish::random;
+use crate::random;
 use mtls_identity::IdentitySnapshot;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

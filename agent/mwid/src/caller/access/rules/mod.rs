@@ -92,6 +92,8 @@ enum Unproven {
     Group,
     /// On TCP.
     Program,
+    /// Of a unit that systemd asks a credential for.
+    BeforeStart,
     /// With the text of the failed look-up.
     LookUp {
         key: &'static str,
@@ -120,6 +122,7 @@ impl Rules {
     pub(super) fn decide(&self, facts: &dyn Facts) -> Decision {
         let uid = facts.uid();
         let by = match uid {
+            _ if facts.asks_for_unit() => None,
             0 => Some(By::Root),
             _ if uid == self.own_uid => Some(By::OwnUser),
             _ => None,
@@ -181,6 +184,9 @@ impl Conditions {
         if *self == Self::default() {
             return Ok(false);
         }
+        if facts.asks_for_unit() {
+            return self.hold_for_unit(facts);
+        }
         if self.uids.iter().any(|uid| *uid != facts.uid()) {
             return Ok(false);
         }
@@ -210,6 +216,26 @@ impl Conditions {
             }
         }
         Ok(true)
+    }
+}
+
+impl Conditions {
+    /// Before a unit is started there is nothing but its name.
+    fn hold_for_unit(&self, facts: &dyn Facts) -> Result<bool, Unproven> {
+        let Some(unit) = &self.unit else {
+            return Ok(false);
+        };
+        let told = facts.unit().map_err(|why| Unproven::look_up("unit", &why))?;
+        if told != Some(unit.as_str()) {
+            return Ok(false);
+        }
+        let more =
+            !self.uids.is_empty() || !self.gids.is_empty() || self.exe.is_some() || self.sha256.is_some();
+        if more {
+            Err(Unproven::BeforeStart)
+        } else {
+            Ok(true)
+        }
     }
 }
 
@@ -247,6 +273,11 @@ impl fmt::Display for Hint {
             Unproven::Program => write!(
                 f,
                 "rule access[{rule}] names a program, which loopback TCP cannot prove: use the Unix socket"
+            ),
+            Unproven::BeforeStart => write!(
+                f,
+                "rule access[{rule}] names more than the unit, which cannot be proven when systemd fetches a credential for it: make a \
+                 rule on the unit alone"
             ),
             Unproven::LookUp { key, why, .. } => {
                 write!(f, "rule access[{rule}] names {key}, which cannot be told: {why}")

@@ -6,7 +6,7 @@ mod torn;
 
 use super::{Access, Claim, Directory, Moment};
 use crate::config::{FileSet, StorePassword};
-use crate::publish::files::Wanted;
+use crate::files::Wanted;
 use crate::publish::fs::FileSystem;
 use crate::publish::testing::{Identities, TRUST_DOMAIN, fast_directory, wall};
 use mtls_identity::{IdentitySnapshot, UnixTime};

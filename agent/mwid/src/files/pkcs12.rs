@@ -4,9 +4,8 @@
 //! format asks for; what protects the file is its mode. Never merges trust domains.
 //! Known limit: the encoder's own working copies of the key are freed without being wiped.
 
-use super::{File, secret};
+use super::{File, FilesError, secret};
 use crate::config::StorePassword;
-use crate::publish::error::PublishError;
 use aws_lc_rs::digest;
 use mtls_identity::IdentitySnapshot;
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
@@ -19,9 +18,9 @@ pub(super) fn files(
     identity: &IdentitySnapshot,
     password: &StorePassword,
     out: &mut Vec<File>,
-) -> Result<(), PublishError> {
+) -> Result<(), FilesError> {
     let told = |file| {
-        move |e| PublishError::Store {
+        move |e| FilesError::Store {
             file,
             source: Box::new(e),
         }

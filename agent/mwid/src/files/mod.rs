@@ -1,14 +1,16 @@
-//! The published files of a generation.
+//! The files of a generation, as they are published and given to units.
 //!
-//! In: a proven identity and the wanted file sets. Out: names and bytes, and a fingerprint of what they were made from.
+//! In: a proven identity and the wanted file sets, or one name. Out: names and bytes, and a fingerprint of what they were made from.
 //! Never touches a file system. PKCS#12 and JKS are only computed when asked for.
 
+mod error;
 mod jks;
 mod pkcs12;
 #[cfg(test)]
 mod tests;
 
-use super::error::PublishError;
+pub(crate) use error::FilesError;
+
 use crate::config::{FileSet, StorePassword};
 use aws_lc_rs::digest;
 use mtls_identity::{IdentitySnapshot, TrustBundle, UnixTime};
@@ -16,11 +18,11 @@ use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 /// One file of a generation.
-pub(super) struct File {
-    pub(super) name: String,
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// Holds a key: gets the key mode, owner and group.
-    pub(super) secret: bool,
+    pub(crate) secret: bool,
 }
 
 impl std::fmt::Debug for File {
@@ -33,16 +35,16 @@ impl std::fmt::Debug for File {
 
 /// What to make: settings that change the bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) sets: BTreeSet<FileSet>,
-    pub(super) password: StorePassword,
+pub(crate) struct Wanted {
+    pub(crate) sets: BTreeSet<FileSet>,
+    pub(crate) password: StorePassword,
 }
 
 /// Counts up when the same identity should be written differently, so that an update of mwid publishes anew.
 const LAYOUT: &[u8] = b"mwid published files 1";
 
 /// Names what a generation's files were made from. Stores carry random salts, so their bytes cannot be compared.
-pub(super) fn fingerprint(identity: &IdentitySnapshot, wanted: &Wanted) -> [u8; 32] {
+pub(crate) fn fingerprint(identity: &IdentitySnapshot, wanted: &Wanted) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
     let mut add = |bytes: &[u8]| {
         hash.update(&(bytes.len() as u64).to_be_bytes());
@@ -66,11 +68,11 @@ pub(super) fn fingerprint(identity: &IdentitySnapshot, wanted: &Wanted) -> [u8; 
 }
 
 /// All files of a generation.
-pub(super) fn render(
+pub(crate) fn render(
     identity: &IdentitySnapshot,
     wanted: &Wanted,
     now: UnixTime,
-) -> Result<Vec<File>, PublishError> {
+) -> Result<Vec<File>, FilesError> {
     let mut files = Vec::new();
     for set in &wanted.sets {
         match set {
@@ -92,6 +94,34 @@ pub(super) fn render(
         }
     }
     Ok(files)
+}
+
+/// The set that has a file of this name; none: no set has one.
+pub(crate) fn set_of(name: &str) -> Option<FileSet> {
+    Some(match name {
+        "certificates.pem" | "private_key.pem" | "ca_certificates.pem" | "trust_bundles.json" => FileSet::Gce,
+        "credential-bundle.private-key.x509.pem" => FileSet::CredentialBundle,
+        "haproxy.pem" => FileSet::Haproxy,
+        "identity.p12" | "truststore.p12" => FileSet::Pkcs12,
+        "identity.jks" | "truststore.jks" => FileSet::Jks,
+        _ if name.ends_with(".spiffe-trust-bundle.x509.pem") => FileSet::CredentialBundle,
+        _ if name.ends_with(".bundle.json") => FileSet::SpiffeBundle,
+        _ => return None,
+    })
+}
+
+/// One file of a generation, by its published name; none: this generation has none of that name. Stores have the usual password.
+pub(crate) fn named(
+    identity: &IdentitySnapshot,
+    name: &str,
+    now: UnixTime,
+) -> Result<Option<File>, FilesError> {
+    let wanted = Wanted {
+        sets: set_of(name).into_iter().collect(),
+        password: StorePassword::default(),
+    };
+    let files = render(identity, &wanted, now)?;
+    Ok(files.into_iter().find(|file| file.name == name))
 }
 
 /// The names of Google's guest agent.

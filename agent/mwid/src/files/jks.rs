@@ -6,10 +6,9 @@
 //! Follows the format as the JDK's `JavaKeyStore` and `KeyProtector` describe it.
 
 use super::pkcs12::{ALIAS, roots};
-use super::{File, secret};
+use super::{File, FilesError, secret};
 use crate::config::StorePassword;
-use crate::publish::error::PublishError;
-use crate::publish::random;
+use crate::random;
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY as SHA1};
 use mtls_identity::{IdentitySnapshot, UnixTime};
 use zeroize::Zeroizing;
@@ -29,7 +28,7 @@ pub(super) fn files(
     password: &StorePassword,
     now: UnixTime,
     out: &mut Vec<File>,
-) -> Result<(), PublishError> {
+) -> Result<(), FilesError> {
     let password = utf16(&password.0);
     let salt = random::bytes::<HASH>()?;
     let key = protect(identity.private_key_pkcs8(), &password, salt);

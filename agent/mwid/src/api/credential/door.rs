@@ -1,0 +1,207 @@
+//! The door: who asks, for which unit and which file, and whether it is given.
+//!
+//! In: a connection. Out: the file and the end of the connection, or more bytes than systemd takes. Never reads a byte: systemd sends none.
+use super::Inputs;
+use super::address::{self, Asked};
+use super::refusal::Refusal;
+use super::turns::Turns;
+use crate::caller::{Visitor, What};
+use crate::files;
+use crate::http::listener::Accept as _;
+use crate::http::{Listener, Stream};
+use crate::report::Causes;
+use mtls_identity::{IdentitySnapshot, UnixTime};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+/// The name of the door in the record.
+const LISTENER: &str = "credential";
+/// How long a unit's start waits for the first identity. systemd itself gives up after TimeoutStartSec=, 90 s without a word.
+pub(super) const WAIT: Duration = Duration::from_secs(30);
+/// How long the other side may take to read.
+const READ: Duration = Duration::from_secs(10);
+/// systemd's own limit for all credentials of a unit together.
+const MOST_BYTES: usize = 1024 * 1024;
+/// Connections at once; others wait with the kernel.
+const CONNECTIONS: usize = 64;
+/// After a failed accept: a full file table passes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Answers connections.
+#[derive(Debug)]
+pub(super) struct Door {
+    inputs: Inputs,
+    turns: Turns,
+}
+
+/// Serves until `stop`; then takes no new connection and gives up those that wait.
+pub(super) async fn serve(door: Arc<Door>, mut listener: Listener, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (listener.accept().await, place)
+            } => accepted,
+        };
+        match accepted {
+            (Ok(stream), place) => {
+                let (door, stop) = (Arc::clone(&door), stop.clone());
+                tasks.spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = door.answer(stream) => {}
+                    }
+                    drop(place);
+                });
+            }
+            (Err(error), _) => {
+                tracing::warn!(
+                    listener = LISTENER,
+                    error = &error as &dyn Error,
+                    "cannot accept connections, trying on"
+                );
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+impl Door {
+    pub(super) fn new(inputs: Inputs) -> Self {
+        Self {
+            inputs,
+            turns: Turns::default(),
+        }
+    }
+
+    async fn answer(&self, mut stream: Stream) {
+        let given = match self.file(&stream).await {
+            Ok(bytes) => give(&mut stream, &bytes).await,
+            Err(refusal) => {
+                refuse(&mut stream, &refusal).await;
+                Err(refusal)
+            }
+        };
+        let outcome = given.as_ref().map_or_else(Refusal::outcome, |()| "given");
+        self.inputs.metrics.answered(outcome);
+        if let Err(refusal) = given
+            && !refusal.is_on_record()
+        {
+            let error = &refusal as &dyn Error;
+            tracing::warn!(listener = LISTENER, error, "a unit's credential was not given");
+        }
+    }
+
+    async fn file(&self, stream: &Stream) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        let Stream::Unix(unix) = stream else {
+            return Err(Refusal::Address);
+        };
+        let address = unix.peer_addr().map_err(|_| Refusal::Address)?;
+        let asked = address.as_abstract_name().and_then(address::parse);
+        let Asked { unit, credential } = asked.ok_or(Refusal::Address)?;
+        let visitor = self.inputs.access.meet_for_unit(stream, unit, LISTENER);
+        let given = self.find(&visitor, unix, unit, credential).await;
+        match &given {
+            Ok(_) => visitor.granted(What::Identity),
+            // Its coming is on record.
+            Err(Refusal::Denied(_)) => {}
+            Err(why) => visitor.denied(What::Identity, &Causes(why).to_string()),
+        }
+        given
+    }
+
+    async fn find(
+        &self,
+        visitor: &Visitor,
+        stream: &tokio::net::UnixStream,
+        unit: &str,
+        credential: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        let present = timeout(WAIT, self.identity(visitor, credential));
+        let present = present.await.map_err(|_| Refusal::NoIdentity)??;
+        let pid = stream.peer_cred().ok().and_then(|told| told.pid());
+        let identity = match pid {
+            Some(pid) => self
+                .turns
+                .take(pid, unit, present, |identity| is_valid(identity, self.now())),
+            None => present,
+        };
+        let (name, now) = (credential.to_owned(), self.now());
+        // A store's password is stretched by tens of thousands of rounds.
+        let made = tokio::task::spawn_blocking(move || files::named(&identity, &name, now)).await;
+        let file = made.map_err(|_| Refusal::Worker)?.map_err(Refusal::Files)?;
+        let bytes = file.ok_or(Refusal::NoFile)?.bytes;
+        if bytes.len() > MOST_BYTES {
+            return Err(Refusal::Size {
+                size: bytes.len(),
+                most: MOST_BYTES,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// The present identity, once there is one; the rules count all the time.
+    async fn identity(&self, visitor: &Visitor, credential: &str) -> Result<Arc<IdentitySnapshot>, Refusal> {
+        let (mut reader, mut watch) = (self.inputs.identity.clone(), visitor.watch());
+        loop {
+            let grant = visitor.grant().map_err(Refusal::Denied)?;
+            if !grant.identity {
+                return Err(Refusal::NotGranted);
+            }
+            if files::set_of(credential).is_none() {
+                return Err(Refusal::NoFile);
+            }
+            let present = self.inputs.identity.current();
+            if let Some(present) = present.filter(|present| is_valid(present, self.now())) {
+                return Ok(present);
+            }
+            tokio::select! {
+                next = reader.changed() => drop(next.ok_or(Refusal::NoIdentity)?),
+                () = watch.changed() => {}
+            }
+        }
+    }
+
+    fn now(&self) -> UnixTime {
+        // Without a clock nothing is valid.
+        let clock = self.inputs.clock.current_time();
+        clock.unwrap_or(UnixTime::since_unix_epoch(Duration::MAX))
+    }
+}
+
+fn is_valid(identity: &IdentitySnapshot, now: UnixTime) -> bool {
+    (identity.not_before()..=identity.not_after()).contains(&now)
+}
+
+async fn give(stream: &mut Stream, bytes: &[u8]) -> Result<(), Refusal> {
+    let written = timeout(READ, async {
+        stream.write_all(bytes).await?;
+        stream.shutdown().await
+    });
+    written.await.map_err(|_| Refusal::Slow)?.map_err(Refusal::Write)
+}
+
+/// More than systemd takes: it would start the unit with an empty credential if it got nothing. Should one read it for all that, it says why.
+async fn refuse(stream: &mut Stream, refusal: &Refusal) {
+    let mut text = format!("mwid does not give this credential: {}\n", Causes(refusal)).into_bytes();
+    text.resize(2 * MOST_BYTES, b'\n');
+    // It stops reading on the way, and closes.
+    drop(timeout(READ, stream.write_all(&text)).await);
+}
