@@ -152,7 +152,7 @@ access:
 YAML
 systemctl restart mwid.service
 mwid wait --timeout 20s || fail "not ready with a development CA"
-tree='http://x/computeMetadata/v1/instance/?recursive=true&alt=json&wait_for_change=true'
+tree='http://metadata.google.internal/computeMetadata/v1/instance/?recursive=true&alt=json&wait_for_change=true'
 cat > /run/long.sh <<SH
 curl -s -o /run/long.body -w '%{http_code}' --max-time 60 -H 'Metadata-Flavor: Google' --unix-socket /run/mwid/metadata.sock '$tree' > /run/long.code &
 sleep 1000
@@ -167,7 +167,7 @@ touch /run/long.code /run/long.body
 chown daemon /run/long.code /run/long.body
 systemctl daemon-reload
 systemctl start payments.service
-waits() { curl -s --unix-socket /run/mwid/admin.sock http://x/metrics | grep -q '^mwid_token_server_mirror_waiting 1$\|^mwid[a-z_]*waiting 1$'; }
+waits() { curl -s --unix-socket /run/mwid/admin.sock http://x/metrics | grep '^mwid_token_server_platform_waiting 1$' >/dev/null; }
 until_true 20 waits || fail "no long answer is under way: $(curl -s --unix-socket /run/mwid/admin.sock http://x/metrics | grep waiting)"
 systemctl stop payments.service
 until_true 10 test -s /run/long.code || fail "a stop of the unit did not end its long answer"
