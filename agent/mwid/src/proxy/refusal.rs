@@ -169,10 +169,10 @@ pub(super) enum End {
 }
 
 impl End {
-    pub(super) fn of(failure: Failure, plain_has_ended: bool) -> Self {
+    /// A link that ends without TLS saying so is a cut, also when the local side has sent all it had: what the peer sends may lack its end, and
+    /// anybody on the way can end a TCP stream (RFC 8446, 6.1).
+    pub(super) fn of(failure: Failure) -> Self {
         match failure {
-            // Who has got all and hangs up without a word has cut nothing off.
-            Failure::Link(Broken::Cut) if plain_has_ended => Self::Closed,
             Failure::Link(Broken::Cut) => Self::Cut,
             Failure::Link(Broken::Io(error)) => Self::Peer(error),
             Failure::Link(Broken::Tls(error)) => Self::Tls(error),

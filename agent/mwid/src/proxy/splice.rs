@@ -81,14 +81,9 @@ impl Splice {
         self.from_plain.bytes
     }
 
-    /// One side has ended and the other has not.
+    /// One side has ended, or both have and the last bytes are still to be taken.
     pub(super) fn is_half_closed(&self) -> bool {
-        (self.from_link.state == State::Open) != (self.from_plain.state == State::Open)
-    }
-
-    /// The application has said all that it had to say.
-    pub(super) fn plain_has_ended(&self) -> bool {
-        self.from_plain.state != State::Open
+        self.from_link.state != State::Open || self.from_plain.state != State::Open
     }
 
     /// Moves what can be moved; tells in `moved` what that was. Ready when both ends were passed on, or something broke.

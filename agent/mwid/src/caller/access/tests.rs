@@ -484,6 +484,23 @@ async fn the_end_of_its_process_takes_what_its_unit_had_and_leaves_what_its_user
     }
 }
 
+/// Of a connection that is kept, with nobody waiting for the end.
+#[tokio::test]
+async fn a_look_before_a_key_is_handed_out_sees_the_end_that_nobody_waited_for() {
+    let identity = May {
+        identity: true,
+        ..May::default()
+    };
+    let house = house(&[rule(of_payments(), identity)]);
+    let (process, alive) = std::io::pipe().unwrap();
+    let life = Life::of(Some(Arc::new(process.into())));
+    let visitor = house.meet(Somebody::new(1000).unit("payments.service").alive_with(life));
+    assert!(visitor.grant_after_a_look().unwrap().identity);
+    drop(alive);
+    assert!(!visitor.grant_after_a_look().unwrap().identity);
+    assert!(!visitor.grant().unwrap().identity, "for good");
+}
+
 #[test]
 fn what_could_not_be_looked_up_is_tried_again() {
     let payments = CallerConditions {

@@ -116,6 +116,15 @@ impl Visitor {
         Ok(Arc::clone(&self.decided(&mut self.state(), facts).grant))
     }
 
+    /// The same, after a look whether its process and its unit's run still are: for what is handed out on a connection that is kept, where nobody
+    /// may be waiting for their end. Costs two system calls at most.
+    pub(crate) fn grant_after_a_look(&self) -> Result<Arc<Grant>, Arc<Denial>> {
+        if let Ok(facts) = &self.who {
+            facts.life().look();
+        }
+        self.grant()
+    }
+
     /// Whether the last grant is settled: false where something that a rule asks for could not be looked up this time.
     pub(crate) fn is_settled(&self) -> bool {
         let decided = &self.state().decided;

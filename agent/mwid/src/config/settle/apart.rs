@@ -2,7 +2,7 @@
 use super::place::At;
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, DoorSettings, Settings, Side, SourceSettings, TokenSourceSettings};
+use crate::config::{Address, DoorSettings, Settings, Side, SourceSettings, Target, TokenSourceSettings};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -156,7 +156,13 @@ fn spots_of(api: &At, name: &str, door: &DoorSettings, said: &Said) -> Vec<Spot>
 pub(super) fn routes(root: &At, settings: &Settings) {
     let proxy = root.key("proxy");
     let mut taken: Vec<(String, Address)> = Vec::new();
-    for (name, door) in [("admin", &settings.admin), ("metadata", &settings.metadata)] {
+    let doors = [
+        ("admin", &settings.admin),
+        ("metadata", &settings.metadata),
+        ("workload", &settings.workload),
+        ("credential", &settings.credential),
+    ];
+    for (name, door) in doors {
         let socket = door
             .socket
             .iter()
@@ -164,6 +170,7 @@ pub(super) fn routes(root: &At, settings: &Settings) {
         let all = socket.chain(door.listen.iter().cloned());
         taken.extend(all.map(|address| (format!("api.{name}"), address)));
     }
+    let apis = taken.clone();
     // The list is clean, so that each has its place in the file.
     let (mut inbound, mut outbound) = (0, 0);
     for route in &settings.proxy.routes {
@@ -173,9 +180,22 @@ pub(super) fn routes(root: &At, settings: &Settings) {
         };
         let index = *number;
         *number += 1;
+        let at = proxy.key(side).item(index);
+        if let Side::Inbound = route.side
+            && let Some((there, other)) = apis.iter().find(|(_, other)| leads_to(&route.target, other))
+        {
+            // There mwid itself is the caller, who may have everything.
+            at.key("forward").refuse(
+                Wrong::new(
+                    &format!("{}, where {there} is ({other})", route.target),
+                    "an application's address",
+                )
+                .fix("a peer from the network would have what mwid's own user has; no route leads to an API of mwid"),
+            );
+        }
         let address = &route.listen.address;
         if let Some((there, other)) = taken.iter().find(|(_, other)| clash(other, address)) {
-            proxy.key(side).item(index).key("listen").refuse(
+            at.key("listen").refuse(
                 Wrong::new(
                     &format!("{address}, where {there} is ({other})"),
                     "an address of its own",
@@ -184,6 +204,15 @@ pub(super) fn routes(root: &At, settings: &Settings) {
             );
         }
         taken.push((format!("proxy.{side}[{index}]"), address.clone()));
+    }
+}
+
+/// Whether who connects to this target meets who listens there. A name is not looked up here.
+fn leads_to(target: &Target, ours: &Address) -> bool {
+    match (target, ours) {
+        (Target::Tcp(asked), Address::Tcp(ours)) => answers(*ours, *asked),
+        (Target::Unix(asked), Address::Unix(ours)) => asked == ours,
+        _ => false,
     }
 }
 

@@ -1,5 +1,5 @@
 //! `proxy`: what routes mean, and what is wrong with them.
-use super::{refused, right};
+use super::{parse, refused, right};
 use crate::config::{Address, SendProxy, Side, Target};
 use mtls_identity::SpiffeId;
 use std::path::PathBuf;
@@ -166,6 +166,13 @@ fn routes_are_apart_by_name_and_by_address() {
             ],
         ),
         (
+            &format!("proxy: {{ outbound: [{}] }}", out("a", "unix:workload.sock")),
+            &[
+                "1:40: proxy.outbound[0].listen: found unix:/run/mwid/workload.sock, where api.workload is (unix:/run/mwid/workload.sock); \
+               wanted an address of its own; each route listens somewhere else; change one of the two",
+            ],
+        ),
+        (
             &format!(
                 "proxy: {{ outbound: [{}] }}\naccess: [{{ who: everyone, may: {{ routes: [a, b] }} }}]",
                 out("a", "127.0.0.1:1")
@@ -181,4 +188,31 @@ fn routes_are_apart_by_name_and_by_address() {
 fn the_example_is_right() {
     let settings = right(include_str!("../../../../../examples/proxy.yaml"));
     assert_eq!(settings.proxy.routes.len(), 2);
+}
+
+/// There mwid itself would be the caller, on behalf of whoever comes from the network.
+#[test]
+fn no_route_leads_to_an_api_of_ours() {
+    for (forward, api) in [
+        ("unix:admin.sock", "admin"),
+        ("unix:metadata.sock", "metadata"),
+        ("unix:workload.sock", "workload"),
+        ("unix:credential.sock", "credential"),
+        ("127.0.0.1:8174", "metadata"),
+        ("[::1]:8174", "metadata"),
+        ("[::ffff:127.0.0.1]:8174", "metadata"),
+    ] {
+        let text = format!(
+            "proxy: {{ inbound: [{{ name: a, listen: \"0.0.0.0:1\", forward: \"{forward}\", unsafe_forward: true, allow: [\"spiffe://a.test\"] }}] }}"
+        );
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(
+            error.contains("proxy.inbound[0].forward: found")
+                && error.contains(&format!("where api.{api} is (")),
+            "{forward}: {error}"
+        );
+    }
+    right(
+        "proxy: { inbound: [{ name: a, listen: \"0.0.0.0:1\", forward: \"unix:app.sock\", allow: [\"spiffe://a.test\"] }] }",
+    );
 }

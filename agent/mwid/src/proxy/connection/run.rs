@@ -24,7 +24,7 @@ pub(super) async fn run(route: &Route, splice: &mut Splice, seat: &Seat, since: 
         if let Poll::Ready(done) = polled {
             return Poll::Ready(match done {
                 Ok(()) => End::Closed,
-                Err(failure) => End::of(failure, splice.plain_has_ended()),
+                Err(failure) => End::of(failure),
             });
         }
         if gone.as_mut().poll(cx).is_ready() {

@@ -53,6 +53,13 @@ async fn each_side_may_end_first_and_the_other_goes_on() {
 
 #[tokio::test]
 async fn a_connection_that_was_cut_is_an_error_to_the_application_and_not_an_end() {
+    // Also to one that has sent all it had: what it waits for may lack its end.
+    for app_has_ended in [false, true] {
+        cut(app_has_ended).await;
+    }
+}
+
+async fn cut(app_has_ended: bool) {
     let here = World::new(HERE);
     let app = App::start().await;
     let mut site = Site::new(&here, &[&here]);
@@ -68,6 +75,14 @@ async fn a_connection_that_was_cut_is_an_error_to_the_application_and_not_an_end
     let mut server = app.accept().await;
     let mut got = [0; 7];
     server.read_exact(&mut got).await.unwrap();
+    if app_has_ended {
+        server.shutdown().await.unwrap();
+        assert_eq!(
+            tls.read(&mut [0; 1]).await.unwrap(),
+            0,
+            "the peer has seen the end"
+        );
+    }
     // As a router would do it: the stream ends, and TLS has not said so.
     tls.get_mut().0.shutdown().await.unwrap();
     let end = server.read(&mut got).await;

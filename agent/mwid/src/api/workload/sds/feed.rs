@@ -65,11 +65,13 @@ impl<S: Session, G: Guest> Feed<S, G> {
         loop {
             let mut switched = false;
             let request = tokio::select! {
+                // What the caller may have comes before what it asks for.
+                biased;
+                () = self.watch.changed() => None,
                 request = self.call.next::<S::Request>() => match request? {
                     Some(request) => Some(request),
                     None => return Ok(None),
                 },
-                () = self.watch.changed() => None,
                 changed = self.names.changed() => {
                     // The sender lives as long as `sds`.
                     changed.map_err(|_| refusal::stopping())?;
