@@ -73,6 +73,10 @@ pub(crate) enum Denial {
     )]
     OtherRoot,
     #[error(
+        "you are root in a user namespace of your own, as in a container: credentials are for the machine's service manager alone"
+    )]
+    ForeignRoot,
+    #[error(
         "you ask for a credential of {asked}, and are {}: only a unit's own start fetches it",
         is.as_deref().map_or("in no unit".to_owned(), |is| format!("in {is}"))
     )]
@@ -124,6 +128,11 @@ pub(crate) enum Denial {
          connect again from the unit as it runs now"
     )]
     Stopped { unit: String },
+    #[error(
+        "mwid cannot read which run of the systemd unit of your process, {unit}, is the present one, so that it cannot tell it from what an \
+         earlier run left: /run/systemd/units must be readable"
+    )]
+    Run { unit: String, source: io::Error },
     #[error("mwid is still reading other programs for its rules on sha256: try again")]
     Busy,
     #[error(
@@ -136,6 +145,10 @@ pub(crate) enum Denial {
          it may be gone, or a user's own (below user@UID.service); use the Unix socket"
     )]
     Cgroup { id: u64 },
+    #[error(
+        "mwid cannot search the control groups for the one of your socket: use the Unix socket, or try again"
+    )]
+    Cgroups(#[source] io::Error),
 }
 
 impl Denial {
@@ -146,7 +159,7 @@ impl Denial {
             Self::Pid { .. } => "pid_namespace",
             Self::Uid { .. } | Self::SocketUid { .. } => "user_namespace",
             Self::NotManager { .. } => "not_root",
-            Self::OtherRoot => "other_root",
+            Self::OtherRoot | Self::ForeignRoot => "other_root",
             Self::OtherUnit { .. } => "other_unit",
             Self::NotLoopback { .. } => "not_loopback",
             Self::Closed => "closed",
@@ -155,22 +168,97 @@ impl Denial {
             Self::NoSocket { .. } | Self::Namespace => "network_namespace",
             Self::Table(_) => "socket_table",
             Self::Ended { .. } | Self::Replaced { .. } | Self::Stopped { .. } => "ended",
-            Self::Hold { .. } | Self::Proc { .. } => "unreadable",
+            Self::Hold { .. } | Self::Proc { .. } | Self::Run { .. } => "unreadable",
             Self::NotPermitted { .. } => "not_permitted",
             Self::OtherFile { .. }
             | Self::Program { .. }
             | Self::ProgramChanged { .. }
             | Self::ProgramSize { .. } => "program",
             Self::Busy => "busy",
-            Self::NoCgroup | Self::Cgroup { .. } => "no_unit",
+            Self::NoCgroup | Self::Cgroup { .. } | Self::Cgroups(_) => "no_unit",
         }
     }
 
     /// Whether another look may find out: then a decision without it does not last.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Hold { .. } | Self::Proc { .. } | Self::ProgramChanged { .. } | Self::Busy
-        )
+        match self {
+            Self::Hold { .. } | Self::Proc { .. } | Self::ProgramChanged { .. } | Self::Busy => true,
+            Self::Program { source, .. }
+            | Self::Run { source, .. }
+            | Self::Unknown(source)
+            | Self::Table(source)
+            | Self::Cgroups(source) => passes(source),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the kernel may answer otherwise in a moment: it lacked room, or was disturbed. Else it said no, or that there is nothing.
+pub(super) fn passes(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let passing = [
+        Errno::EAGAIN,
+        Errno::EBUSY,
+        Errno::EINTR,
+        Errno::EIO,
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::ENOBUFS,
+        Errno::ENOMEM,
+        Errno::ESTALE,
+        Errno::ETIMEDOUT,
+    ];
+    match error.raw_os_error() {
+        Some(number) => passing.contains(&Errno::from_raw(number)),
+        None => matches!(
+            error.kind(),
+            io::ErrorKind::Interrupted
+                | io::ErrorKind::OutOfMemory
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::WouldBlock
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::libc;
+
+    #[test]
+    fn what_the_kernel_had_no_room_for_may_pass_and_what_it_refused_does_not() {
+        let all = |source: fn() -> io::Error| {
+            [
+                Denial::Program {
+                    path: "/x".into(),
+                    source: source(),
+                },
+                Denial::Run {
+                    unit: "x.service".to_owned(),
+                    source: source(),
+                },
+                Denial::Unknown(source()),
+                Denial::Table(source()),
+                Denial::Cgroups(source()),
+            ]
+        };
+        let passing: [fn() -> io::Error; 4] = [
+            || io::Error::from_raw_os_error(libc::EMFILE),
+            || io::Error::from_raw_os_error(libc::ENOMEM),
+            || io::Error::from_raw_os_error(libc::EINTR),
+            || io::ErrorKind::WouldBlock.into(),
+        ];
+        let settled: [fn() -> io::Error; 3] = [
+            || io::Error::from_raw_os_error(libc::EACCES),
+            || io::Error::from_raw_os_error(libc::ENOENT),
+            || io::ErrorKind::InvalidData.into(),
+        ];
+        for source in passing {
+            assert!(all(source).iter().all(Denial::may_pass), "{:?}", source());
+        }
+        for source in settled {
+            assert!(!all(source).iter().any(Denial::may_pass), "{:?}", source());
+        }
+        assert!(Denial::Busy.may_pass() && !Denial::Ended { pid: 1 }.may_pass());
     }
 }

@@ -17,7 +17,9 @@
 //! All this holds for as long as the process lives and its unit is not stopped or started anew. After that the user is still proven, for the kernel
 //! keeps it with the socket, but unit and program are not: a stream that goes on is decided again without them, at once, for the kernel tells of both
 //! ends (of the unit's by the links of `/run/systemd/units`; where the tables for such events are full, one look in five seconds finds out). A
-//! process that outlives its unit's stop (`KillMode=`) is of no unit. A unit is looked for by the control group, and so is that of a process which
+//! process that outlives its unit's stop (`KillMode=`) is of no unit, and is not the next run's either: who started before a service's present run did
+//! is of none (on TCP, where the process is not known, as long as one such is left in the control group). What such a process starts itself is
+//! not told from what the service starts. A unit is looked for by the control group, and so is that of a process which
 //! a unit forked, whatever became of its parent.
 //!
 //! What is a boundary: the user, a group, and a unit of the system's service manager, for nobody but root moves a process into
@@ -99,6 +101,11 @@ impl Attestor {
             cgroups: Cgroups::default(),
             invocations,
         }))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_units_at(directory: &std::path::Path) -> Self {
+        Self::with(OVERFLOW, OVERFLOW, Invocations::at(directory))
     }
 
     #[cfg(test)]

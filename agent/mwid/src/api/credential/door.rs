@@ -117,7 +117,7 @@ impl Door {
         let asked = address.as_abstract_name().and_then(address::parse);
         let Asked { unit, credential } = asked.ok_or(Refusal::Address)?;
         let visitor = self.inputs.access.meet_for_unit(stream, unit, LISTENER);
-        let given = self.find(&visitor, unix, unit, credential).await;
+        let given = self.find(&visitor, unit, credential).await;
         match &given {
             Ok(_) => visitor.granted(What::Identity),
             // Its coming is on record.
@@ -130,17 +130,14 @@ impl Door {
     async fn find(
         &self,
         visitor: &Visitor,
-        stream: &tokio::net::UnixStream,
         unit: &str,
         credential: &str,
     ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         let present = timeout(WAIT, self.identity(visitor, credential));
         let present = present.await.map_err(|_| Refusal::NoIdentity)??;
-        let pid = stream.peer_cred().ok().and_then(|told| told.pid());
-        let identity = match pid {
-            Some(pid) => self
-                .turns
-                .take(pid, unit, present, |identity| is_valid(identity, self.now())),
+        let good = |identity: &IdentitySnapshot| is_valid(identity, self.now());
+        let identity = match visitor.process_key() {
+            Some(process) => self.turns.take(process, unit, present, good),
             None => present,
         };
         let (name, now) = (credential.to_owned(), self.now());

@@ -79,8 +79,29 @@ struct Client {
 
 impl Client {
     fn start(house: &House, group: &Group, uid: u32) -> Self {
+        let command = Command::new(std::env::current_exe().unwrap());
+        Self::by(command, house, group, uid)
+    }
+
+    /// In a user namespace in which root is the machine's root; none where there can be no such.
+    fn nested(house: &House, group: &Group) -> Option<Self> {
+        let unshare = || {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--user", "--map-root-user", "--"]);
+            unshare
+        };
+        let tried = unshare().arg("true").status();
+        if !tried.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mut command = unshare();
+        command.arg(std::env::current_exe().unwrap());
+        Some(Self::by(command, house, group, 0))
+    }
+
+    fn by(mut command: Command, house: &House, group: &Group, uid: u32) -> Self {
         let (ours, theirs) = StdStream::pair().unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
+        let child = command
             .args([
                 "--ignored",
                 "--exact",
@@ -163,6 +184,7 @@ struct House {
     registry: prometheus_client::registry::Registry,
     socket: PathBuf,
     shutdown: Shutdown,
+    units: tempfile::TempDir,
     _directory: tempfile::TempDir,
 }
 
@@ -198,7 +220,11 @@ impl House {
         let metrics = Metrics::default();
         metrics.register(&mut registry);
         let rules = Access::prepare(rules, true).unwrap();
-        let access = Access::new(rules, crate::caller::Metrics::default(), clock.clone());
+        // Whatever systemd runs on this machine, it knows of no unit of the test's.
+        let units = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("1", units.path().join(format!("invocation:{PAYMENTS}"))).unwrap();
+        let metrics_of_callers = crate::caller::Metrics::default();
+        let access = Access::with_units_at(units.path(), rules, metrics_of_callers, clock.clone());
         let server = Server::new(Inputs {
             access: access.clone(),
             identity: identities.reader.clone(),
@@ -213,6 +239,7 @@ impl House {
             registry,
             socket,
             shutdown,
+            units,
             _directory: directory,
         }
     }
@@ -234,10 +261,6 @@ impl House {
 
 /// A unit of the test, where there can be one.
 fn group(name: &str) -> Option<Group> {
-    if Path::new("/run/systemd/units").exists() {
-        println!("skipped: a systemd runs here, and knows of no unit of the test's");
-        return None;
-    }
     Group::make(name, PAYMENTS)
 }
 
@@ -320,6 +343,31 @@ async fn a_unit_gets_the_published_files_by_a_rule_on_it_and_by_nothing_else() {
     let refused = own.fetches(PAYMENTS, "private_key.pem").await;
     refused.is_refused("credentials are for root's service manager alone");
     assert!(is_root());
+    // A unit that is stopped starts nothing.
+    std::fs::remove_file(house.units.path().join(format!("invocation:{PAYMENTS}"))).unwrap();
+    let mut late = Client::start(&house, &group, 0);
+    let refused = late.fetches(PAYMENTS, "private_key.pem").await;
+    refused.is_refused("was stopped or started anew");
+}
+
+/// Everything that proves the manager but its user namespace: there a 0 of its own is mapped to the machine's.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_of_another_user_namespace_is_not_the_service_manager() {
+    let Some(group) = group("n") else {
+        return;
+    };
+    let mut house = House::new(&[unit_rule(PAYMENTS, None)]);
+    house.identities.next();
+    let Some(mut nested) = Client::nested(&house, &group) else {
+        println!("skipped: unshare (util-linux) cannot make a user namespace here");
+        return;
+    };
+    let refused = nested.fetches(PAYMENTS, "private_key.pem").await;
+    refused.is_refused("you are root in a user namespace of your own");
+    house.counted("unattested", 1);
+    let mut manager = Client::start(&house, &group, 0);
+    let given = manager.fetches(PAYMENTS, "private_key.pem").await;
+    assert!(matches!(given, Got::File(_)), "{given:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,52 +1,132 @@
-//! Which generation a process of systemd has had. In: its number, its unit. Out: the generation that its next credential is to be of. Never keeps one
-//! for longer than a start takes.
+//! Which generation a process of systemd has had. In: what tells the process from others, its unit. Out: the generation that its next credential is
+//! to be of. Never keeps one for longer than a start takes, whether anybody asks again or not: it holds a key.
 use mtls_identity::IdentitySnapshot;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-/// A process fetches all its credentials at once. A number may be another's later.
+/// A process fetches all its credentials at once.
 const TURN: Duration = Duration::from_secs(60);
 /// Units that start at once on a VM are fewer.
 const MOST: usize = 256;
 
+/// A process, by its number and its start: the number alone may be another's later.
+pub(super) type Process = (i32, u64);
+
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<VecDeque<Turn>>);
+pub(super) struct Turns(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    turns: VecDeque<Turn>,
+    /// Whether somebody waits for the end of the first.
+    is_swept: bool,
+}
 
 #[derive(Debug)]
 struct Turn {
-    pid: i32,
+    process: Process,
     unit: String,
-    began: Instant,
+    ends: Instant,
     identity: Arc<IdentitySnapshot>,
 }
 
 impl Turns {
-    /// What this process had before, if that is still `good`; else it has `present` from now on.
+    /// What this process had before, if that is still `good`; else it has `present` from now on. Within a runtime only.
     pub(super) fn take(
         &self,
-        pid: i32,
+        process: Process,
         unit: &str,
         present: Arc<IdentitySnapshot>,
         good: impl Fn(&IdentitySnapshot) -> bool,
     ) -> Arc<IdentitySnapshot> {
-        let now = Instant::now();
-        // Nothing in here panics half way.
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|turn| now - turn.began < TURN && good(&turn.identity));
-        if let Some(turn) = turns.iter().find(|turn| turn.pid == pid && turn.unit == unit) {
+        let mut state = self.0.state();
+        state.turns.retain(|turn| good(&turn.identity));
+        let mut turns = state.turns.iter();
+        if let Some(turn) = turns.find(|turn| turn.process == process && turn.unit == unit) {
             return Arc::clone(&turn.identity);
         }
-        if turns.len() == MOST {
-            turns.pop_front();
+        if state.turns.len() == MOST {
+            state.turns.pop_front();
         }
-        turns.push_back(Turn {
-            pid,
+        state.turns.push_back(Turn {
+            process,
             unit: unit.to_owned(),
-            began: now,
+            ends: Instant::now() + TURN,
             identity: Arc::clone(&present),
         });
+        if !std::mem::replace(&mut state.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+        }
         present
+    }
+}
+
+/// Drops each turn when it ends, and ends with the last one or with the room.
+async fn sweep(turns: Weak<Shared>) {
+    while let Some(end) = turns.upgrade().and_then(|turns| turns.first_end()) {
+        sleep_until(end).await;
+    }
+}
+
+impl Shared {
+    /// When the first turn ends, of those that go on; none, and nobody waits any more, if there are none.
+    fn first_end(&self) -> Option<Instant> {
+        let (now, mut state) = (Instant::now(), self.state());
+        state.turns.retain(|turn| now < turn.ends);
+        let end = state.turns.front().map(|turn| turn.ends);
+        state.is_swept = end.is_some();
+        end
+    }
+
+    /// Nothing in here panics half way.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::testing::Identities;
+
+    const UNIT: &str = "payments.service";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_has_one_generation_and_a_later_one_of_its_number_another() {
+        let mut identities = Identities::new();
+        let (first, second) = (identities.next(), identities.next());
+        let turns = Turns::default();
+        let take = |process, unit, present| turns.take(process, unit, Arc::clone(present), |_| true);
+        assert_eq!(take((7, 100), UNIT, &first).generation(), first.generation());
+        assert_eq!(take((7, 100), UNIT, &second).generation(), first.generation());
+        for (process, unit) in [((7, 101), UNIT), ((8, 100), UNIT), ((7, 100), "other.service")] {
+            let has = take(process, unit, &second);
+            assert_eq!(has.generation(), second.generation(), "{process:?} {unit}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_goes_when_its_time_is_over_also_if_nobody_asks_again() {
+        let mut identities = Identities::new();
+        let identity = identities.next();
+        identities.clear();
+        let turns = Turns::default();
+        drop(turns.take((7, 100), UNIT, Arc::clone(&identity), |_| true));
+        tokio::time::sleep(TURN / 2).await;
+        drop(turns.take((8, 100), UNIT, Arc::clone(&identity), |_| true));
+        let held = Arc::strong_count(&identity);
+        tokio::time::sleep(TURN / 2 + Duration::from_millis(10)).await;
+        assert_eq!(Arc::strong_count(&identity), held - 1, "the first turn is over");
+        tokio::time::sleep(TURN / 2).await;
+        assert_eq!(Arc::strong_count(&identity), held - 2);
+        assert!(!turns.0.state().is_swept, "nobody waits for nothing");
+        drop(turns.take((9, 100), UNIT, Arc::clone(&identity), |_| true));
+        tokio::time::sleep(TURN + Duration::from_millis(10)).await;
+        assert_eq!(Arc::strong_count(&identity), held - 2);
     }
 }

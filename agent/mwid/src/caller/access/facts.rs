@@ -26,6 +26,16 @@ pub(super) trait Facts: Send + Sync + 'static {
     /// Not known on TCP.
     fn pid(&self) -> Option<i32>;
 
+    /// Tells its process from every other since the boot; none on TCP, and where that cannot be told.
+    fn process_key(&self) -> Option<(i32, u64)> {
+        None
+    }
+
+    /// Whether what a rule asks can never be told on this connection, and may be on another one.
+    fn is_out_of_reach(&self) -> bool {
+        false
+    }
+
     /// The systemd unit; `None`: in none. An error where it cannot be told.
     fn unit(&self) -> Result<Option<&str>, Denial>;
 
@@ -57,6 +67,14 @@ impl Facts for Evidence {
         self.pid()
     }
 
+    fn process_key(&self) -> Option<(i32, u64)> {
+        self.process_key().ok().flatten()
+    }
+
+    fn is_out_of_reach(&self) -> bool {
+        self.is_out_of_reach()
+    }
+
     fn unit(&self) -> Result<Option<&str>, Denial> {
         self.unit()
     }
@@ -82,6 +100,10 @@ impl ForUnit {
         }
         if !is_machines_root() {
             return Err(Denial::OtherRoot);
+        }
+        // Ours is the machine's, and in another one a 0 may be mapped to ours: user namespaces of root's own containers.
+        if evidence.is_in_first_user_namespace()? != Some(true) {
+            return Err(Denial::ForeignRoot);
         }
         match evidence.unit()? {
             Some(is) if is == unit => Ok(Self(evidence)),
@@ -122,6 +144,10 @@ impl Facts for ForUnit {
 
     fn pid(&self) -> Option<i32> {
         self.0.pid()
+    }
+
+    fn process_key(&self) -> Option<(i32, u64)> {
+        Facts::process_key(&self.0)
     }
 
     fn unit(&self) -> Result<Option<&str>, Denial> {

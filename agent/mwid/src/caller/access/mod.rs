@@ -77,12 +77,27 @@ fn own_uid() -> u32 {
 
 impl Access {
     pub(crate) fn new(rules: Rules, metrics: Metrics, clock: Clock) -> Self {
+        Self::with(Attestor::new(), rules, metrics, clock)
+    }
+
+    /// On a machine whose units' runs are told in this directory.
+    #[cfg(test)]
+    pub(crate) fn with_units_at(
+        directory: &std::path::Path,
+        rules: Rules,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Self {
+        Self::with(Attestor::with_units_at(directory), rules, metrics, clock)
+    }
+
+    fn with(attestor: Attestor, rules: Rules, metrics: Metrics, clock: Clock) -> Self {
         let version = 1;
         Self(Arc::new(Shared {
             version: AtomicU64::new(version),
             changes: news::Sender::new(version),
             rules: RwLock::new(Arc::new(InForce { version, rules })),
-            attestor: Attestor::new(),
+            attestor,
             grants: What::KINDS.map(|kind| metrics.grants(kind)),
             metrics,
             audit: Audit::new(clock),

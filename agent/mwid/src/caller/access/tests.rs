@@ -22,6 +22,7 @@ pub(super) struct Somebody {
     exe: Option<&'static str>,
     sha256: Option<[u8; 32]>,
     breaks: Option<fn() -> Denial>,
+    out_of_reach: bool,
     looked_up: Arc<Mutex<Vec<&'static str>>>,
     life: Arc<Life>,
 }
@@ -37,6 +38,7 @@ impl Somebody {
             exe: None,
             sha256: None,
             breaks: None,
+            out_of_reach: false,
             looked_up: Arc::default(),
             life: Arc::default(),
         }
@@ -112,6 +114,10 @@ impl Facts for Somebody {
 
     fn pid(&self) -> Option<i32> {
         self.pid
+    }
+
+    fn is_out_of_reach(&self) -> bool {
+        self.out_of_reach
     }
 
     fn unit(&self) -> Result<Option<&str>, Denial> {
@@ -522,6 +528,43 @@ fn what_could_not_be_looked_up_is_tried_again() {
     assert_eq!(looks.looked_up(), ["unit"]);
 }
 
+fn unreadable(number: i32) -> Denial {
+    Denial::Program {
+        path: "/usr/bin/x".into(),
+        source: std::io::Error::from_raw_os_error(number),
+    }
+}
+
+#[test]
+fn a_kernel_that_had_no_room_denies_nobody_for_good_and_one_that_said_no_does() {
+    let program = CallerConditions {
+        exe: Some("/usr/bin/x".into()),
+        ..CallerConditions::default()
+    };
+    let house = house(&[rule(program, scopes(&["a"]))]);
+    let full = house.meet(Somebody::new(1000).breaking(|| unreadable(nix::libc::EMFILE)));
+    assert_eq!(*full.grant().unwrap(), Grant::default());
+    assert!(
+        !full.is_settled() && !full.is_spent(),
+        "this connection may have more yet"
+    );
+    let refused = house.meet(Somebody::new(1000).breaking(|| unreadable(nix::libc::EACCES)));
+    assert_eq!(*refused.grant().unwrap(), Grant::default());
+    assert!(refused.is_settled());
+    // Who is not told at all is not told later on this connection.
+    for (number, spent) in [(nix::libc::ENOMEM, true), (nix::libc::EACCES, false)] {
+        let denial = Denial::Unknown(std::io::Error::from_raw_os_error(number));
+        let (visitor, _) = house.access.met(Err(denial), "metadata");
+        assert_eq!(visitor.is_spent(), spent);
+    }
+    let mut gone = Somebody::new(1000).breaking(|| unreadable(nix::libc::EMFILE));
+    gone.out_of_reach = true;
+    let visitor = house.meet(gone);
+    assert!(!visitor.is_spent(), "nobody asked");
+    visitor.grant().unwrap();
+    assert!(visitor.is_spent());
+}
+
 #[test]
 fn a_denial_tells_the_operator_which_rule_could_have_matched_and_the_caller_nothing_of_it() {
     let group = CallerConditions {
@@ -634,6 +677,18 @@ fn a_client_that_asks_for_many_things_in_turn_costs_bounded_memory_and_loses_no_
     assert_eq!(status.grants, 3000);
     assert_eq!(status.recent.len(), 32);
     assert_eq!(visitor.state_size(), 8);
+    let long = format!("https://{}.example", "x".repeat(60_000));
+    let lines = logged(|| {
+        for _ in 0..3 {
+            assert!(ask_id(&house.meet(Somebody::new(1001)), &long));
+        }
+    });
+    let of_it = lines.iter().filter(|line| line.contains("xxxx")).count();
+    assert_eq!(of_it, 1, "one line for all: {lines:#?}");
+    let visitor = house.meet(Somebody::new(1001));
+    assert!(ask_id(&visitor, &long));
+    assert_eq!(visitor.state_size(), 0, "a connection keeps no long text");
+    assert_eq!(house.access.status().grants, 3004);
 }
 
 #[tokio::test]

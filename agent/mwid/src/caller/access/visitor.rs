@@ -92,6 +92,8 @@ struct Noted {
 
 /// So many are kept at hand for one connection; a client that asks for more things in turn takes the record's lock.
 const NOTED: usize = 8;
+/// In bytes: longer than the longest usual audience or list of scopes, so that ten thousand connections keep little.
+const LONGEST_NOTED: usize = 1024;
 /// So many hints are told.
 const HINTS: usize = 3;
 
@@ -129,6 +131,20 @@ impl Visitor {
     pub(crate) fn is_settled(&self) -> bool {
         let decided = &self.state().decided;
         decided.as_ref().is_none_or(|decided| decided.version != 0)
+    }
+
+    /// Whether nothing more can be told of the caller on this connection, and perhaps on another one, because the kernel had no room when it came:
+    /// such a connection is best closed after its caller was told to come again.
+    pub(crate) fn is_spent(&self) -> bool {
+        match &self.who {
+            Ok(facts) => facts.is_out_of_reach() && !self.is_settled(),
+            Err(denial) => denial.may_pass(),
+        }
+    }
+
+    /// Tells the process that connected from every other since the boot, also from a later one of its number; none where that cannot be told.
+    pub(crate) fn process_key(&self) -> Option<(i32, u64)> {
+        self.who.as_ref().ok().and_then(|facts| facts.process_key())
     }
 
     /// Tells when what this caller may have is to be asked for again: for answers that take long, so that nobody keeps what was taken
@@ -183,10 +199,14 @@ impl Visitor {
             return self.shared.audit.note_at(&noted.entry, pid, now);
         }
         let entry = self.entry(&mut state, what, why);
+        self.shared.audit.note_at(&entry, pid, now);
+        // What a caller wrote at length is not kept for it: it takes the record's lock again.
+        if value.len() > LONGEST_NOTED || why.is_some_and(|why| why.len() > LONGEST_NOTED) {
+            return;
+        }
         if state.noted.len() == NOTED {
             state.noted.remove(0);
         }
-        self.shared.audit.note_at(&entry, pid, now);
         state.noted.push(Noted {
             kind,
             value: value.to_owned(),

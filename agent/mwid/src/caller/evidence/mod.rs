@@ -17,6 +17,7 @@ pub(super) use invocation::Invocations;
 pub(super) use life::Life;
 pub(super) use socket_table::SocketTable;
 
+use super::denial::passes;
 use super::{Attestor, Caller, Denial};
 use crate::http::Stream;
 use digest::{DigestError, FileKey, MOST_BYTES};
@@ -163,18 +164,49 @@ impl Evidence {
     pub(crate) fn unit(&self) -> Result<Option<&str>, Denial> {
         self.still_holds()?;
         let unit = keep(&self.unit, || {
-            let unit = match &self.of {
-                Of::Process { process, .. } => process.unit(),
-                Of::Socket { cgroup } => self.attestor.0.cgroups.unit(cgroup.ok_or(Denial::NoCgroup)?),
-            }?;
-            if let Some(unit) = &unit
-                && let Some(invocation) = self.attestor.0.invocations.of(unit)?
-            {
+            let Some((unit, started)) = self.look_up_unit()? else {
+                return Ok(None);
+            };
+            if let Some(invocation) = self.attestor.0.invocations.of(&unit)? {
+                // Of a scope, processes are older as a rule: it is made around those that run.
+                let is_left_over = |started| unit.ends_with(".service") && invocation.began_after(started);
+                if started.is_some_and(is_left_over) {
+                    return Err(Denial::Stopped { unit });
+                }
                 self.life.found_in(invocation);
             }
-            Ok(unit)
+            Ok(Some(unit))
         })?;
         Ok(unit.as_deref())
+    }
+
+    /// And since when it runs, in ticks since the boot: the process, or of a socket the oldest that it may be of.
+    fn look_up_unit(&self) -> Result<Option<(String, Option<u64>)>, Denial> {
+        match &self.of {
+            Of::Process { process, .. } => Ok(process.unit()?.map(|(unit, started)| (unit, Some(started)))),
+            Of::Socket { cgroup } => {
+                let (id, cgroups) = (cgroup.ok_or(Denial::NoCgroup)?, &self.attestor.0.cgroups);
+                let unit = cgroups.unit(id)?;
+                unit.map(|unit| Ok((unit, cgroups.oldest(id)?))).transpose()
+            }
+        }
+    }
+
+    /// Tells the process that connected from every other since the boot; none on TCP.
+    pub(crate) fn process_key(&self) -> Result<Option<(i32, u64)>, Denial> {
+        self.process().map(Process::key).transpose()
+    }
+
+    /// Whether the numbers of the process's users are the machine's; not known on TCP.
+    pub(crate) fn is_in_first_user_namespace(&self) -> Result<Option<bool>, Denial> {
+        self.process()
+            .map(Process::is_in_first_user_namespace)
+            .transpose()
+    }
+
+    /// Whether what a rule asks can never be told on this connection, and may be on another one.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        self.process().is_some_and(Process::is_out_of_reach)
     }
 
     /// Whether it runs the file that has this path here: the path is the same (symbolic links of the configured one followed), and
@@ -184,12 +216,21 @@ impl Evidence {
         let Some(program) = self.program()? else {
             return Ok(false);
         };
-        let here = configured.canonicalize();
+        let unreadable = |source| Denial::Program {
+            path: configured.to_owned(),
+            source,
+        };
+        let here = match configured.canonicalize() {
+            Err(e) if passes(&e) => return Err(unreadable(e)),
+            here => here,
+        };
         if !program.has_path(here.as_deref().unwrap_or(configured)) {
             return Ok(false);
         }
-        if FileKey::of(configured).is_ok_and(|key| key.is_same_file(&program.key)) && !program.is_removed() {
-            return Ok(true);
+        match FileKey::of(configured) {
+            Ok(key) if key.is_same_file(&program.key) && !program.is_removed() => return Ok(true),
+            Err(e) if passes(&e) => return Err(unreadable(e)),
+            Ok(_) | Err(_) => {}
         }
         Err(Denial::OtherFile {
             path: program.path.clone(),

@@ -7,6 +7,7 @@ use super::digest::FileKey;
 use super::stat::{effective_uid, start_time};
 use super::{socket, unit};
 use crate::caller::Denial;
+use crate::caller::denial::passes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 
 /// More than the longest path in each of a dozen hierarchies.
 const MOST_PROC_BYTES: u64 = 64 * 1024;
+
+/// The kernel's fixed number for it (`PROC_USER_INIT_INO`).
+const FIRST_USER_NAMESPACE: &str = "user:[4026531837]";
 
 /// A process, held.
 #[derive(Debug)]
@@ -103,12 +107,38 @@ impl Process {
         matches!(self.hold, Hold::Peer(_))
     }
 
-    /// The systemd unit; `None`: in none.
-    pub(super) fn unit(&self) -> Result<Option<String>, Denial> {
+    /// The systemd unit, and when the process started, in ticks since the boot; `None`: in none.
+    pub(super) fn unit(&self) -> Result<Option<(String, u64)>, Denial> {
         self.look(|process| {
             let text = process.read("cgroup")?;
-            Ok(unit::in_proc_file(&text).map(str::to_owned))
+            let unit = unit::in_proc_file(&text).map(str::to_owned);
+            unit.map(|unit| Ok((unit, process.start_time()?))).transpose()
         })
+    }
+
+    /// Tells it from every other process since the boot: its number, and when it started.
+    pub(super) fn key(&self) -> Result<(i32, u64), Denial> {
+        self.look(|process| Ok((process.pid, process.start_time()?)))
+    }
+
+    /// Whether its users' numbers are those of the machine: user_namespaces(7). Where the namespace's own name is not ours to read, the map
+    /// tells: who is to have the machine's whole one in another namespace needs the machine's root for it.
+    pub(super) fn is_in_first_user_namespace(&self) -> Result<bool, Denial> {
+        self.look(|process| {
+            if let Ok(name) = std::fs::read_link(process.path("ns/user")) {
+                return Ok(name.as_os_str() == FIRST_USER_NAMESPACE);
+            }
+            let map = process.read("uid_map")?;
+            let numbers = map
+                .split(u8::is_ascii_whitespace)
+                .filter(|number| !number.is_empty());
+            Ok(numbers.eq([&b"0"[..], b"0", b"4294967295"]))
+        })
+    }
+
+    /// Whether there is no hold on it because the kernel had no room for one: then there will be none, but for another connection of it.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        matches!(self.hold, Hold::Failed(e) if passes(&e.into()))
     }
 
     /// The file that it runs.

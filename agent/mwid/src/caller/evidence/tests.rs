@@ -397,10 +397,39 @@ async fn a_stop_of_its_unit_ends_what_was_proven_of_it_and_what_is_left_is_nobod
     // Also for one that is met now.
     let again = attestor.evidence(&streams[0]).unwrap();
     assert!(matches!(again.unit(), Err(Denial::Stopped { .. })));
-    // And a new start does not bring back those of the old run.
+    // And a new start does not bring back those of the old run: neither what was met of them, nor what is met now.
     std::os::unix::fs::symlink("2", &link).unwrap();
     assert_eq!(kind(met[0].unit()), "ended");
+    let patience = Instant::now() + LONG;
+    for stream in &streams {
+        // Two starts within a tenth of a second are not told apart.
+        while attestor.evidence(stream).unwrap().unit().is_ok() {
+            assert!(
+                Instant::now() < patience,
+                "what an earlier run left counts as the new one"
+            );
+            std::fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink("2", &link).unwrap();
+        }
+        let again = attestor.evidence(stream).unwrap();
+        assert!(matches!(again.unit(), Err(Denial::Stopped { .. })));
+    }
+    // Who starts now is of the new run; on TCP, where the process is not known, once nobody is left of the old one.
+    let new = [&unix, &tcp].map(|door| Client::start(&door.address(), UID, &[], Some(group.path())));
+    let streams = [unix.accept().await, tcp.accept().await];
+    let unit = |stream| {
+        attestor
+            .evidence(stream)
+            .unwrap()
+            .unit()
+            .map(|u| u.map(str::to_owned))
+    };
+    let payments = Ok(Some("payments.service".to_owned()));
+    assert_eq!(unit(&streams[0]).map_err(|e| e.kind()), payments);
+    assert_eq!(unit(&streams[1]).map_err(|e| e.kind()), Err("ended"));
     drop(clients);
+    assert_eq!(unit(&streams[1]).map_err(|e| e.kind()), payments);
+    drop(new);
 }
 
 /// A process that runs this file, once it does.

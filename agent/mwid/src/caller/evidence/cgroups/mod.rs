@@ -1,11 +1,14 @@
 //! Units of control groups by number. In: a control group's number, as the socket table has it. Out: the unit that it belongs to. Looks only
 //! where units live: in slices first, then below units; never where the users' own managers make groups.
+use super::stat::start_time;
 use super::unit::{self, Kind};
 use crate::caller::Denial;
+use crate::caller::denial::passes;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// Directories that one search opens. A VM has some hundred units.
 const MOST_OPENED: usize = 4096;
+/// Processes of one control group that are looked at.
+const MOST_PROCESSES: usize = 4096;
 /// Numbers that are remembered, with a path or without.
 const MOST_KNOWN: usize = 1024;
 
@@ -61,13 +66,28 @@ impl Cgroups {
     }
 
     fn search(&self, mount: &Path, id: u64) -> Result<PathBuf, Denial> {
-        let found = find(mount, id);
+        let found = find(mount, id).map_err(Denial::Cgroups)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
         known.insert(id, found.clone());
         found.ok_or(Denial::Cgroup { id })
+    }
+
+    /// When the first of the processes in a control group whose unit was told a moment ago was started, in ticks since the boot.
+    pub(super) fn oldest(&self, id: u64) -> Result<Option<u64>, Denial> {
+        let Some(Some(path)) = self.remembered(id) else {
+            return Err(Denial::Cgroup { id });
+        };
+        let processes = match fs::read_to_string(path.join("cgroup.procs")) {
+            Ok(processes) => processes,
+            Err(e) if passes(&e) => return Err(Denial::Cgroups(e)),
+            Err(_) => return Err(Denial::Cgroup { id }),
+        };
+        // One that is gone meanwhile is no more in it.
+        let started = |pid: &str| start_time(&fs::read(format!("/proc/{pid}/stat")).ok()?);
+        Ok(processes.lines().take(MOST_PROCESSES).filter_map(started).min())
     }
 }
 
@@ -82,28 +102,34 @@ fn has_number(directory: &Path, id: u64) -> bool {
     fs::symlink_metadata(directory).is_ok_and(|found| found.ino() == id)
 }
 
-/// The directory with this number: the root, a slice, a unit, or one below a unit.
-fn find(mount: &Path, id: u64) -> Option<PathBuf> {
+/// The directory with this number: the root, a slice, a unit, or one below a unit. An error where the kernel had no room for the search: then
+/// it was not there that nothing was found.
+fn find(mount: &Path, id: u64) -> io::Result<Option<PathBuf>> {
     if has_number(mount, id) {
-        return Some(mount.to_owned());
+        return Ok(Some(mount.to_owned()));
     }
     let (mut slices, mut below) = (VecDeque::from([mount.to_owned()]), VecDeque::new());
     for _ in 0..MOST_OPENED {
         // Units are looked into only when all slices are done: hardly any has groups of its own.
         let (directory, inside_unit) = match slices.pop_front() {
             Some(directory) => (directory, false),
-            None => (below.pop_front()?, true),
+            None => match below.pop_front() {
+                Some(directory) => (directory, true),
+                None => return Ok(None),
+            },
         };
-        // One that is gone meanwhile holds nothing.
-        let Ok(entries) = fs::read_dir(&directory) else {
-            continue;
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(e) if passes(&e) => return Err(e),
+            // One that is gone meanwhile holds nothing.
+            Err(_) => continue,
         };
         for entry in entries.flatten() {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
             if entry.ino() == id {
-                return Some(entry.path());
+                return Ok(Some(entry.path()));
             }
             match unit::kind(OsStr::as_bytes(&entry.file_name())) {
                 _ if inside_unit => below.push_back(entry.path()),
@@ -113,7 +139,7 @@ fn find(mount: &Path, id: u64) -> Option<PathBuf> {
             }
         }
     }
-    None
+    Ok(None)
 }
 
 #[cfg(test)]

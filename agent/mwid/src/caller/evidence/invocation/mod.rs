@@ -2,8 +2,11 @@
 //!
 //! In: a unit's name; the links in which systemd tells the journal which run of a unit is the present one. Out: that run, and its end. Never asks
 //! systemd itself, and needs no privilege: the directory is everybody's to read, and one watch on it serves all units.
+mod begin;
+
 use super::life::{LOOK, readable};
 use crate::caller::Denial;
+use begin::Clocks;
 use rustix::fs::inotify;
 use std::collections::HashMap;
 use std::io;
@@ -11,6 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::SystemTime;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -30,6 +34,7 @@ pub(in crate::caller) struct Invocations(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     directory: PathBuf,
+    clocks: Clocks,
     watched: Arc<Watched>,
     /// What reads the events, once somebody waits for one. None: there are none to be had.
     reader: OnceLock<Option<AbortHandle>>,
@@ -45,6 +50,8 @@ pub(super) struct Invocation {
     all: Invocations,
     link: PathBuf,
     id: PathBuf,
+    /// By the wall clock of that time.
+    began: SystemTime,
     /// None: there are too many units.
     news: Option<Arc<watch::Sender<()>>>,
 }
@@ -55,31 +62,55 @@ impl Invocations {
         Self::at(UNITS)
     }
 
-    pub(super) fn at(directory: impl Into<PathBuf>) -> Self {
+    pub(in crate::caller) fn at(directory: impl Into<PathBuf>) -> Self {
         Self(Arc::new(Shared {
             directory: directory.into(),
+            clocks: Clocks::new(),
             watched: Arc::default(),
             reader: OnceLock::new(),
         }))
     }
 
     /// The present run of a unit; `None`: where there is no systemd of today. An error for a unit that is stopped: what is left of
-    /// its processes is nobody's.
+    /// its processes is nobody's. And where the kernel does not tell: who cannot be watched may be a leftover.
     pub(super) fn of(&self, unit: &str) -> Result<Option<Invocation>, Denial> {
         let link = self.0.directory.join(format!("{PREFIX}{unit}"));
-        match std::fs::read_link(&link) {
-            Ok(id) => Ok(Some(Invocation {
-                all: self.clone(),
-                link,
-                id,
-                news: self.0.watched.add(unit),
-            })),
-            Err(e) if e.kind() == io::ErrorKind::NotFound && self.0.directory.is_dir() => {
-                Err(Denial::Stopped {
-                    unit: unit.to_owned(),
-                })
+        let (id, began) = match self.look(&link) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let unit = unit.to_owned();
+                return Err(Denial::Stopped { unit });
             }
-            Err(_) => Ok(None),
+            Err(source) => {
+                let unit = unit.to_owned();
+                return Err(Denial::Run { unit, source });
+            }
+        };
+        Ok(Some(Invocation {
+            all: self.clone(),
+            link,
+            id,
+            began,
+            news: self.0.watched.add(unit),
+        }))
+    }
+
+    /// Where a link leads, and when it was made; `None`: there is not even a directory.
+    fn look(&self, link: &Path) -> io::Result<Option<(PathBuf, SystemTime)>> {
+        // In this order: should a new run begin between the two, its link ends this one.
+        let found =
+            std::fs::read_link(link).and_then(|id| Ok((id, std::fs::symlink_metadata(link)?.modified()?)));
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                match std::fs::symlink_metadata(&self.0.directory) {
+                    Ok(_) => Err(e),
+                    Err(none) if none.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(e) => Err(e),
+                }
+            }
+            Err(e) => Err(e),
         }
     }
 
@@ -111,6 +142,12 @@ impl Drop for Shared {
 impl Invocation {
     pub(super) fn is_over(&self) -> bool {
         std::fs::read_link(&self.link).ok().as_ref() != Some(&self.id)
+    }
+
+    /// Whether a process that started at this time, in ticks since the boot, is what an earlier run left: systemd makes the link before it starts
+    /// anything.
+    pub(super) fn began_after(&self, started: u64) -> bool {
+        self.all.0.clocks.is_before(started, self.began)
     }
 
     /// Returns when the unit was stopped, or is another run by now.

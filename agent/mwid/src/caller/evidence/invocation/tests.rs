@@ -93,6 +93,23 @@ async fn without_systemd_nothing_is_told_and_a_stopped_unit_is_not_running() {
 }
 
 #[tokio::test]
+async fn where_the_kernel_does_not_tell_the_run_there_is_no_unit() {
+    let (systemd, all) = Systemd::new();
+    // Not what systemd makes: reading it as a link fails, and not for want of it.
+    std::fs::write(systemd.link(PAYMENTS), "1").unwrap();
+    let told = all.of(PAYMENTS);
+    assert!(
+        matches!(&told, Err(Denial::Run { unit, .. }) if unit == PAYMENTS),
+        "{told:?}"
+    );
+    // Nor a directory that is none.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let told = Invocations::at(file.path()).of(PAYMENTS);
+    assert!(matches!(&told, Err(Denial::Run { .. })), "{told:?}");
+    assert!(Invocations::at("/not/there").of(PAYMENTS).unwrap().is_none());
+}
+
+#[tokio::test]
 async fn the_number_of_units_is_bounded_and_those_beyond_are_looked_for() {
     let (systemd, all) = Systemd::new();
     let held: Vec<_> = (0..MOST)
