@@ -79,17 +79,19 @@ impl Health {
         self: &Arc<Self>,
         asked: &HealthCheckRequest,
     ) -> impl Stream<Item = Result<Frame, Status>> + use<> {
-        let (health, service) = (Arc::clone(self), asked.service.clone());
+        // Not the name as it came, which its client may make long.
+        let is_known = self.is_known(&asked.service);
+        let health = Arc::clone(self);
         let changes = self.board.subscribe();
         let told = None;
         stream::unfold(
-            (health, service, changes, told),
-            |(health, service, mut changes, told)| async move {
+            (health, changes, told),
+            move |(health, mut changes, told)| async move {
                 loop {
                     changes.mark_unchanged();
-                    let status = health.status(&service);
+                    let status = health.status_of(is_known);
                     if told != Some(status) {
-                        return Some((Ok(frame(status)), (health, service, changes, Some(status))));
+                        return Some((Ok(frame(status)), (health, changes, Some(status))));
                     }
                     // The board lives as long as its subscribers here: a wait ends by a change or by the time.
                     drop(tokio::time::timeout(LOOK, changes.changed()).await);
@@ -99,12 +101,18 @@ impl Health {
     }
 
     fn status(&self, service: &str) -> ServingStatus {
-        if !service.is_empty() && !self.services.contains(&service) {
-            return ServingStatus::ServiceUnknown;
-        }
-        match self.is_ready() {
-            true => ServingStatus::Serving,
-            false => ServingStatus::NotServing,
+        self.status_of(self.is_known(service))
+    }
+
+    fn is_known(&self, service: &str) -> bool {
+        service.is_empty() || self.services.contains(&service)
+    }
+
+    fn status_of(&self, is_known: bool) -> ServingStatus {
+        match is_known {
+            false => ServingStatus::ServiceUnknown,
+            true if self.is_ready() => ServingStatus::Serving,
+            true => ServingStatus::NotServing,
         }
     }
 

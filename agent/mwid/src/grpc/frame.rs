@@ -1,5 +1,6 @@
 //! Messages behind their five bytes: not compressed, length. In: a message; or the data of a stream. Out: bytes that any number of streams
 //! share; or one message after the other. Never a message that is larger than was agreed.
+use super::serve::Purse;
 use super::status::{Code, Status};
 use h2::RecvStream;
 use hyper::body::Bytes;
@@ -88,6 +89,8 @@ pub(super) struct Messages {
     /// Data that is not yet a whole message.
     have: Zeroizing<Vec<u8>>,
     largest: usize,
+    /// What pays for `have`; none where the peer is one that we asked.
+    purse: Option<Purse>,
 }
 
 /// Why there is no further message.
@@ -95,6 +98,10 @@ pub(super) struct Messages {
 pub(crate) enum Broken {
     #[error("a message of {length} bytes is larger than the allowed {largest}")]
     TooLarge { length: usize, largest: usize },
+    #[error(
+        "this user has sent {held} bytes of messages that are not whole, as much as one user may: send them whole, or fewer at a time"
+    )]
+    OverShare { held: usize },
     #[error("a message is compressed, or its frame is none of gRPC's")]
     Frame,
     #[error("the stream ended within a message")]
@@ -109,7 +116,7 @@ impl Broken {
     /// As gRPC's page "Status codes" has it for a server.
     pub(super) fn status(&self) -> Status {
         let code = match self {
-            Self::TooLarge { .. } => Code::RESOURCE_EXHAUSTED,
+            Self::TooLarge { .. } | Self::OverShare { .. } => Code::RESOURCE_EXHAUSTED,
             Self::Frame | Self::Short | Self::Decode(_) => Code::INTERNAL,
             Self::Stream(_) => Code::CANCELLED,
         };
@@ -123,7 +130,18 @@ impl Messages {
             stream,
             have: Zeroizing::new(Vec::new()),
             largest,
+            purse: None,
         }
+    }
+
+    /// The same, of a client whose user has a share of the memory.
+    pub(super) fn paid_from(mut self, purse: Purse) -> Self {
+        self.purse = Some(purse);
+        self
+    }
+
+    pub(super) fn at_most(&mut self, bytes: usize) {
+        self.largest = self.largest.min(bytes);
     }
 
     /// The next message; none after the last one.
@@ -135,6 +153,10 @@ impl Messages {
         let message = M::decode(&frame[HEAD..]).map_err(Broken::Decode);
         let rest = Zeroizing::new(rest.to_vec());
         self.have = rest;
+        if let Some(purse) = &mut self.purse {
+            // Less than before.
+            purse.hold(self.have.capacity()).ok();
+        }
         message.map(Some)
     }
 
@@ -171,6 +193,10 @@ impl Messages {
         if needed > self.have.capacity() {
             // Not by growing it in place, which leaves the old bytes behind.
             let capacity = needed.max(self.have.capacity() * 2);
+            if let Some(purse) = &mut self.purse {
+                let held = purse.hold(capacity);
+                held.map_err(|held| Broken::OverShare { held })?;
+            }
             let mut grown = Zeroizing::new(Vec::with_capacity(capacity));
             grown.extend_from_slice(&self.have);
             self.have = grown;

@@ -12,5 +12,5 @@ mod status;
 
 pub(crate) use frame::Frame;
 pub(crate) use metrics::Metrics;
-pub(crate) use serve::{Answer, Call, Calls, Limits, Service, serve};
+pub(crate) use serve::{Answer, Call, Calls, Limits, Revoked, Service, serve};
 pub(crate) use status::{Code, Status};

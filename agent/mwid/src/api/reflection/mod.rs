@@ -27,10 +27,11 @@ pub(crate) fn knows(path: &str) -> bool {
 
 /// Answers each question of a stream in turn. `services` is what is served where it came from.
 pub(crate) fn answer(call: Call, services: &'static [&'static str]) -> Answer {
-    Answer::Each(Box::pin(stream::unfold(call, move |mut call| async move {
+    let answers = stream::unfold(call, move |mut call| async move {
         let asked: Result<ServerReflectionRequest, Status> = call.next().await.transpose()?;
         Some((asked.map(|asked| Frame::of(&respond(asked, services))), call))
-    })))
+    });
+    Answer::Each(Box::pin(answers), None)
 }
 
 fn respond(asked: ServerReflectionRequest, services: &[&str]) -> ServerReflectionResponse {

@@ -6,6 +6,7 @@ use super::guest::Guest;
 use super::jwt;
 use super::method::{Method, SERVICE};
 use super::refusal;
+use super::revoked::revoked;
 use super::sds::Sds;
 use crate::caller::What;
 use crate::grpc::{Answer, Call, Calls, Status};
@@ -65,11 +66,14 @@ impl<G: Guest> Connection<G> {
             }
             Method::FetchJwtSvid => {
                 let request = call.one().await?;
-                jwt::fetch(&self.site, &self.guest, &request).map(Answer::One)
+                let revoked = revoked(self);
+                let frame = jwt::fetch(&self.site, &self.guest, &request)?;
+                Ok(Answer::One(frame, Some(revoked)))
             }
             Method::ValidateJwtSvid => {
                 let request = call.one().await?;
-                jwt::validate(&self.site, &self.guest, request).map(Answer::One)
+                let frame = jwt::validate(&self.site, &self.guest, request)?;
+                Ok(Answer::One(frame, None))
             }
             Method::FetchWitSvid | Method::FetchWitBundles => {
                 Err(refusal::unimplemented("mwid does not serve WIT-SVIDs"))
@@ -86,6 +90,10 @@ impl<G: Guest> Connection<G> {
 impl<G: Guest> Calls for Connection<G> {
     fn knows(&self, path: &str) -> bool {
         Method::find(path).is_some() || Sds::knows(path)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.guest.is_spent()
     }
 
     async fn call(self: Arc<Self>, mut call: Call) -> Answer {

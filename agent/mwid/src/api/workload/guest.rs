@@ -13,6 +13,11 @@ pub(super) trait Guest: Send + Sync + 'static {
     /// Tells when to ask again. Made before the first question, so that no change falls between.
     fn watch(&self) -> Self::Watch;
 
+    /// Whether nothing more can be told of it on this connection, and perhaps on another one.
+    fn is_spent(&self) -> bool {
+        false
+    }
+
     fn granted(&self, what: What<'_>);
 
     fn denied(&self, what: What<'_>, why: &str);
@@ -48,6 +53,10 @@ impl Guest for Visitor {
 
     fn watch(&self) -> caller::Watch {
         Self::watch(self)
+    }
+
+    fn is_spent(&self) -> bool {
+        Self::is_spent(self)
     }
 
     fn granted(&self, what: What<'_>) {

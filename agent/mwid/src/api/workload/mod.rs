@@ -13,6 +13,7 @@ mod jwt;
 mod method;
 mod metrics;
 mod refusal;
+mod revoked;
 mod sds;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,12 @@ impl Call {
         }
     }
 
+    /// The same, of messages that are no larger than this.
+    pub(crate) fn of_at_most(mut self, bytes: usize) -> Self {
+        self.messages.at_most(bytes);
+        self
+    }
+
     /// `/package.Service/Method`, as it came.
     pub(crate) fn path(&self) -> &str {
         self.path.path()

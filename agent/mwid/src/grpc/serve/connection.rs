@@ -93,6 +93,7 @@ impl<C: Calls> Connection<C> {
                 heard,
                 looked: None,
                 asked: false,
+                spent: false,
                 running: FuturesUnordered::new(),
             }),
             Err(e) => {
@@ -113,6 +114,8 @@ struct Talk<'a, T, C> {
     looked: Option<Instant>,
     /// Whether the client owes one.
     asked: bool,
+    /// Whether the service has no more use for this connection.
+    spent: bool,
     running: FuturesUnordered<Running>,
 }
 
@@ -146,7 +149,7 @@ where
                     if stopped.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Event::Stop);
                     }
-                    if leave.as_mut().poll(cx).is_ready() {
+                    if self.spent || leave.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Event::Leave);
                     }
                     // Only ever moved to an earlier time here; one that is too early finds out when it goes off.
@@ -182,7 +185,9 @@ where
     /// Everything that can be done without waiting. Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<h2::Error>> {
         loop {
-            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
+                self.spent = self.spent || self.connection.calls.is_spent();
+            }
             let pace = &self.connection.about.place.pace;
             if self.running.is_empty() && pace.now().0 == Phase::Serving {
                 pace.enter(Phase::Idle);
@@ -220,7 +225,8 @@ where
         };
         connection.about.place.pace.enter(Phase::Serving);
         let limits = &connection.limits;
-        let messages = Messages::new(data, limits.message_bytes);
+        let purse = connection.shares.purse(connection.about.holder);
+        let messages = Messages::new(data, limits.message_bytes).paid_from(purse);
         let call = Call::new(parts.uri, parts.headers, messages, limits.message);
         let work = Box::pin(Arc::clone(&connection.calls).call(call));
         let deadline: Option<Pin<Box<Sleep>>> = timeout.map(|timeout| Box::pin(sleep(timeout)));

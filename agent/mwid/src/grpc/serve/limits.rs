@@ -12,6 +12,9 @@ pub(crate) struct Limits {
     pub(crate) streams_of_connection: u32,
     /// Size of one message from a client.
     pub(crate) message_bytes: usize,
+    /// Bytes of messages that are not whole yet, of all calls. A quarter of them for one user, an eighth only for the trusted; small messages do
+    /// not count.
+    pub(crate) half_messages: usize,
     /// Size of a call's head.
     pub(crate) header_bytes: u32,
     /// From connecting until HTTP/2 is spoken.
@@ -35,6 +38,7 @@ impl Default for Limits {
             streams: 4096,
             streams_of_connection: 256,
             message_bytes: 64 * 1024,
+            half_messages: 32 * 1024 * 1024,
             header_bytes: 8 * 1024,
             preface: Duration::from_secs(10),
             first_call: Duration::from_secs(60),

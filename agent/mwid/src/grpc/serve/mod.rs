@@ -15,7 +15,8 @@ mod tests;
 
 pub(crate) use call::Call;
 pub(crate) use limits::Limits;
-pub(crate) use stream::Answer;
+pub(super) use shares::Purse;
+pub(crate) use stream::{Answer, Revoked};
 
 use super::metrics::Server;
 use crate::http::Holder;
@@ -44,6 +45,12 @@ pub(crate) trait Calls: Send + Sync + 'static {
     /// Whether there is something at this path: who speaks no gRPC is told so if there is, and else that there is nothing.
     fn knows(&self, path: &str) -> bool;
 
+    /// Whether this connection is of no more use to its client, and another one may be: looked at after each call, it closes then, so that the
+    /// client, whose library keeps what it has, comes anew.
+    fn is_spent(&self) -> bool {
+        false
+    }
+
     /// Runs in the connection's own task: what takes long must wait, not work. Dropped before it ends when the client goes away or does
     /// not wait any longer; so is the stream of an answer.
     fn call(self: Arc<Self>, call: Call) -> impl Future<Output = Answer> + Send;
@@ -69,7 +76,7 @@ pub(crate) async fn serve<A, S>(
 {
     let connections = limits.connections;
     let http = server.http.clone();
-    let shares = Shares::new(limits.streams);
+    let shares = Shares::new(limits.streams, limits.half_messages);
     let protocol = protocol(&limits);
     let limits = Arc::new(limits);
     let connected = |stream: &A::Stream| service.connected(stream);

@@ -1,22 +1,37 @@
-//! Who has the streams of one server, so that nobody has them all. In: each call and whose it is. Out: a seat, or none.
+//! Who has the streams of one server, and the memory that their clients fill, so that nobody has it all. In: each call and whose it is. Out: a seat,
+//! or none; room for bytes, or none.
 use crate::http::Holder;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The streams of one server.
+/// The streams of one server, and the bytes of messages that are not whole.
 #[derive(Debug)]
 pub(super) struct Shares {
+    streams: Bounds,
+    bytes: Bounds,
+    state: Mutex<State>,
+}
+
+/// How much there is of something: a quarter of it for one user, an eighth only for the trusted.
+#[derive(Debug)]
+struct Bounds {
     all: usize,
     /// Of one user.
     share: usize,
     /// Of all users who are not trusted.
     others: usize,
-    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Only users with an open call have an entry.
+    streams: Taken,
+    bytes: Taken,
+}
+
+/// Who has how much of it.
+#[derive(Debug, Default)]
+struct Taken {
+    /// Only users who have some have an entry.
     users: HashMap<Option<Holder>, usize>,
     all: usize,
     others: usize,
@@ -29,34 +44,41 @@ pub(super) struct Seat {
     holder: Option<Holder>,
 }
 
+/// What pays for the bytes that are kept of one stream's messages until they are whole; gives all back on drop.
+#[derive(Debug)]
+pub(in crate::grpc) struct Purse {
+    shares: Arc<Shares>,
+    holder: Option<Holder>,
+    held: usize,
+}
+
+/// So many bytes of a stream are free: most messages are a few bytes, and need no look at what others have.
+const FREE: usize = 1024;
+
 impl Shares {
-    /// A quarter of them for one user; an eighth only for the trusted.
-    pub(super) fn new(all: usize) -> Arc<Self> {
+    pub(super) fn new(streams: usize, bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            all,
-            share: (all / 4).max(1),
-            others: (all - all / 8).max(1),
+            streams: Bounds::of(streams),
+            bytes: Bounds::of(bytes),
             state: Mutex::default(),
         })
     }
 
     /// A seat, if its share has one. Where nobody can tell one client from another, all of them are one who is not trusted and has no share.
     pub(super) fn take(self: &Arc<Self>, holder: Option<Holder>) -> Option<Seat> {
-        let is_trusted = holder.is_some_and(|holder| holder.trusted);
-        let mut state = self.state();
-        let open = state.users.get(&holder).copied().unwrap_or_default();
-        let over_share = holder.is_some() && open >= self.share;
-        let over_others = !is_trusted && state.others >= self.others;
-        if over_share || over_others || state.all >= self.all {
-            return None;
-        }
-        state.users.insert(holder, open + 1);
-        state.all += 1;
-        state.others += usize::from(!is_trusted);
-        Some(Seat {
+        let is_taken = self.state().streams.take(&self.streams, holder, 1).is_ok();
+        is_taken.then(|| Seat {
             shares: Arc::clone(self),
             holder,
         })
+    }
+
+    pub(super) fn purse(self: &Arc<Self>, holder: Option<Holder>) -> Purse {
+        Purse {
+            shares: Arc::clone(self),
+            holder,
+            held: 0,
+        }
     }
 
     /// Nothing in here panics half way.
@@ -65,17 +87,75 @@ impl Shares {
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut state = self.shares.state();
-        state.all -= 1;
-        state.others -= usize::from(!self.holder.is_some_and(|holder| holder.trusted));
-        if let Some(open) = state.users.get_mut(&self.holder) {
-            *open -= 1;
-            if *open == 0 {
-                state.users.remove(&self.holder);
+impl Bounds {
+    fn of(all: usize) -> Self {
+        Self {
+            all,
+            share: (all / 4).max(1),
+            others: (all - all / 8).max(1),
+        }
+    }
+}
+
+fn is_trusted(holder: Option<Holder>) -> bool {
+    holder.is_some_and(|holder| holder.trusted)
+}
+
+impl Taken {
+    /// The error is how much the user has.
+    fn take(&mut self, bounds: &Bounds, holder: Option<Holder>, more: usize) -> Result<(), usize> {
+        let has = self.users.get(&holder).copied().unwrap_or_default();
+        let over_share = holder.is_some() && has + more > bounds.share;
+        let over_others = !is_trusted(holder) && self.others + more > bounds.others;
+        if over_share || over_others || self.all + more > bounds.all {
+            return Err(has);
+        }
+        self.users.insert(holder, has + more);
+        self.all += more;
+        self.others += if is_trusted(holder) { 0 } else { more };
+        Ok(())
+    }
+
+    /// Of what was taken.
+    fn give_back(&mut self, holder: Option<Holder>, some: usize) {
+        self.all -= some;
+        self.others -= if is_trusted(holder) { 0 } else { some };
+        if let Some(has) = self.users.get_mut(&holder) {
+            *has -= some;
+            if *has == 0 {
+                self.users.remove(&holder);
             }
         }
+    }
+}
+
+impl Purse {
+    /// From now on so many bytes are kept. An error if there is no room for them: how many the user has in all.
+    pub(in crate::grpc) fn hold(&mut self, bytes: usize) -> Result<(), usize> {
+        let wanted = if bytes > FREE { bytes } else { 0 };
+        if wanted > self.held {
+            let mut state = self.shares.state();
+            let more = wanted - self.held;
+            state.bytes.take(&self.shares.bytes, self.holder, more)?;
+        } else if wanted < self.held {
+            let less = self.held - wanted;
+            self.shares.state().bytes.give_back(self.holder, less);
+        }
+        self.held = wanted;
+        Ok(())
+    }
+}
+
+impl Drop for Purse {
+    fn drop(&mut self) {
+        // To less than before, which never fails.
+        self.hold(0).ok();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shares.state().streams.give_back(self.holder, 1);
     }
 }
 
@@ -90,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_user_has_a_quarter_and_the_trusted_a_reserve() {
-        let shares = Shares::new(16);
+        let shares = Shares::new(16, 16);
         let take = |uid| {
             (0..16)
                 .map_while(|_| shares.take(holder(uid)))
@@ -105,9 +185,33 @@ mod tests {
         assert_eq!(take(1).len(), 4);
         drop((three, four, root));
         let state = shares.state();
-        assert!(state.users.is_empty() && state.all == 0 && state.others == 0);
+        assert!(state.streams.users.is_empty() && state.streams.all == 0 && state.streams.others == 0);
         drop(state);
         let unknown: Vec<_> = (0..20).map_while(|_| shares.take(None)).collect();
         assert_eq!(unknown.len(), 14);
+    }
+
+    #[test]
+    fn bytes_are_shared_out_likewise_but_for_the_first_of_each_stream() {
+        let shares = Shares::new(16, 64 * 1024);
+        let mut all: Vec<_> = (0..8).map(|_| shares.purse(holder(1))).collect();
+        let held = all.iter_mut().map(|purse| purse.hold(4 * 1024));
+        assert_eq!(held.filter(Result::is_ok).count(), 4, "a quarter of 64 KB");
+        let over = all.last_mut().unwrap();
+        assert_eq!(over.hold(FREE + 1), Err(16 * 1024));
+        assert_eq!(
+            over.hold(FREE),
+            Ok(()),
+            "who sends small messages is not told of the large ones"
+        );
+        let mut other = shares.purse(holder(2));
+        assert_eq!(other.hold(16 * 1024), Ok(()));
+        assert_eq!(other.hold(8 * 1024), Ok(()));
+        assert_eq!(shares.state().bytes.all, 24 * 1024);
+        all.truncate(1);
+        assert_eq!(all[0].hold(16 * 1024), Ok(()), "the others gave theirs back");
+        drop((all, other));
+        let state = shares.state();
+        assert!(state.bytes.users.is_empty() && state.bytes.all == 0 && state.bytes.others == 0);
     }
 }

@@ -1,35 +1,42 @@
 //! The life of one call: the service works on it, then its frames go out as the client takes them.
 //!
 //! In: the service's work, then its frames. Out: head, data and trailers of one stream. Holds at most one frame that HTTP/2's flow control
-//! has not taken, and gives that up for a newer one where only the newest counts. Never waits for another stream.
+//! has not taken, and gives that up for a newer one where only the newest counts. Never waits for another stream, and never lets an end wait
+//! for a client that does not read: what such a client has not taken by then it does not get.
 use super::head;
 use super::shares::Seat;
 use crate::grpc::frame::Frame;
 use crate::grpc::metrics::Server;
 use crate::grpc::status::{Code, Status};
 use futures_util::Stream;
-use h2::SendStream;
 use h2::server::SendResponse;
+use h2::{Reason, SendStream};
 use hyper::body::Bytes;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::time::Sleep;
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
 
 /// Frames as they come; an error is the status that ends the call.
 pub(crate) type Frames = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+
+/// Ends an answer while a frame of it waits for its client: the status with which it ends once the client may not have the frame any more.
+/// Looked at only while one waits; never ready where nothing can be taken back.
+pub(crate) type Revoked = Pin<Box<dyn Future<Output = Status> + Send>>;
 
 /// The answer to a call.
 pub(crate) enum Answer {
     /// No message.
     Status(Status),
     /// One message, and OK.
-    One(Frame),
-    /// Messages of which each takes the place of those before it: a client that is slow gets the newest only.
+    One(Frame, Option<Revoked>),
+    /// Messages of which each takes the place of those before it: a client that is slow gets the newest only. The stream itself ends when its
+    /// client may have no more, for it is asked all the time.
     Latest(Frames),
     /// Messages that all arrive: nothing is taken from the stream before the client took the one before.
-    Each(Frames),
+    Each(Frames, Option<Revoked>),
 }
 
 impl From<Status> for Answer {
@@ -40,7 +47,7 @@ impl From<Status> for Answer {
 
 impl From<Result<Frame, Status>> for Answer {
     fn from(result: Result<Frame, Status>) -> Self {
-        result.map_or_else(Self::Status, Self::One)
+        result.map_or_else(Self::Status, |frame| Self::One(frame, None))
     }
 }
 
@@ -48,9 +55,9 @@ impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "Status({status})"),
-            Self::One(frame) => write!(f, "One({frame:?})"),
+            Self::One(frame, _) => write!(f, "One({frame:?})"),
             Self::Latest(_) => f.write_str("Latest(..)"),
-            Self::Each(_) => f.write_str("Each(..)"),
+            Self::Each(..) => f.write_str("Each(..)"),
         }
     }
 }
@@ -70,13 +77,19 @@ pub(super) struct Running {
 enum Stage {
     Working(Work, SendResponse<Bytes>),
     Sending(Sending),
+    /// It has its status, behind data that its client does not take. Is broken off when the time is over.
+    Behind(SendStream<Bytes>, Reason, Pin<Box<Sleep>>),
     Ended,
 }
+
+/// So long may a client take to read on when its stream ended, before it is broken off.
+const BEHIND: Duration = Duration::from_secs(1);
 
 struct Sending {
     stream: SendStream<Bytes>,
     frames: Frames,
     only_latest: bool,
+    revoked: Option<Revoked>,
     next: Option<Frame>,
     /// After `next` nothing comes.
     is_last: bool,
@@ -114,29 +127,40 @@ impl Running {
 
     /// A client that is gone meanwhile needs no status.
     fn end(&mut self, status: &Status) {
-        self.server.answered(status.code);
-        match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Working(_, mut reply) => drop(reply.send_response(head::refused(status), true)),
-            Stage::Sending(mut sending) => drop(sending.stream.send_trailers(head::trailers(status))),
-            Stage::Ended => {}
-        }
+        self.count(status.code);
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Working(_, mut reply) => {
+                drop(reply.send_response(head::refused(status), true));
+                Stage::Ended
+            }
+            Stage::Sending(sending) => sending.end(status),
+            stage @ (Stage::Behind(..) | Stage::Ended) => stage,
+        };
     }
 
     /// The client broke it off, or its connection is gone.
     fn break_off(&mut self) {
-        self.server.answered(Code::CANCELLED);
+        self.count(Code::CANCELLED);
         self.stage = Stage::Ended;
     }
 
+    /// Once: who is behind has been answered.
+    fn count(&self, code: Code) {
+        if let Stage::Working(..) | Stage::Sending(_) = self.stage {
+            self.server.answered(code);
+            self.server.ended();
+        }
+    }
+
     fn answer(&mut self, answer: Answer) {
-        let (only_latest, frames) = match answer {
+        let (only_latest, frames, revoked) = match answer {
             Answer::Status(status) => return self.end(&status),
-            Answer::One(frame) => {
+            Answer::One(frame, revoked) => {
                 let once = futures_util::stream::once(std::future::ready(Ok(frame)));
-                (false, Box::pin(once) as Frames)
+                (false, Box::pin(once) as Frames, revoked)
             }
-            Answer::Latest(frames) => (true, frames),
-            Answer::Each(frames) => (false, frames),
+            Answer::Latest(frames) => (true, frames, None),
+            Answer::Each(frames, revoked) => (false, frames, revoked),
         };
         let Stage::Working(_, reply) = &mut self.stage else {
             return;
@@ -147,6 +171,7 @@ impl Running {
                     stream,
                     frames,
                     only_latest,
+                    revoked,
                     next: None,
                     is_last: false,
                 });
@@ -185,6 +210,14 @@ impl Future for Running {
                     }
                     Poll::Pending => {}
                 },
+                Stage::Behind(stream, reason, patience) => {
+                    if stream.poll_reset(cx).is_pending() {
+                        ready!(patience.as_mut().poll(cx));
+                        stream.send_reset(*reason);
+                    }
+                    this.stage = Stage::Ended;
+                    continue;
+                }
             }
             let Some(deadline) = &mut this.deadline else {
                 return Poll::Pending;
@@ -223,6 +256,11 @@ impl Sending {
             if self.next.is_none() {
                 return Poll::Pending;
             }
+            if let Some(revoked) = &mut self.revoked
+                && let Poll::Ready(status) = revoked.as_mut().poll(cx)
+            {
+                return Poll::Ready(Some(status));
+            }
             if !ready!(self.poll_room(cx)) {
                 return Poll::Ready(None);
             }
@@ -249,6 +287,25 @@ impl Sending {
         })
     }
 
+    /// Says the status. Trailers go out behind the data that the client has not taken yet, and HTTP/2 holds that for as long as the client
+    /// likes. Breaking a stream off needs no window: data of one who may not have it any more is taken back at once, and other ends wait a
+    /// moment for their client.
+    fn end(mut self, status: &Status) -> Stage {
+        let is_behind = *status != Status::OK && {
+            self.stream.reserve_capacity(1);
+            self.stream.capacity() == 0
+        };
+        if is_behind && status.code == Code::PERMISSION_DENIED {
+            self.stream.send_reset(broken_off(status.code));
+            return Stage::Ended;
+        }
+        let is_sent = self.stream.send_trailers(head::trailers(status)).is_ok();
+        if is_sent && is_behind {
+            return Stage::Behind(self.stream, broken_off(status.code), Box::pin(sleep(BEHIND)));
+        }
+        Stage::Ended
+    }
+
     /// Whether the client takes more; false when it is gone.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         while self.stream.capacity() == 0 {
@@ -261,11 +318,19 @@ impl Sending {
     }
 }
 
+/// What clients read as this code: the table "HTTP2 Transport Mapping" of gRPC over HTTP2.
+fn broken_off(code: Code) -> Reason {
+    match code {
+        Code::PERMISSION_DENIED => Reason::INADEQUATE_SECURITY,
+        Code::UNAVAILABLE => Reason::REFUSED_STREAM,
+        Code::RESOURCE_EXHAUSTED => Reason::ENHANCE_YOUR_CALM,
+        Code::CANCELLED | Code::DEADLINE_EXCEEDED => Reason::CANCEL,
+        _ => Reason::INTERNAL_ERROR,
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if !matches!(self.stage, Stage::Ended) {
-            self.break_off();
-        }
-        self.server.ended();
+        self.break_off();
     }
 }

@@ -7,6 +7,7 @@ use super::super::connection::Connection;
 use super::super::guest::{Guest, Watch as _};
 use super::super::hub::{Now, Subscription};
 use super::super::refusal;
+use super::super::revoked::revoked;
 use super::kind::Session;
 use super::metrics::OpenStream;
 use super::record::Who;
@@ -36,6 +37,7 @@ pub(super) struct Feed<S, G: Guest> {
 impl<S: Session, G: Guest> Feed<S, G> {
     /// The stream's answers, or why there will be none.
     pub(super) fn begin(connection: Arc<Connection<G>>, call: Call) -> Result<grpc::Answer, Status> {
+        let revoked = revoked(&connection);
         let site = &connection.site;
         let mut feed = Self {
             call,
@@ -57,7 +59,7 @@ impl<S: Session, G: Guest> Feed<S, G> {
             Some((next, feed))
         });
         // Each: an increment that is left out would never come again.
-        Ok(grpc::Answer::Each(Box::pin(answers)))
+        Ok(grpc::Answer::Each(Box::pin(answers), Some(revoked)))
     }
 
     /// The next answer; none when the client asks no more. Nothing is made before there is room for it.

@@ -3,6 +3,7 @@
 use super::super::connection::Connection;
 use super::super::guest::Guest;
 use super::super::refusal;
+use super::super::revoked::revoked;
 use super::feed::note;
 use super::kind::Session;
 use super::metrics::Kind;
@@ -13,10 +14,11 @@ use crate::grpc::{Answer, Call, Code, Status};
 use crate::proto::envoy::service::discovery::v3::DiscoveryRequest;
 use std::sync::Arc;
 
-pub(super) async fn one<G: Guest>(connection: &Connection<G>, mut call: Call) -> Result<Answer, Status> {
-    let Connection { site, guest, .. } = connection;
+pub(super) async fn one<G: Guest>(connection: &Arc<Connection<G>>, mut call: Call) -> Result<Answer, Status> {
+    let Connection { site, guest, .. } = &**connection;
     let sds = &site.sds;
     let request: DiscoveryRequest = call.one().await?;
+    let revoked = revoked(connection);
     let refuse = |status: Status| {
         guest.denied(What::Identity, &status.message);
         status
@@ -44,5 +46,5 @@ pub(super) async fn one<G: Guest>(connection: &Connection<G>, mut call: Call) ->
     // Nobody acknowledges it.
     answer.nonce.clear();
     sds.metrics.updated(Kind::Fetch);
-    Ok(Answer::One(Sotw::frame(&answer)))
+    Ok(Answer::One(Sotw::frame(&answer), Some(revoked)))
 }

@@ -178,6 +178,40 @@ async fn a_stream_ends_when_the_identity_is_taken_from_its_caller_and_no_other_d
     );
 }
 
+/// Of a client that does not read: its stream is not asked for another message, and so does not find out itself.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_client_ends_when_its_caller_may_not_have_it_any_more_and_not_before() {
+    use crate::api::workload::revoked::revoked;
+    use futures_util::FutureExt as _;
+    let mut house = House::new();
+    house.rotate(3600);
+    house.settle().await;
+    let caller = Caller::who_may(true);
+    let connection = Arc::new(Connection::new(Arc::clone(&house.site), caller.clone()));
+    let (mut one, mut other) = (revoked(&connection), revoked(&connection));
+    house.rotate(3600);
+    house.settle().await;
+    assert_eq!((&mut one).now_or_never(), None, "a rotation");
+    caller.may.send_replace(true);
+    assert_eq!((&mut one).now_or_never(), None, "other rules that grant the same");
+    house.writer.clear();
+    house.settle().await;
+    assert_eq!((&mut one).now_or_never(), None, "another one may come");
+    caller.may.send_replace(false);
+    let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+    assert_eq!((&mut one).now_or_never(), Some(denied.clone()));
+    assert_eq!(caller.record(), ["denied X.509 identity: no identity issued"]);
+    caller.may.send_replace(true);
+    house.wanted.send_replace(false);
+    house.settle().await;
+    assert_eq!((&mut other).now_or_never(), Some(denied), "none will come");
+    house.wanted.send_replace(true);
+    house.settle().await;
+    let last = revoked(&connection);
+    assert!(house.shutdown.stop(Duration::from_secs(1)).await);
+    assert_eq!(last.await.code, Code::UNAVAILABLE);
+}
+
 #[tokio::test(start_paused = true)]
 async fn streams_end_when_the_identity_is_taken_away_and_when_mwid_ends() {
     let mut house = House::new();

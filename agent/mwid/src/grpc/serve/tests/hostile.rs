@@ -135,6 +135,41 @@ async fn one_user_has_his_share_of_the_streams() {
     works(&one).await;
 }
 
+/// Messages whose end never comes.
+#[tokio::test(start_paused = true)]
+async fn one_user_has_his_share_of_the_memory_for_messages_that_are_not_whole() {
+    let server = start(Limits {
+        half_messages: 256 * 1024,
+        ..Limits::default()
+    });
+    let half = hyper::body::Bytes::from([&[0, 0, 0, 0x4e, 0x20][..], &[1; 15_000]].concat());
+    let (mut open, mut refused) = (vec![], 0);
+    for _ in 0..8 {
+        let stream = server.connect_as(1000);
+        let (mut sender, driver) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(async move { drop(driver.await) });
+        let (parts, _) = post(EACH, "").into_parts();
+        let request = hyper::Request::from_parts(parts, ());
+        let (answer, mut stream) = sender.send_request(request, false).unwrap();
+        stream.send_data(half.clone(), false).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        let trailers = tokio::time::timeout(Duration::from_secs(1), body.trailers());
+        if let Ok(trailers) = trailers.await {
+            assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "8");
+            refused += 1;
+        }
+        open.push((sender, stream, body));
+    }
+    assert!(
+        (3..=5).contains(&refused),
+        "{refused} of 8, each 15 KB of a share of 64"
+    );
+    works(&server.client_as(1000).await).await;
+    works(&server.client_as(1001).await).await;
+    drop(open);
+    server.until(|s| s.counters.streams() == 0).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_connection_has_so_many_streams_and_the_next_call_waits() {
     let server = start(Limits {

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +36,8 @@ pub(super) const DENIED: &str = "/t.T/Denied";
 pub(super) const SLOW: &str = "/t.T/Slow";
 pub(super) const LATEST: &str = "/t.T/Latest";
 pub(super) const EACH: &str = "/t.T/Each";
+/// One answer that can be taken back.
+pub(super) const ONE_WHILE: &str = "/t.T/OneWhile";
 
 /// The service.
 #[derive(Clone)]
@@ -43,8 +46,22 @@ pub(super) struct Tester {
     pub(super) latest: watch::Sender<Option<Frame>>,
     /// Whose the next connections are; nobody's when it is empty.
     holders: Arc<Mutex<VecDeque<Holder>>>,
+    /// Ends what waits for its client at [`EACH`] and [`ONE_WHILE`].
+    pub(super) revoked: watch::Sender<Option<Status>>,
+    /// Whether connections are of no more use.
+    pub(super) spent: Arc<AtomicBool>,
     /// Calls that the service has seen the end of, in whatever way.
     pub(super) dropped: watch::Sender<usize>,
+}
+
+impl Tester {
+    fn revoked(&self) -> Revoked {
+        let mut revoked = self.revoked.subscribe();
+        Box::pin(async move {
+            let status = revoked.wait_for(Option::is_some).await.unwrap();
+            status.clone().unwrap()
+        })
+    }
 }
 
 struct Guard(watch::Sender<usize>);
@@ -66,6 +83,10 @@ impl Service<DuplexStream> for Tester {
 impl Calls for Tester {
     fn knows(&self, path: &str) -> bool {
         path.starts_with("/t.T/")
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::SeqCst)
     }
 
     async fn call(self: Arc<Self>, mut call: Call) -> Answer {
@@ -90,13 +111,17 @@ impl Calls for Tester {
                     },
                 )))
             }
-            EACH => Answer::Each(Box::pin(stream::unfold(
-                (call, guard),
-                |(mut call, guard)| async {
+            EACH => {
+                let answers = stream::unfold((call, guard), |(mut call, guard)| async {
                     let next = call.next::<Question>().await.transpose()?;
                     Some((next.map(|question| Frame::of(&question)), (call, guard)))
-                },
-            ))),
+                });
+                Answer::Each(Box::pin(answers), Some(self.revoked()))
+            }
+            ONE_WHILE => {
+                let question = call.one::<Question>().await.unwrap();
+                Answer::One(Frame::of(&question), Some(self.revoked()))
+            }
             _ => Status::new(Code::UNIMPLEMENTED, "there is no such method").into(),
         }
     }
@@ -115,6 +140,8 @@ pub(super) fn start(limits: Limits) -> Running {
     let tester = Tester {
         latest: watch::Sender::new(Some(told(0))),
         holders: Arc::default(),
+        revoked: watch::Sender::new(None),
+        spent: Arc::default(),
         dropped: watch::Sender::new(0),
     };
     let stop = CancellationToken::new();

@@ -31,6 +31,35 @@ async fn an_answer_is_head_message_and_trailers_and_a_refusal_all_in_the_head() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_is_of_no_more_use_closes_after_its_call_was_answered() {
+    let server = start(Limits::default());
+    let client = server.client().await;
+    works(&client).await;
+    server
+        .tester
+        .spent
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let error = client
+        .unary::<Question>(Method::at(DENIED), &question("x"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, CallError::Refused(s) if s.code == Code::PERMISSION_DENIED),
+        "{error}"
+    );
+    let began = tokio::time::Instant::now();
+    while server.counters.http.open() == 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(began.elapsed() < Duration::from_secs(2), "it stays open");
+    }
+    server
+        .tester
+        .spent
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    works(&server.client().await).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_speaks_no_grpc_is_told_in_http() {
     let server = start(Limits::default());
     for (path, kind, method, expected) in [

@@ -1,8 +1,8 @@
 //! Streams: shared frames, slow readers, bidirectional ones, and the end of the server.
 use super::*;
-use crate::grpc::Frame;
 use crate::grpc::client::{CallError, Method};
 use crate::grpc::status::Code;
+use crate::grpc::{Frame, Status};
 use crate::proto::health::{HealthCheckRequest as Question, HealthCheckResponse as Told};
 use hyper::Request;
 
@@ -41,17 +41,26 @@ async fn each_of_many_streams_gets_each_frame() {
 
 /// A stream whose client takes nothing beyond its window until it says so.
 async fn stingy(server: &Running, window: u32) -> (h2::RecvStream, tokio::task::JoinHandle<()>) {
+    stingy_at(LATEST, Frame::of(NOTHING).into_bytes(), server, window).await
+}
+
+async fn stingy_at(
+    path: &str,
+    asks: hyper::body::Bytes,
+    server: &Running,
+    window: u32,
+) -> (h2::RecvStream, tokio::task::JoinHandle<()>) {
     let (mut sender, driver) = h2::client::Builder::new()
         .initial_window_size(window)
         .handshake::<_, hyper::body::Bytes>(server.connect())
         .await
         .unwrap();
     let driver = tokio::spawn(async move { drop(driver.await) });
-    let (parts, _) = post(LATEST, "").into_parts();
+    let (parts, _) = post(path, "").into_parts();
     let (answer, mut stream) = sender
         .send_request(Request::from_parts(parts, ()), false)
         .unwrap();
-    stream.send_data(Frame::of(NOTHING).into_bytes(), true).unwrap();
+    stream.send_data(asks, true).unwrap();
     (answer.await.unwrap().into_body(), driver)
 }
 
@@ -132,6 +141,60 @@ async fn a_status_does_not_wait_for_a_slow_reader_to_take_what_is_revoked() {
     }
     assert!(!all.contains(&b'c'));
     assert_eq!(slow.trailers().await.unwrap().unwrap()["grpc-status"], "14");
+    driver.abort();
+}
+
+/// What a client that opens no window gets until its stream is broken off, and how it is.
+async fn until_broken_off(stream: &mut h2::RecvStream) -> (usize, h2::Reason) {
+    let mut got = 0;
+    loop {
+        let data = tokio::time::timeout(Duration::from_secs(10), stream.data());
+        match data.await.unwrap().expect("a stream that ends is not broken off") {
+            Ok(data) => got += data.len(),
+            Err(error) => return (got, error.reason().unwrap()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_reaches_a_client_whose_window_is_closed_and_what_waited_for_it_does_not() {
+    let two = [large(b'a').into_bytes(), large(b'b').into_bytes()].concat();
+    for (path, asks, window) in [(EACH, two.into(), 100), (ONE_WHILE, large(b'a').into_bytes(), 0)] {
+        let server = start(Limits::default());
+        let (mut stream, driver) = stingy_at(path, asks, &server, window).await;
+        // Until both frames wait, the first one partly sent.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(server.counters.streams(), 1);
+        let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+        server.tester.revoked.send_replace(Some(denied));
+        let began = tokio::time::Instant::now();
+        let end = until_broken_off(&mut stream).await;
+        assert_eq!(end, (window.try_into().unwrap(), h2::Reason::INADEQUATE_SECURITY));
+        assert!(
+            began.elapsed() < Duration::from_millis(10),
+            "{:?}",
+            began.elapsed()
+        );
+        server.until(|s| s.counters.streams() == 0).await;
+        assert_eq!(server.counters.calls(Code::PERMISSION_DENIED), 1, "{path}");
+        driver.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_ends_wait_a_second_for_a_client_whose_window_is_closed() {
+    let server = start(Limits::default());
+    server.tester.latest.send_replace(Some(large(b'a')));
+    let (mut stream, driver) = stingy(&server, 100).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let began = tokio::time::Instant::now();
+    server.tester.latest.send_replace(None);
+    let end = until_broken_off(&mut stream).await;
+    assert_eq!(end, (100, h2::Reason::REFUSED_STREAM));
+    let after = began.elapsed();
+    assert!((1000..1100).contains(&after.as_millis()), "{after:?}");
+    assert_eq!(server.counters.streams(), 0);
+    assert_eq!(server.counters.calls(Code::UNAVAILABLE), 1, "counted once");
     driver.abort();
 }
 
