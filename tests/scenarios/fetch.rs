@@ -43,6 +43,68 @@ fn fetch_shows_and_writes_what_was_proven_and_never_shows_the_key() {
 }
 
 #[test]
+fn a_jwt_svid_is_printed_alone_or_written_for_its_owner_and_holds() {
+    let place = Place::new();
+    crate::jwt::development(&place);
+    let mut daemon = place.start();
+    daemon.wait_ready();
+    let fetch = |more: &[&str]| {
+        let words = [&["fetch", "jwt", "--audience", "ledger"][..], more].concat();
+        place.mwid(&words)
+    };
+    let printed = fetch(&[]);
+    assert!(
+        printed.status.success() && printed.stderr.is_empty(),
+        "{printed:?}"
+    );
+    let token = String::from_utf8(printed.stdout).unwrap();
+    let is_one = token.ends_with('\n') && token.trim().split('.').count() == 3;
+    assert!(
+        is_one && token.trim().lines().count() == 1,
+        "the token and nothing else"
+    );
+    let file = place.path("token");
+    let written = fetch(&[
+        "--spiffe-id",
+        "spiffe://dev.internal/ns/dev/sa/vm",
+        "--write",
+        file.to_str().unwrap(),
+    ]);
+    let shown = String::from_utf8(written.stdout).unwrap();
+    assert!(
+        shown.starts_with("spiffe://dev.internal/ns/dev/sa/vm for ledger, until ") && !shown.contains("eyJ"),
+        "{shown}"
+    );
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    let other = format!("unix://{}", place.path("run/workload.sock").display());
+    let by_the_agent = |audience: &str| {
+        let words = [
+            "validate",
+            "jwt",
+            "--socket",
+            &other,
+            "--audience",
+            audience,
+            "--svid",
+        ];
+        mwid().args(words).arg(&file).output().unwrap()
+    };
+    let valid = by_the_agent("ledger");
+    assert!(valid.status.success(), "{valid:?}");
+    let told = String::from_utf8(valid.stdout).unwrap();
+    assert!(told.starts_with("spiffe://dev.internal/ns/dev/sa/vm"), "{told}");
+    assert_eq!(by_the_agent("bank").status.code(), Some(65));
+    let denied = fetch(&["--spiffe-id", "spiffe://dev.internal/other"]);
+    assert_eq!(denied.status.code(), Some(77), "{denied:?}");
+    assert!(denied.stdout.is_empty());
+    let log = daemon.stop();
+    assert!(
+        log.contains("JWT-SVID for ledger") && !log.contains("eyJ"),
+        "{log}"
+    );
+}
+
+#[test]
 fn who_gets_nothing_is_told_why_by_the_exit_code() {
     let place = Place::new();
     place.config("");

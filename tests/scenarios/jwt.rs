@@ -49,7 +49,7 @@ struct Verdict {
 
 const DEV: &str = "spiffe://dev.internal/ns/dev/sa/vm";
 
-fn development(place: &Place) {
+pub(crate) fn development(place: &Place) {
     place.config_text(&format!(
         "identity:\n  source: {{ dev_ca: {{ trust_domain: dev.internal, path: /ns/dev/sa/vm, lifetime: 1h }} }}\n\
          runtime_dir: {}\npublish: [{{ directory: {} }}]\n",

@@ -169,6 +169,8 @@ pub(super) struct FetchArgs {
 pub(super) enum FetchKind {
     /// The X.509-SVIDs that this user may have
     X509(FetchX509Args),
+    /// A JWT-SVID for an audience; prints the token and nothing else
+    Jwt(FetchJwtArgs),
     /// The trust bundles of all trust domains
     Bundles(FetchBundlesArgs),
 }
@@ -199,6 +201,21 @@ pub(super) struct FetchX509Args {
     /// As JSON, without keys
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct FetchJwtArgs {
+    #[command(flatten)]
+    pub(super) workload: WorkloadAt,
+    /// Whom the token is for, once for each; one is best
+    #[arg(long, required = true, value_name = "AUDIENCE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) audience: Vec<String>,
+    /// Of which SPIFFE ID [default: the first that the agent gives]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) spiffe_id: Option<String>,
+    /// Write the token there (mode 0600) in one step instead, and print whose it is
+    #[arg(long, value_name = "FILE")]
+    pub(super) write: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -345,6 +362,23 @@ mod tests {
             "mwid token access --audience x",
             "mwid token id --audience x --format all",
         ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_svid_is_asked_for_by_its_audiences() {
+        let parse = |words: &str| Args::try_parse_from(words.split(' ')).map(|args| args.command);
+        let words = "mwid fetch jwt --audience a --audience b --spiffe-id spiffe://x/y --write t";
+        let Command::Fetch(FetchArgs {
+            what: FetchKind::Jwt(jwt),
+        }) = parse(words).unwrap()
+        else {
+            panic!("no JWT-SVID")
+        };
+        assert_eq!(jwt.audience, ["a", "b"]);
+        assert_eq!(jwt.spiffe_id.as_deref(), Some("spiffe://x/y"));
+        for wrong in ["mwid fetch jwt", "mwid fetch jwt --audience="] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

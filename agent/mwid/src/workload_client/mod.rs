@@ -11,12 +11,12 @@ mod tests;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::{AnswerError, ClientError};
-pub(crate) use read::Svid;
+pub(crate) use read::{JwtSvid, Svid};
 
 use crate::grpc::client::{Connection, Method};
 use crate::proto::workload as messages;
 use crate::proto::workload_methods as methods;
-use mtls_identity::TrustBundles;
+use mtls_identity::{SpiffeId, TrustBundles};
 use prost::Message;
 use std::future::Future;
 use std::time::Duration;
@@ -77,6 +77,20 @@ impl Client {
     pub(crate) async fn jwt_bundles(&self) -> Result<TrustBundles, ClientError> {
         let answer = self.first(methods::FETCH_JWT_BUNDLES, &messages::JwtBundlesRequest {});
         read::jwt_bundles(&answer.await?).map_err(|source| self.unusable(source))
+    }
+
+    /// The JWT-SVIDs for these audiences that the caller may have, the default one first; of this ID alone if there is one.
+    pub(crate) async fn jwt_svids(
+        &self,
+        audience: &[String],
+        id: Option<&SpiffeId>,
+    ) -> Result<Vec<JwtSvid>, ClientError> {
+        let question = messages::JwtsvidRequest {
+            audience: audience.to_vec(),
+            spiffe_id: id.map_or_else(String::new, |id| id.as_str().to_owned()),
+        };
+        let answer = self.unary(methods::FETCH_JWT_SVID, &question);
+        read::jwt_svids(answer.await?).map_err(|source| self.unusable(source))
     }
 
     /// Whether a JWT-SVID holds for an audience, by the agent's word.

@@ -20,6 +20,14 @@ pub(crate) struct Svid {
     pub(crate) candidate: Candidate,
 }
 
+/// A JWT-SVID as it was delivered, not yet proven.
+pub(crate) struct JwtSvid {
+    /// Whose it is said to be: the token has the last word.
+    pub(crate) id: SpiffeId,
+    pub(crate) hint: String,
+    pub(crate) token: Zeroizing<String>,
+}
+
 /// What is kept of a name that somebody else wrote.
 const SHOWN: usize = 300;
 
@@ -54,6 +62,28 @@ pub(super) fn svids(answer: messages::X509svidResponse) -> Result<Vec<Svid>, Ans
         })
     };
     (1..).zip(keyed).map(svid).collect()
+}
+
+pub(super) fn jwt_svids(answer: messages::JwtsvidResponse) -> Result<Vec<JwtSvid>, AnswerError> {
+    // Taken over at once, so that all tokens are wiped whatever comes.
+    let tokens = answer.svids.into_iter().map(|mut svid| {
+        let token = Zeroizing::new(std::mem::take(&mut svid.svid));
+        (svid, token)
+    });
+    let tokens: Vec<_> = tokens.collect();
+    if tokens.is_empty() {
+        return Err(AnswerError::NoSvid);
+    }
+    let svid = |(position, (svid, token)): (usize, (messages::Jwtsvid, Zeroizing<String>))| {
+        let id = SpiffeId::parse(&svid.spiffe_id).map_err(|source| AnswerError::Id {
+            position,
+            said: shown(&svid.spiffe_id),
+            source,
+        })?;
+        let hint = svid.hint;
+        Ok(JwtSvid { id, hint, token })
+    };
+    (1..).zip(tokens).map(svid).collect()
 }
 
 pub(super) fn x509_bundles(answer: &messages::X509BundlesResponse) -> Result<TrustBundles, AnswerError> {

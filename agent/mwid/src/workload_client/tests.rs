@@ -144,6 +144,28 @@ async fn bundles_and_claims_are_read() {
 }
 
 #[tokio::test]
+async fn jwt_svids_are_read() {
+    let one = |id: &str| messages::Jwtsvid {
+        spiffe_id: id.to_owned(),
+        svid: "a.b.c".to_owned(),
+        hint: "internal".to_owned(),
+    };
+    let said = |svids| Frame::secret(&messages::JwtsvidResponse { svids });
+    let (client, _agent) = agent(Ok(said(vec![one("spiffe://example.org/a")]))).await;
+    let svids = client.jwt_svids(&["x".to_owned()], None).await.unwrap();
+    let read: Vec<_> = svids
+        .iter()
+        .map(|s| (s.id.as_str(), s.token.as_str(), s.hint.as_str()))
+        .collect();
+    assert_eq!(read, [("spiffe://example.org/a", "a.b.c", "internal")]);
+    for svids in [vec![], vec![one("example.org")]] {
+        let (client, _agent) = agent(Ok(said(svids))).await;
+        let error = client.jwt_svids(&["x".to_owned()], None).await.err().unwrap();
+        assert!(matches!(&error, ClientError::Answer { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_answer_is_told_by_what_is_wrong_with_it() {
     let world = World::new("example.org");
     let broken = async |change: fn(&mut X509svid)| {

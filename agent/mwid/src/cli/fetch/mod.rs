@@ -1,9 +1,10 @@
 //! `mwid fetch` and `mwid validate`: the client side of any agent's Workload API. In: which API, and what to ask. Out: what it answered, proven
-//! by the library before it is shown or written. Never prints a private key.
+//! by the library before it is shown or written. Never prints a private key, and a token only as the answer itself.
 mod agent;
 mod bundles;
 mod jwt;
 mod prove;
+mod validate;
 mod write;
 mod x509;
 
@@ -16,6 +17,7 @@ pub(super) fn run(args: &args::FetchArgs) -> Result<(), Failure> {
     closed()?;
     match &args.what {
         args::FetchKind::X509(args) => x509::run(args),
+        args::FetchKind::Jwt(args) => jwt::run(args),
         args::FetchKind::Bundles(args) => bundles::run(args),
     }
 }
@@ -23,7 +25,7 @@ pub(super) fn run(args: &args::FetchArgs) -> Result<(), Failure> {
 pub(super) fn validate(args: &args::ValidateArgs) -> Result<(), Failure> {
     closed()?;
     match &args.what {
-        args::ValidateKind::Jwt(args) => jwt::validate(args),
+        args::ValidateKind::Jwt(args) => validate::jwt(args),
     }
 }
 
