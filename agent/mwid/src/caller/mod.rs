@@ -33,7 +33,7 @@ mod evidence;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use access::{Access, Grant, Metrics, Refusal, Rules, RulesError, Visitor, Watch, What};
+pub(crate) use access::{Access, Grant, Metrics, Receipt, Refusal, Rules, RulesError, Visitor, Watch, What};
 pub(crate) use denial::Denial;
 pub(crate) use evidence::Evidence;
 

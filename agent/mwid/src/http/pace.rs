@@ -38,6 +38,20 @@ impl Default for Limits {
     }
 }
 
+/// The limits of each phase in milliseconds, for who compares them at each wake-up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds([u64; 3]);
+
+impl Bounds {
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self([limits.header, limits.request, limits.idle].map(millis))
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).map_or(u64::MAX >> 2, |millis| millis.min(u64::MAX >> 2))
+}
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -91,7 +105,7 @@ impl Pace {
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX >> 2)
+        millis(self.born.elapsed())
     }
 
     /// The answer is there. Looks at the clock only if the head did not come in this same wake-up.
@@ -122,15 +136,30 @@ impl Pace {
         (self.phase(), self.born + since)
     }
 
-    /// What it is doing, and until when it may.
-    pub(super) fn deadline(&self, limits: &Limits) -> (Phase, Instant) {
-        let (phase, since) = self.now();
-        let limit = match phase {
-            Phase::Header => limits.header,
-            Phase::Serving => limits.request,
-            Phase::Idle => limits.idle,
+    /// What it is doing.
+    pub(crate) fn doing(&self) -> Phase {
+        self.phase()
+    }
+
+    /// Until when it may go on with that, in milliseconds since it was born.
+    pub(super) fn due(&self, bounds: &Bounds) -> u64 {
+        let state = self.state.load(Ordering::Relaxed);
+        let limit = match state & 3 {
+            0 => bounds.0[0],
+            1 => bounds.0[1],
+            _ => bounds.0[2],
         };
-        (phase, since + limit)
+        (state >> 2) + limit
+    }
+
+    /// The same moment by the clock.
+    pub(super) fn at(&self, due: u64) -> Instant {
+        self.born + Duration::from_millis(due)
+    }
+
+    /// In milliseconds since it was born.
+    pub(super) fn in_time(&self, span: Duration) -> u64 {
+        self.elapsed() + millis(span)
     }
 
     /// Since when it is the client's turn, if it is.

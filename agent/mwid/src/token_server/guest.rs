@@ -1,6 +1,6 @@
 //! Who is at the other end, as far as this room looks at it. In: a connection. Out: what its caller may have, and the record of what it got. The
 //! wiring's is [`Access`]; tests bring their own.
-use crate::caller::{Access, Denial, Grant, Visitor, What};
+use crate::caller::{Access, Denial, Grant, Receipt, Visitor, What};
 use crate::http::{Holder, Stream};
 use mtls_identity::UnixTime;
 use std::sync::Arc;
@@ -14,7 +14,9 @@ pub(super) trait Host: Send + Sync + 'static {
 
 /// The caller of one connection.
 pub(super) trait Guest: Send + Sync + 'static {
-    /// What the caller may have now. Asked for each request, so that other rules hold at once.
+    type Receipt: Send + Sync + 'static;
+
+    /// What the caller may have now, after a look whether its process still is. Asked for each request, so that other rules hold at once.
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>>;
 
     /// Returns when the caller may not have the X.509 identity any more: at once if it never could.
@@ -23,7 +25,10 @@ pub(super) trait Guest: Send + Sync + 'static {
     fn granted(&self, what: What<'_>);
 
     /// The same, for who has just looked at the clock.
-    fn granted_at(&self, what: What<'_>, now: UnixTime);
+    fn granted_at(&self, what: What<'_>, now: UnixTime) -> Option<Self::Receipt>;
+
+    /// Grants the same again and puts it on record, if nothing has changed as far as can be told without a look. False: ask anew.
+    fn granted_again(&self, receipt: &Self::Receipt, now: UnixTime) -> bool;
 
     fn denied(&self, what: What<'_>, why: &str);
 }
@@ -37,8 +42,10 @@ impl Host for Access {
 }
 
 impl Guest for Visitor {
+    type Receipt = Receipt;
+
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
-        Self::grant(self)
+        self.grant_after_a_look()
     }
 
     async fn loses_identity(&self) {
@@ -52,8 +59,12 @@ impl Guest for Visitor {
         Self::granted(self, what);
     }
 
-    fn granted_at(&self, what: What<'_>, now: UnixTime) {
-        Self::granted_at(self, what, now);
+    fn granted_at(&self, what: What<'_>, now: UnixTime) -> Option<Receipt> {
+        Self::granted_at(self, what, now)
+    }
+
+    fn granted_again(&self, receipt: &Receipt, now: UnixTime) -> bool {
+        Self::granted_again(self, receipt, now)
     }
 
     fn denied(&self, what: What<'_>, why: &str) {

@@ -7,7 +7,7 @@ use crate::http::reply::Reply;
 use crate::tokens::{AccessAsk, AccessToken, Account, Binding, IdAsk, IdFormat, IdToken, Scopes};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{HeaderMap, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use mtls_identity::UnixTime;
 use std::collections::BTreeSet;
@@ -119,23 +119,24 @@ fn binding(query: &Query<'_>, body: Option<Vec<u8>>) -> Option<Binding> {
 
 /// Made once: this is the answer that is given most, and a copy costs less than making them.
 static ACCESS_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
-    let mut headers = secret(words::reply(StatusCode::OK, JSON, Bytes::new()))
-        .headers()
-        .clone();
+    let mut headers = words::reply(StatusCode::OK, JSON, Bytes::new()).headers().clone();
     // For pages; nobody takes JSON for another type.
     headers.remove(X_CONTENT_TYPE_OPTIONS);
     headers
 });
 
-/// None: it is over, or nearly.
-pub(super) fn access_reply(token: &AccessToken, now: UnixTime) -> Option<Reply> {
+/// What is answered with a token, wiped when the last holder lets go. None: it is over, or nearly.
+pub(super) fn access_body(token: &AccessToken, now: UnixTime) -> Option<Bytes> {
     if token.remaining(now) == 0 {
         return None;
     }
-    let body = token.body(now, |remaining| rendered(token, remaining));
+    Some(token.body(now, |remaining| rendered(token, remaining)))
+}
+
+pub(super) fn access_reply(body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.headers_mut() = ACCESS_HEADERS.clone();
-    Some(reply)
+    reply
 }
 
 pub(super) fn id_reply(token: Arc<IdToken>, now: UnixTime) -> Option<Reply> {
@@ -143,7 +144,7 @@ pub(super) fn id_reply(token: Arc<IdToken>, now: UnixTime) -> Option<Reply> {
         return None;
     }
     let body = Bytes::from_owner(Held(token));
-    Some(secret(words::reply(StatusCode::OK, HTML, body)))
+    Some(words::reply(StatusCode::OK, HTML, body))
 }
 
 /// The cache had one whose time was over when it came here.
@@ -152,14 +153,6 @@ pub(super) fn over() -> Reply {
         "the token that is here has just expired; ask again",
         Duration::from_secs(1),
     )
-}
-
-/// Nobody but the caller may keep it.
-fn secret(mut reply: Reply) -> Reply {
-    reply
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply
 }
 
 /// The bytes of a token that is alive as long as they are.

@@ -44,6 +44,11 @@ pub(super) enum Leaf {
     Scopes,
 }
 
+/// Whether the path is the one of the default account's token.
+pub(super) fn is_common(path: &str) -> bool {
+    path == COMMON
+}
+
 impl<'a> Target<'a> {
     /// None: there is no such thing here.
     pub(super) fn find(path: &'a str) -> Option<Self> {

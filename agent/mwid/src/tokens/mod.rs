@@ -22,6 +22,7 @@ mod token;
 
 pub(crate) use adc::{AdcError, judge as judge_credentials};
 pub(crate) use ask::{AccessAsk, Account, Binding, IdAsk, IdFormat, Scopes};
+pub(crate) use cache::Tick;
 pub(crate) use environment::Environment;
 pub(crate) use error::{Failure, TokenError};
 pub(crate) use metrics::Metrics;
@@ -32,9 +33,9 @@ use crate::health::Board;
 use crate::health::status::TokensStatus;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
-use cache::{Ask, Cache, Caches, Times};
+use cache::{Ask, Cache, Caches, Changes, Times};
 use ledger::Place;
-use mtls_identity::{Clock, UnixTime};
+use mtls_identity::Clock;
 use open::Ground;
 use rustls::crypto::CryptoProvider;
 use std::fmt;
@@ -107,6 +108,7 @@ struct Room {
     ground: Arc<Ground>,
     times: Times,
     metrics: Metrics,
+    changes: Arc<Changes>,
     place: Arc<Place>,
     shutdown: Shutdown,
     /// None: the settings want no source.
@@ -126,6 +128,7 @@ pub(crate) fn start(settings: &TokenSourceSettings, context: Context<'_>) -> Res
         }),
         times,
         metrics: context.metrics,
+        changes: Arc::default(),
         place: Place::new(Some(context.board.part(PART))),
         shutdown: context.shutdown,
         supply: RwLock::new(None),
@@ -172,10 +175,11 @@ impl Tokens {
         if supply.is_none() {
             room.place.nothing_wanted();
         }
-        let before = std::mem::replace(
-            &mut *room.supply.write().unwrap_or_else(PoisonError::into_inner),
-            supply,
-        );
+        let before = {
+            let mut in_force = room.supply.write().unwrap_or_else(PoisonError::into_inner);
+            room.changes.one_more();
+            std::mem::replace(&mut *in_force, supply)
+        };
         // Outside of the lock: its tokens are wiped.
         drop(before);
     }
@@ -185,13 +189,22 @@ impl Tokens {
         self.look(|caches| caches.access.now(ask, caches.base.times.now()))
     }
 
-    /// The same, with the time at which that holds: who tells its remaining life need not look at the clock again.
-    pub(crate) fn access_at_once(&self, ask: &AccessAsk) -> Option<(Arc<AccessToken>, UnixTime)> {
-        self.look(|caches| {
-            let now = caches.base.times.now();
-            let token = caches.access.now(ask, now)?;
-            Some((token, now.told()?))
-        })
+    /// The same at a tick of now.
+    pub(crate) fn access_at(&self, ask: &AccessAsk, tick: &Tick) -> Option<Arc<AccessToken>> {
+        self.look(|caches| caches.access.now(ask, tick.moment))
+    }
+
+    /// To be asked before [`Tokens::access_at`]. None: there is no source, or the wall clock cannot tell its time.
+    pub(crate) fn tick(&self) -> Option<Tick> {
+        let room = self.0.as_ref()?;
+        Tick::new(room.changes.now(), room.times.now())
+    }
+
+    /// An answer was given again because [`Tick::is_still`] said that it holds.
+    pub(crate) fn given_again(&self) {
+        if let Some(room) = &self.0 {
+            room.metrics.hit();
+        }
     }
 
     /// The token, from the cache or the source. One fetch a key is in flight, whoever asks and whoever stops waiting.

@@ -27,6 +27,7 @@ impl Supply {
             room.times.clone(),
             room.metrics.clone(),
             Ledger::new(&room.place, is_named, room.metrics.clone()),
+            &room.changes,
             &room.shutdown,
         );
         let caches = Arc::new(Caches::new(base, is_named));

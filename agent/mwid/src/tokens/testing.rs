@@ -265,6 +265,7 @@ impl Tokens {
                 environment: Environment::default(),
             }),
             times,
+            changes: Arc::default(),
             metrics: Metrics::default(),
             place: Place::new(board.map(|board| board.part(PART))),
             shutdown: shutdown.clone(),

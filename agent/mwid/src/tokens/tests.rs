@@ -198,3 +198,44 @@ async fn status_and_counters_tell_what_happened_and_no_token() {
     let all = format!("{status:?} {metrics} {:?}", house.tokens);
     assert!(!all.contains(token.secret.as_str()), "{all}");
 }
+
+/// What is given again without a look into the cache must be what a look would find.
+#[tokio::test(start_paused = true)]
+async fn a_tick_ends_with_its_second_and_with_each_change() {
+    let house = House::new(false);
+    let ask = AccessAsk::of_default();
+    let token = house.tokens.access(&ask).await.unwrap();
+    let then = house.tokens.tick().unwrap();
+    assert!(Arc::ptr_eq(&token, &house.tokens.access_at(&ask, &then).unwrap()));
+    let is_still = || then.is_still(&house.tokens.tick().unwrap());
+    assert!(is_still(), "looking changes nothing");
+    house.time.set_wall(1);
+    assert!(!is_still(), "by the wall clock");
+    house.time.set_wall(-1);
+    assert!(is_still());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    house.time.set_wall(-1);
+    assert!(!is_still(), "by the time since boot alone");
+    house.time.set_wall(1);
+    let then = house.tokens.tick().unwrap();
+    let is_still = || then.is_still(&house.tokens.tick().unwrap());
+    tokio::time::advance(Duration::from_secs(3599)).await;
+    house.time.sleep(0);
+    let later = house.tokens.tick().unwrap();
+    house.tokens.access(&ask).await.unwrap();
+    assert!(
+        !later.is_still(&house.tokens.tick().unwrap()),
+        "another token is here"
+    );
+    assert!(!is_still());
+    let now = house.tokens.tick().unwrap();
+    let source = Scripted::new(&house.time);
+    house.tokens.replace(Prepared {
+        source: Some(source as Arc<dyn TokenSource>),
+        is_named: false,
+    });
+    assert!(
+        !now.is_still(&house.tokens.tick().unwrap()),
+        "another source is in force"
+    );
+}

@@ -8,6 +8,7 @@ mod error;
 mod facts;
 mod grant;
 mod metrics;
+mod receipt;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod words;
 pub(crate) use error::RulesError;
 pub(crate) use grant::{Grant, Refusal};
 pub(crate) use metrics::Metrics;
+pub(crate) use receipt::Receipt;
 pub(crate) use rules::Rules;
 pub(crate) use visitor::{Visitor, What};
 pub(crate) use watch::Watch;

@@ -507,6 +507,61 @@ async fn a_look_before_a_key_is_handed_out_sees_the_end_that_nobody_waited_for()
     assert!(!visitor.grant().unwrap().identity, "for good");
 }
 
+const NOW: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_700_000_000));
+
+#[test]
+fn a_receipt_is_good_until_the_rules_change() {
+    let house = house(&[rule(uid(1000), scopes(&["a"]))]);
+    let visitor = house.meet(Somebody::new(1000));
+    let what = What::AccessToken { scopes: "a" };
+    visitor.grant().unwrap();
+    let receipt = visitor.granted_at(what, NOW).expect("a decision that lasts");
+    for _ in 0..3 {
+        assert!(visitor.granted_again(&receipt, NOW));
+    }
+    assert_eq!(house.recent()[0].times, 4, "each is on record");
+    assert_eq!(house.metric("mwid_access_grants_total{what=\"access_token\"}"), 4);
+    house.replace(&[rule(uid(1000), scopes(&["a"]))]);
+    assert!(
+        !visitor.granted_again(&receipt, NOW),
+        "somebody has to look whether they say the same"
+    );
+    assert_eq!(house.recent()[0].times, 4);
+}
+
+#[tokio::test]
+async fn a_receipt_ends_with_its_process() {
+    let house = house(&[rule(uid(1000), scopes(&["a"]))]);
+    let (process, alive) = std::io::pipe().unwrap();
+    let life = Life::of(Some(Arc::new(process.into())));
+    let visitor = house.meet(Somebody::new(1000).alive_with(life));
+    let what = What::AccessToken { scopes: "a" };
+    visitor.grant().unwrap();
+    let receipt = visitor.granted_at(what, NOW).unwrap();
+    drop(alive);
+    visitor.grant_after_a_look().unwrap();
+    assert!(!visitor.granted_again(&receipt, NOW));
+    assert!(
+        visitor.granted_at(what, NOW).is_none(),
+        "what is left of it is looked up each time"
+    );
+}
+
+#[test]
+fn there_is_no_receipt_for_what_could_not_be_looked_up() {
+    let house = house(&[
+        rule(uid(1000), scopes(&["a"])),
+        rule(of_payments(), scopes(&["b"])),
+    ]);
+    let visitor = house.meet(Somebody::new(1000).breaking(|| Denial::Busy));
+    visitor.grant().unwrap();
+    assert!(
+        visitor
+            .granted_at(What::AccessToken { scopes: "a" }, NOW)
+            .is_none()
+    );
+}
+
 #[test]
 fn what_could_not_be_looked_up_is_tried_again() {
     let payments = CallerConditions {

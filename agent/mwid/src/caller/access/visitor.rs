@@ -7,6 +7,7 @@ use super::audit::{Entry, Subject, Who, Why};
 use super::facts::Facts;
 use super::grant::Grant;
 use super::metrics::Reason;
+use super::receipt::Receipt;
 use super::rules::{By, Decision};
 use super::watch::Watch;
 use super::words::clean;
@@ -159,9 +160,26 @@ impl Visitor {
         self.note(what, None, self.shared.audit.now());
     }
 
-    /// The same, for who has just looked at the clock.
-    pub(crate) fn granted_at(&self, what: What<'_>, now: UnixTime) {
-        self.note(what, None, now.as_secs());
+    /// The same, for who has just looked at the clock. None: the decision does not hold until the rules change.
+    pub(crate) fn granted_at(&self, what: What<'_>, now: UnixTime) -> Option<Receipt> {
+        let entry = self.note(what, None, now.as_secs());
+        let state = self.state();
+        let decided = state.decided.as_ref()?;
+        (decided.version != 0 && !decided.over).then(|| Receipt::new(decided.version, entry))
+    }
+
+    /// Grants the same once more and puts it on record, if nothing has changed since. Takes no lock, and does not look whether the caller's process
+    /// still is. False: nothing was granted, ask anew.
+    pub(crate) fn granted_again(&self, receipt: &Receipt, now: UnixTime) -> bool {
+        let Ok(facts) = &self.who else {
+            return false;
+        };
+        let version = self.shared.version.load(Ordering::Acquire);
+        let Some(entry) = receipt.entry(version).filter(|_| !facts.life().is_over()) else {
+            return false;
+        };
+        self.shared.audit.note_at(entry, facts.pid(), now.as_secs());
+        true
     }
 
     /// Puts a denial on record, with the reason that the caller is told.
@@ -185,7 +203,7 @@ impl Visitor {
     }
 
     /// `now` in seconds.
-    fn note(&self, what: What<'_>, why: Option<&str>, now: u64) {
+    fn note(&self, what: What<'_>, why: Option<&str>, now: u64) -> Arc<Entry> {
         let mut state = self.state();
         let pid = self.who.as_ref().ok().and_then(|facts| facts.pid());
         let (kind, value) = (what.kind(), what.value());
@@ -196,13 +214,14 @@ impl Visitor {
                 && !noted.entry.is_forgotten()
         };
         if let Some(noted) = state.noted.iter().rev().find(|noted| is_it(noted)) {
-            return self.shared.audit.note_at(&noted.entry, pid, now);
+            self.shared.audit.note_at(&noted.entry, pid, now);
+            return Arc::clone(&noted.entry);
         }
         let entry = self.entry(&mut state, what, why);
         self.shared.audit.note_at(&entry, pid, now);
         // What a caller wrote at length is not kept for it: it takes the record's lock again.
         if value.len() > LONGEST_NOTED || why.is_some_and(|why| why.len() > LONGEST_NOTED) {
-            return;
+            return entry;
         }
         if state.noted.len() == NOTED {
             state.noted.remove(0);
@@ -211,8 +230,9 @@ impl Visitor {
             kind,
             value: value.to_owned(),
             why: why.map(str::to_owned),
-            entry,
+            entry: Arc::clone(&entry),
         });
+        entry
     }
 
     fn entry(&self, state: &mut State, what: What<'_>, why: Option<&str>) -> Arc<Entry> {

@@ -8,10 +8,9 @@ use super::bell::Bell;
 use super::listener::Accept;
 use super::meet::{About, Holder, Misuse, meet};
 use super::metrics::Server;
-use super::pace::{Limits, Pace, Paced, Phase};
+use super::pace::{Bounds, Limits, Pace, Paced, Phase};
 use futures_util::future::{Either, ready};
 use hyper::body::{Body, Incoming};
-use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -42,7 +41,7 @@ pub(crate) trait Answer: Send + Sync + 'static {
     type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
     /// The answer, if it is at hand and nothing of it has to be waited for. If there is none, [`Answer::answer`] is called.
-    fn at_once(&self, _head: &Parts) -> Option<Response<Self::Body>> {
+    fn at_once(&self, _request: &Request<Incoming>) -> Option<Response<Self::Body>> {
         None
     }
 
@@ -95,16 +94,15 @@ fn answering<A: Answer>(
     service_fn(move |request: Request<Incoming>| {
         let (answers, pace) = &*shared;
         pace.serve();
-        let (head, body) = request.into_parts();
         // Before hyper reads on: a head that is held meanwhile costs a new buffer.
-        if let Some(answer) = answers.at_once(&head) {
+        if let Some(answer) = answers.at_once(&request) {
             pace.answered();
             return Either::Left(ready(Ok(answer)));
         }
         let shared = Arc::clone(&shared);
         Either::Right(Box::pin(async move {
             let (answers, pace) = &*shared;
-            let answer = answers.answer(Request::from_parts(head, body)).await;
+            let answer = answers.answer(request).await;
             pace.answered();
             Ok(answer)
         }))
@@ -132,7 +130,9 @@ impl Connection {
         });
         let answers = answering(answers, Arc::clone(&pace));
         let mut http = pin!(self.http.serve_connection(io, answers));
-        let mut timer = pin!(sleep_until(pace.deadline(&self.limits).1));
+        let bounds = Bounds::of(&self.limits);
+        let mut set_to = pace.due(&bounds);
+        let mut timer = pin!(sleep_until(pace.at(set_to)));
         let mut stopped = pin!(self.about.stop.cancelled());
         let mut leave = pin!(self.about.place.leave.cancelled());
         let mut draining = false;
@@ -145,9 +145,10 @@ impl Connection {
                     return Poll::Ready(Event::Ended(ended));
                 }
                 // The timer is only ever moved to an earlier time here; one that is too early finds out when it goes off.
-                let (_, until) = pace.deadline(&self.limits);
-                if until < timer.deadline() {
-                    timer.as_mut().reset(until);
+                let due = pace.due(&bounds);
+                if due < set_to {
+                    set_to = due;
+                    timer.as_mut().reset(pace.at(due));
                     bell.ring();
                 }
                 let Some(mut cx) = bell.heard(cx) else {
@@ -163,16 +164,18 @@ impl Connection {
             });
             match event.await {
                 Event::Ended(ended) => return self.note_end(ended),
-                Event::Leave => return self.note_timeout(pace.deadline(&self.limits).0, false),
+                Event::Leave => return self.note_timeout(pace.doing(), false),
                 Event::Stop => {
                     draining = true;
                     http.as_mut().graceful_shutdown();
-                    timer.as_mut().reset(Instant::now() + self.limits.drain);
+                    set_to = pace.in_time(self.limits.drain);
+                    timer.as_mut().reset(pace.at(set_to));
                 }
                 Event::Time => {
-                    let (phase, until) = pace.deadline(&self.limits);
+                    set_to = pace.due(&bounds);
+                    let until = pace.at(set_to);
                     if draining || until <= Instant::now() {
-                        return self.note_timeout(phase, !draining);
+                        return self.note_timeout(pace.doing(), !draining);
                     }
                     timer.as_mut().reset(until);
                 }

@@ -8,40 +8,44 @@ use crate::token_server::refusal::Refused;
 use crate::token_server::seldom::clean;
 use crate::token_server::target::Target;
 use crate::token_server::{host, refusal, words};
-use hyper::header::{HeaderMap, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{Method, StatusCode, Version};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode, Version};
 use std::sync::Arc;
 
 /// Who sends no Host is no browser; where a redirect needs one, it gets this.
 const USUAL_HOST: &str = "metadata.google.internal";
 
+static FLAVOR: HeaderName = words::FLAVOR;
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
 /// What the headers say that the door looks at, found in one pass.
 #[derive(Default)]
-struct Told<'a> {
-    host: Option<&'a HeaderValue>,
-    hosts: usize,
-    forwarded: bool,
+pub(super) struct Told<'a> {
+    pub(super) host: Option<&'a HeaderValue>,
+    pub(super) hosts: usize,
+    pub(super) forwarded: bool,
     flavor: Option<&'a HeaderValue>,
 }
 
 impl<'a> Told<'a> {
-    fn by(headers: &'a HeaderMap) -> Self {
+    pub(super) fn by(headers: &'a HeaderMap) -> Self {
         let mut told = Self::default();
         for (name, value) in headers {
-            match name.as_str() {
-                "host" => {
-                    told.host.get_or_insert(value);
-                    told.hosts += 1;
-                }
-                "metadata-flavor" => {
-                    told.flavor.get_or_insert(value);
-                }
-                "x-forwarded-for" => told.forwarded = true,
-                _ => {}
+            // Names of the standard are compared by number, not by text.
+            if *name == HOST {
+                told.host.get_or_insert(value);
+                told.hosts += 1;
+            } else if *name == FLAVOR {
+                told.flavor.get_or_insert(value);
+            } else if *name == FORWARDED_FOR {
+                told.forwarded = true;
             }
         }
         told
+    }
+
+    pub(super) fn is_flavored(&self) -> bool {
+        self.flavor.is_some_and(|flavor| flavor.as_bytes() == b"Google")
     }
 }
 
@@ -69,9 +73,9 @@ impl Admitted<'_> {
 }
 
 impl<G: Guest> Connection<G> {
-    pub(super) fn admit<'a>(&self, head: &'a Parts) -> Result<Admitted<'a>, Refused> {
-        let path = head.uri.path();
-        let told = Told::by(&head.headers);
+    pub(super) fn admit<'a, B>(&self, head: &'a Request<B>) -> Result<Admitted<'a>, Refused> {
+        let path = head.uri().path();
+        let told = Told::by(head.headers());
         let host = self.host(head, &told)?;
         if told.forwarded {
             self.guest
@@ -83,13 +87,12 @@ impl<G: Guest> Connection<G> {
             .grant()
             .map_err(|denial| words::refused(StatusCode::FORBIDDEN, &Causes(&*denial).to_string()))?;
         let target = Target::find(path);
-        let has_flavor = told.flavor.is_some_and(|flavor| flavor.as_bytes() == b"Google");
-        if target != Some(Target::Root) && !has_flavor {
+        if target != Some(Target::Root) && !told.is_flavored() {
             return Err(refusal::no_flavor(path).into());
         }
         let target = target.ok_or_else(|| words::not_found(path))?;
         let takes_post = matches!(target, Target::Token(_) | Target::Identity(_));
-        match head.method {
+        match *head.method() {
             Method::GET | Method::HEAD => {}
             Method::POST if takes_post => {}
             _ if takes_post => return Err(refusal::wrong_method("GET, HEAD, POST").into()),
@@ -97,22 +100,26 @@ impl<G: Guest> Connection<G> {
         }
         Ok(Admitted {
             target,
-            method: &head.method,
+            method: head.method(),
             path,
-            query: head.uri.query().unwrap_or_default(),
+            query: head.uri().query().unwrap_or_default(),
             host,
-            headers: &head.headers,
+            headers: head.headers(),
             grant,
         })
     }
 
     /// What the request calls us, if that can be us.
-    fn host<'a>(&self, head: &'a Parts, told: &Told<'a>) -> Result<&'a str, Refused> {
+    fn host<'a, B>(&self, head: &'a Request<B>, told: &Told<'a>) -> Result<&'a str, Refused> {
         // RFC 9112, 3.2.
-        if told.hosts > 1 || (told.hosts == 0 && head.version == Version::HTTP_11) {
+        if told.hosts > 1 || (told.hosts == 0 && head.version() == Version::HTTP_11) {
             return Err(refusal::no_host().into());
         }
-        let in_target = head.uri.authority().map(hyper::http::uri::Authority::as_str);
+        let in_target = head.uri().authority().map(hyper::http::uri::Authority::as_str);
+        let usual = told.host.and_then(|told| host::usual(told.as_bytes()));
+        if let (Some(name), None) = (usual, in_target) {
+            return Ok(name);
+        }
         let told = told
             .host
             .map(|told| told.to_str().map_err(|_| told.as_bytes()))
@@ -127,7 +134,7 @@ impl<G: Guest> Connection<G> {
             self.guest
                 .denied(What::Disguised, "it is for a foreign Host, as by DNS rebinding");
             self.tell_host(foreign);
-            return Err(refusal::foreign_host(head.uri.path()).into());
+            return Err(refusal::foreign_host(head.uri().path()).into());
         }
         Ok(in_target.or(told.unwrap_or_default()).unwrap_or(USUAL_HOST))
     }

@@ -3,6 +3,7 @@
 //! In: a connection and its requests. Out: a refusal in the metadata server's words, or the answer. Never answers a request that a web page could
 //! have caused, one that came through a proxy, or one of a caller whom the kernel does not name.
 mod admit;
+mod again;
 mod tokens;
 
 use super::guest::{Guest, Host};
@@ -18,12 +19,11 @@ use crate::caller::What;
 use crate::http::reply::Reply;
 use crate::http::{Answer, Holder, Service, Stream};
 use admit::Admitted;
+use again::Memo;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use std::sync::{Arc, Mutex};
-use tokens::Memo;
 
 /// Meets connections.
 pub(super) struct Door<H> {
@@ -45,13 +45,13 @@ impl<H: Host> Door<H> {
 }
 
 /// A connection.
-pub(super) struct Connection<G> {
+pub(super) struct Connection<G: Guest> {
     site: Arc<Site>,
     guest: G,
     listener: &'static str,
     log: Arc<Seldom>,
     /// The last question for an access token: clients ask the same again and again.
-    memo: Mutex<Option<Memo>>,
+    memo: Mutex<Option<Memo<G::Receipt>>>,
 }
 
 impl<H: Host> Service<Stream> for Door<H> {
@@ -73,8 +73,12 @@ impl<H: Host> Service<Stream> for Door<H> {
 impl<G: Guest> Answer for Connection<G> {
     type Body = Full<Bytes>;
 
-    fn at_once(&self, head: &Parts) -> Option<Reply> {
-        let (kind, reply) = match self.admit(head) {
+    fn at_once(&self, request: &Request<Incoming>) -> Option<Reply> {
+        if let Some(reply) = self.again(request) {
+            self.site.metrics.answered(Kind::Token, StatusCode::OK);
+            return Some(reply);
+        }
+        let (kind, reply) = match self.admit(request) {
             Ok(admitted) => (admitted.kind(), self.at_hand(&admitted)?),
             Err(refused) => (Kind::None, *refused),
         };
@@ -84,6 +88,7 @@ impl<G: Guest> Answer for Connection<G> {
 
     async fn answer(&self, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
+        let head = Request::from_parts(head, ());
         let (kind, reply) = match self.admit(&head) {
             Ok(admitted) => {
                 let answered = self.answered(&admitted, body).await;

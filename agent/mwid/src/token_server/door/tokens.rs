@@ -1,7 +1,8 @@
 //! Requests for tokens. In: a request that was let in. Out: a token and a line on the record, or why there is none.
 use super::Connection;
 use super::admit::Admitted;
-use crate::caller::{Grant, What};
+use super::again::{Answered, judged};
+use crate::caller::What;
 use crate::http::body::{self, BodyError};
 use crate::http::reply::Reply;
 use crate::report::Causes;
@@ -16,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
 use mtls_identity::UnixTime;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,29 +25,29 @@ const LARGEST_BODY: usize = 64 * 1024;
 /// For the body of a POST.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// A question for the source's own account, judged under a grant. Under another grant it is judged again.
-pub(super) struct Memo {
-    grant: Arc<Grant>,
-    query: String,
-    access: hand_out::Access,
-}
-
 impl<G: Guest> Connection<G> {
     /// An access token that is at hand. Nothing here waits; most requests end here.
     pub(super) fn at_hand(&self, asked: &Admitted<'_>) -> Option<Reply> {
-        if asked.target != Target::Token("default") || asked.method != Method::GET {
+        if !matches!(asked.target, Target::Token("default")) || asked.method != Method::GET {
             return None;
         }
-        // The requests of a connection come one after another: nobody waits here.
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        let access = judged(&mut memo, asked)?;
-        let (token, now) = self.site.tokens.access_at_once(&access.ask)?;
-        let reply = hand_out::access_reply(&token, now)?;
+        let mut memo = self.memo();
+        let memo = judged(&mut memo, asked)?;
+        let tick = self.site.tokens.tick()?;
+        // Before the new one is looked for: nobody keeps a token that is over.
+        memo.answered = None;
+        let token = self.site.tokens.access_at(&memo.access.ask, &tick)?;
+        let body = hand_out::access_body(&token, tick.time())?;
         let what = What::AccessToken {
-            scopes: &access.record,
+            scopes: &memo.access.record,
         };
-        self.guest.granted_at(what, now);
-        Some(reply)
+        let receipt = self.guest.granted_at(what, tick.time());
+        memo.answered = receipt.map(|receipt| Answered {
+            tick,
+            receipt,
+            body: body.clone(),
+        });
+        Some(hand_out::access_reply(body))
     }
 
     pub(super) async fn access(
@@ -72,7 +72,9 @@ impl<G: Guest> Connection<G> {
             Some(token) => token,
             None => self.waited(asked, what, tokens.access(&access.ask)).await?,
         };
-        self.handed_out(asked, what, |now| hand_out::access_reply(&token, now))
+        self.handed_out(asked, what, |now| {
+            hand_out::access_body(&token, now).map(hand_out::access_reply)
+        })
     }
 
     pub(super) async fn id(
@@ -146,23 +148,6 @@ impl<G: Guest> Connection<G> {
             _ => refusal::bad(&why),
         }
     }
-}
-
-/// The question for an access token, if it is one.
-fn judged<'a>(memo: &'a mut Option<Memo>, asked: &Admitted<'_>) -> Option<&'a hand_out::Access> {
-    let is_known = memo
-        .as_ref()
-        .is_some_and(|memo| Arc::ptr_eq(&memo.grant, &asked.grant) && memo.query == asked.query);
-    if !is_known {
-        let query = Query::parse(asked.query).ok()?;
-        let access = hand_out::access(Account::Default, &query, None, &asked.grant).ok()?;
-        *memo = Some(Memo {
-            grant: Arc::clone(&asked.grant),
-            query: asked.query.to_owned(),
-            access,
-        });
-    }
-    memo.as_ref().map(|memo| &memo.access)
 }
 
 /// The body of a POST: a JSON object that says something. A GET has none.

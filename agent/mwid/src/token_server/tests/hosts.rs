@@ -64,6 +64,8 @@ impl Host for Doorman {
 }
 
 impl Guest for Doorman {
+    type Receipt = Arc<Grant>;
+
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         let grant = self.0.grant.lock().unwrap().clone();
         grant.ok_or_else(|| Arc::new(Denial::Pid { uid: 7 }))
@@ -73,8 +75,18 @@ impl Guest for Doorman {
         std::future::pending::<()>().await;
     }
 
-    fn granted_at(&self, what: What<'_>, _: UnixTime) {
+    fn granted_at(&self, what: What<'_>, _: UnixTime) -> Option<Arc<Grant>> {
         self.granted(what);
+        self.0.grant.lock().unwrap().clone()
+    }
+
+    fn granted_again(&self, receipt: &Arc<Grant>, _: UnixTime) -> bool {
+        let grant = self.0.grant.lock().unwrap();
+        let holds = grant.as_ref().is_some_and(|grant| Arc::ptr_eq(grant, receipt));
+        if holds {
+            self.0.record.lock().unwrap().push("granted again".to_owned());
+        }
+        holds
     }
 
     fn granted(&self, what: What<'_>) {

@@ -1,5 +1,6 @@
 //! The metadata-compatible API over real sockets, with a source, rules and a platform in the test's hand.
 mod accounts;
+mod again;
 mod crowd;
 mod door;
 mod hand_out;

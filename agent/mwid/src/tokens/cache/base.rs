@@ -1,5 +1,6 @@
 //! What all caches over one source share. In: the source, the clocks, the room's books. Out: leave to ask, a place to ring the timer. Never
 //! outlives its source: when that is replaced, all fetches end.
+use super::tick::Changes;
 use super::times::Times;
 use crate::shutdown::Shutdown;
 use crate::tokens::TokenSource;
@@ -20,6 +21,7 @@ pub(in crate::tokens) struct Base {
     pub(in crate::tokens) times: Times,
     pub(in crate::tokens) metrics: Metrics,
     pub(in crate::tokens) ledger: Ledger,
+    pub(super) changes: Arc<Changes>,
     /// Stops with this source.
     pub(in crate::tokens) stop: Shutdown,
     /// Waits for its tasks.
@@ -35,6 +37,7 @@ impl Base {
         times: Times,
         metrics: Metrics,
         ledger: Ledger,
+        changes: &Arc<Changes>,
         shutdown: &Shutdown,
     ) -> Self {
         Self {
@@ -42,6 +45,7 @@ impl Base {
             times,
             metrics,
             ledger,
+            changes: Arc::clone(changes),
             stop: shutdown.child(),
             tasks: shutdown.clone(),
             alarm: Alarm::new(),

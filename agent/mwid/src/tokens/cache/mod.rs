@@ -12,12 +12,15 @@ mod shelf;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod tick;
 mod times;
 
 pub(super) use base::Base;
 pub(super) use kept::Ask;
 pub(super) use renewal::{Caches, renew};
 pub(super) use shelf::Bounds;
+pub(super) use tick::Changes;
+pub(crate) use tick::Tick;
 pub(super) use times::{Moment, Times};
 
 use super::TokenError;
@@ -294,7 +297,9 @@ impl<A: Ask> Cache<A> {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Shelf<A>> {
-        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+        let shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
+        self.base.changes.one_more();
+        shelf
     }
 }
 
