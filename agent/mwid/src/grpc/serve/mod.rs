@@ -91,8 +91,14 @@ pub(crate) async fn serve<A, S>(
         };
         connection.run(stream)
     };
-    meet(listener, connections, http, stop, connected, run).await;
+    meet(listener, connections, http, stop, NO_PLACE, connected, run).await;
 }
+
+/// To a user who has his share of the connections, whatever he says: SETTINGS, then GOAWAY before the first stream with ENHANCE_YOUR_CALM, which
+/// clients of gRPC take for UNAVAILABLE and come again later.
+const NO_PLACE: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+    \0\0\x4f\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b\
+    this user has as many connections open as one user may have: close some";
 
 fn protocol(limits: &Limits) -> h2::server::Builder {
     let mut protocol = h2::server::Builder::new();

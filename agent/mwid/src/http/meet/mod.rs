@@ -1,7 +1,7 @@
 //! How every server here meets its clients: the loop that accepts, and who may have a place.
 //!
-//! In: connections from a listener, and whose they are. Out: a task for each that has a place. Never ends because of a bad client or a
-//! full file table, never spins, never reads a byte.
+//! In: connections from a listener, and whose they are. Out: a task for each that has a place; a last word for those that have none. Never ends
+//! because of a bad client or a full file table, never spins, never looks at a byte.
 mod log;
 mod places;
 
@@ -16,12 +16,19 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The first and the longest pause after a failed accept. A full file table is nobody's fault here and passes.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Connections that are being told that they have no place, and how long that may take. Others are closed without a word: a flood is to stay cheap.
+const FAREWELLS: (usize, Duration) = (32, Duration::from_secs(1));
+
+/// Of what such a client says, so much is read and thrown away.
+const HEARD: u64 = 64 * 1024;
 
 /// What a connection's task knows of its surroundings.
 #[derive(Debug)]
@@ -35,12 +42,13 @@ pub(crate) struct About {
 }
 
 /// Meets clients until `stop`, then waits for all tasks. `connected` is called once for each connection, before a byte is read; `run` is
-/// its task, which ends soon after `stop`.
+/// its task, which ends soon after `stop`. `farewell` says in the server's protocol that a connection has no place.
 pub(crate) async fn meet<A, C, F>(
     mut listener: A,
     connections: usize,
     server: Server,
     stop: CancellationToken,
+    farewell: &'static [u8],
     connected: impl Fn(&A::Stream) -> (C, Option<Holder>),
     run: impl Fn(A::Stream, C, About) -> F,
 ) where
@@ -49,6 +57,7 @@ pub(crate) async fn meet<A, C, F>(
 {
     let slots = Arc::new(Semaphore::new(connections));
     let places = Places::new(connections);
+    let farewells = Arc::new(Semaphore::new(FAREWELLS.0));
     let log = Arc::new(Log::new(server.name()));
     let tasks = TaskTracker::new();
     let mut pause = PAUSE.0;
@@ -63,9 +72,11 @@ pub(crate) async fn meet<A, C, F>(
                 pause = PAUSE.0;
                 let (connection, holder) = connected(&stream);
                 let Some(place) = places.take(holder) else {
-                    // Closed by dropping it: an answer would cost more than the question.
                     server.over_share();
                     log.misused(Misuse::OverShare, holder);
+                    if let Ok(turn) = Arc::clone(&farewells).try_acquire_owned() {
+                        tasks.spawn(say(farewell, stream, turn));
+                    }
                     continue;
                 };
                 let about = About {
@@ -99,6 +110,21 @@ pub(crate) async fn meet<A, C, F>(
     drop(listener);
     tasks.close();
     tasks.wait().await;
+}
+
+/// Tells a client that it has no place, if it takes the few bytes at once. A client that still writes when the connection is closed would not read
+/// them.
+async fn say<T>(farewell: &[u8], mut stream: T, _turn: OwnedSemaphorePermit)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let said = async {
+        stream.write_all(farewell).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut (&mut stream).take(HEARD), &mut tokio::io::sink()).await
+    };
+    // Who does not take them is closed like one who does.
+    drop(tokio::time::timeout(FAREWELLS.1, said).await);
 }
 
 /// Waits for a free slot before it accepts, so that who has to wait costs us nothing.

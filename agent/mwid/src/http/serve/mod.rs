@@ -72,8 +72,17 @@ pub(crate) async fn serve<A, S>(
         };
         connection.run(stream, answers)
     };
-    meet(listener, connections, server, stop, connected, run).await;
+    meet(listener, connections, server, stop, NO_PLACE, connected, run).await;
 }
+
+/// To a user who has his share of the connections. HTTP lets a server say so before it is asked (RFC 9110, 15.6.4; RFC 9112, 9.5).
+const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 72\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\
+    \r\n\
+    this user has as many connections open as one user may have: close some\n";
 
 fn protocol(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();

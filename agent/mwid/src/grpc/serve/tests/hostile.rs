@@ -135,6 +135,40 @@ async fn one_user_has_his_share_of_the_streams() {
     works(&one).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_over_its_users_share_is_told_so_and_closed() {
+    let server = start(Limits {
+        connections: 16,
+        ..Limits::default()
+    });
+    let mut open = vec![];
+    for _ in 0..4 {
+        let client = server.client_as(1000).await;
+        works(&client).await;
+        open.push(client);
+    }
+    let mut over = server.connect_as(1000);
+    // It may be told before it says anything.
+    drop(over.write_all(&[PREFACE, SETTINGS].concat()).await);
+    let got = rest(&mut over).await;
+    assert!(got.starts_with(SETTINGS), "{got:02x?}");
+    let stream = server.connect_as(1000);
+    let (mut sender, driver) = h2::client::handshake(stream).await.unwrap();
+    let (parts, _) = post(ONE, "").into_parts();
+    drop(sender.send_request(hyper::Request::from_parts(parts, ()), true));
+    let end = driver.await.unwrap_err();
+    assert!(end.is_go_away() && end.is_remote(), "{end}");
+    assert_eq!(end.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+    works(&server.client_as(1001).await).await;
+    // Who does not listen keeps nobody from being served.
+    let deaf: Vec<_> = (0..200).map(|_| server.connect_as(1000)).collect();
+    works(&server.client_as(1001).await).await;
+    drop(deaf);
+    open.pop();
+    server.until(|s| s.counters.http.open() == 3).await;
+    works(&server.client_as(1000).await).await;
+}
+
 /// Messages whose end never comes.
 #[tokio::test(start_paused = true)]
 async fn one_user_has_his_share_of_the_memory_for_messages_that_are_not_whole() {

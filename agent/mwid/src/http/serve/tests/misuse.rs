@@ -77,3 +77,28 @@ async fn who_has_more_connections_than_his_share_is_in_the_log() {
     assert_eq!(server.counters.refused(), 196);
     assert_eq!(log.about(1000), 1, "not one for each");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_place_is_told_so_in_http() {
+    let server = start(Limits {
+        connections: 16,
+        ..Limits::default()
+    });
+    let mut open = vec![];
+    for _ in 0..4 {
+        let mut client = server.connect_as(1000);
+        client.write_all(ASK).await.unwrap();
+        answer(&mut client).await;
+        open.push(client);
+    }
+    let got = rest(&mut server.connect_as(1000)).await;
+    let (head, body) = got.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nretry-after: 1\r\n"),
+        "{head}"
+    );
+    let length = format!("content-length: {}\r\n", body.len());
+    assert!(head.contains(&length), "{}", body.len());
+    assert_eq!(server.counters.refused(), 1);
+    drop(open);
+}
