@@ -253,9 +253,18 @@ impl House {
 
     #[track_caller]
     fn counted(&self, outcome: &str, times: u64) {
-        let text = telemetry::metrics::text(&self.registry, telemetry::metrics::Dialect::Prometheus).unwrap();
         let line = format!("mwid_credential_requests_total{{outcome=\"{outcome}\"}} {times}\n");
-        assert!(text.contains(&line), "{line}{text}");
+        let patience = std::time::Instant::now() + LONG;
+        loop {
+            let dialect = telemetry::metrics::Dialect::Prometheus;
+            let text = telemetry::metrics::text(&self.registry, dialect).unwrap();
+            if text.contains(&line) {
+                return;
+            }
+            // It is counted after the client has it.
+            assert!(std::time::Instant::now() < patience, "{line}{text}");
+            std::thread::yield_now();
+        }
     }
 }
 

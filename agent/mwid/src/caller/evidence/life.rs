@@ -7,11 +7,13 @@ use super::process::is_alive;
 use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// How often one looks where no event is to be had.
@@ -26,6 +28,8 @@ pub(in crate::caller) struct Life {
     /// Its end, once somebody waits for it. None: the table of what the kernel tells of is full.
     events: OnceLock<Option<AsyncFd<Arc<OwnedFd>>>>,
     invocation: OnceLock<Invocation>,
+    /// Rung when that is known: who waits already waits for its end too.
+    found: Notify,
 }
 
 impl Life {
@@ -39,6 +43,7 @@ impl Life {
     /// It was found in a unit.
     pub(super) fn found_in(&self, invocation: Invocation) {
         self.invocation.get_or_init(|| invocation);
+        self.found.notify_waiters();
     }
 
     /// Whether somebody saw the end. Costs nothing.
@@ -88,6 +93,12 @@ impl Life {
     }
 
     async fn end_of_invocation(&self) {
+        let mut found = pin!(self.found.notified());
+        // From now on, so that nothing falls between.
+        found.as_mut().enable();
+        if self.invocation.get().is_none() {
+            found.await;
+        }
         match self.invocation.get() {
             Some(invocation) => invocation.over().await,
             None => pending().await,

@@ -1,6 +1,7 @@
 //! Who gets in. In: the head of a request. Out: what it asks for, or a refusal. Never looks at a body.
 use super::Connection;
-use crate::caller::{Grant, What};
+use crate::caller::{Denial, Grant, What};
+use crate::http::reply::Reply;
 use crate::report::Causes;
 use crate::token_server::guest::Guest;
 use crate::token_server::metrics::Kind;
@@ -8,9 +9,10 @@ use crate::token_server::refusal::Refused;
 use crate::token_server::seldom::clean;
 use crate::token_server::target::Target;
 use crate::token_server::{host, refusal, words};
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Version};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Who sends no Host is no browser; where a redirect needs one, it gets this.
 const USUAL_HOST: &str = "metadata.google.internal";
@@ -49,6 +51,19 @@ impl<'a> Told<'a> {
     }
 }
 
+/// To a caller whom nobody can tell from others. Where that may be otherwise in a moment, it is on another connection only.
+fn unattested(denial: &Denial) -> Reply {
+    let why = Causes(denial).to_string();
+    if !denial.may_pass() {
+        return words::refused(StatusCode::FORBIDDEN, &why);
+    }
+    let mut reply = words::unavailable(&why, Duration::from_secs(1));
+    reply
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
 /// A request that was let in.
 pub(super) struct Admitted<'a> {
     pub(super) target: Target<'a>,
@@ -82,10 +97,7 @@ impl<G: Guest> Connection<G> {
                 .denied(What::Disguised, "it has the header X-Forwarded-For");
             return Err(refusal::forwarded(path).into());
         }
-        let grant = self
-            .guest
-            .grant()
-            .map_err(|denial| words::refused(StatusCode::FORBIDDEN, &Causes(&*denial).to_string()))?;
+        let grant = self.guest.grant().map_err(|denial| unattested(&denial))?;
         let target = Target::find(path);
         if target != Some(Target::Root) && !told.is_flavored() {
             return Err(refusal::no_flavor(path).into());

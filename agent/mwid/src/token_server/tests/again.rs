@@ -113,7 +113,7 @@ async fn other_rules_hold_at_once() {
     );
     house.doorman.grants(Grant::default());
     assert_eq!(client.token("").await.status, 403);
-    house.doorman.knows_nobody();
+    house.doorman.knows_nobody(crate::caller::Denial::Pid { uid: 7 });
     assert_eq!(client.token("").await.status, 403);
 }
 

@@ -1,5 +1,6 @@
 //! Who gets in, and what is there.
 use super::*;
+use crate::caller::Denial;
 use crate::token_server::metrics::Kind;
 
 const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
@@ -123,13 +124,20 @@ async fn a_foreign_host_is_refused() {
 #[tokio::test]
 async fn whom_the_kernel_does_not_name_gets_nothing() {
     let house = House::new().await;
-    house.doorman.knows_nobody();
+    house.doorman.knows_nobody(Denial::Pid { uid: 7 });
     for target in ["/", TOKEN, "/computeMetadata/v1/universe/universe-domain"] {
         let refused = house.get(target).await;
         assert_eq!(refused.status, 403, "{target}");
         refused.is_the_servers();
         assert!(refused.body.contains("process namespace"), "{}", refused.body);
+        assert_eq!(refused.header("connection"), "", "it may ask on");
     }
+    // Who may be told in a moment is asked to come again, on another connection.
+    let full = std::io::Error::from_raw_os_error(nix::libc::EMFILE);
+    house.doorman.knows_nobody(Denial::Table(full));
+    let later = house.get(TOKEN).await;
+    assert_eq!((later.status, later.header("retry-after")), (503, "1"));
+    assert_eq!(later.header("connection"), "close");
     assert_eq!(house.source.asked(), [""; 0]);
 }
 

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 pub(super) struct Doorman(Arc<Shared>);
 
 struct Shared {
-    /// None: the kernel does not say who that is.
-    grant: Mutex<Option<Arc<Grant>>>,
+    /// An error: the kernel does not say who that is.
+    grant: Mutex<Result<Arc<Grant>, Arc<Denial>>>,
     /// Whose the next connections are; root's when it is empty.
     users: Mutex<VecDeque<u32>>,
     record: Mutex<Vec<String>>,
@@ -22,7 +22,7 @@ struct Shared {
 impl Default for Doorman {
     fn default() -> Self {
         Self(Arc::new(Shared {
-            grant: Mutex::new(Some(Arc::new(everything()))),
+            grant: Mutex::new(Ok(Arc::new(everything()))),
             users: Mutex::default(),
             record: Mutex::default(),
         }))
@@ -31,11 +31,11 @@ impl Default for Doorman {
 
 impl Doorman {
     pub(super) fn grants(&self, grant: Grant) {
-        *self.0.grant.lock().unwrap() = Some(Arc::new(grant));
+        *self.0.grant.lock().unwrap() = Ok(Arc::new(grant));
     }
 
-    pub(super) fn knows_nobody(&self) {
-        *self.0.grant.lock().unwrap() = None;
+    pub(super) fn knows_nobody(&self, why: Denial) {
+        *self.0.grant.lock().unwrap() = Err(Arc::new(why));
     }
 
     pub(super) fn expects(&self, users: impl IntoIterator<Item = u32>) {
@@ -67,8 +67,7 @@ impl Guest for Doorman {
     type Receipt = Arc<Grant>;
 
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
-        let grant = self.0.grant.lock().unwrap().clone();
-        grant.ok_or_else(|| Arc::new(Denial::Pid { uid: 7 }))
+        self.0.grant.lock().unwrap().clone()
     }
 
     async fn loses_identity(&self) {
@@ -77,12 +76,12 @@ impl Guest for Doorman {
 
     fn granted_at(&self, what: What<'_>, _: UnixTime) -> Option<Arc<Grant>> {
         self.granted(what);
-        self.0.grant.lock().unwrap().clone()
+        self.0.grant.lock().unwrap().clone().ok()
     }
 
     fn granted_again(&self, receipt: &Arc<Grant>, _: UnixTime) -> bool {
         let grant = self.0.grant.lock().unwrap();
-        let holds = grant.as_ref().is_some_and(|grant| Arc::ptr_eq(grant, receipt));
+        let holds = grant.as_ref().is_ok_and(|grant| Arc::ptr_eq(grant, receipt));
         if holds {
             self.0.record.lock().unwrap().push("granted again".to_owned());
         }

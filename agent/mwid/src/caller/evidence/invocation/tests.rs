@@ -92,6 +92,25 @@ async fn without_systemd_nothing_is_told_and_a_stopped_unit_is_not_running() {
     assert!(all.of(PAYMENTS).unwrap().is_none());
 }
 
+/// Who waits may do so before a rule asks for the unit: after a reload, for one.
+#[tokio::test]
+async fn who_waits_already_is_told_of_the_end_of_a_run_that_is_found_later() {
+    let (systemd, all) = Systemd::new();
+    systemd.starts(PAYMENTS, "1");
+    let life = Arc::new(crate::caller::evidence::Life::default());
+    let waits = tokio::spawn({
+        let life = Arc::clone(&life);
+        async move { life.over().await }
+    });
+    tokio::task::yield_now().await;
+    life.found_in(all.of(PAYMENTS).unwrap().unwrap());
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    systemd.stops(PAYMENTS);
+    soon(waits).await.unwrap();
+    assert!(life.is_over());
+}
+
 #[tokio::test]
 async fn where_the_kernel_does_not_tell_the_run_there_is_no_unit() {
     let (systemd, all) = Systemd::new();
