@@ -279,9 +279,14 @@ impl Site {
         ))
     }
 
+    /// Which universe the credentials say that they work in.
+    pub(super) async fn universe_of_credentials(&self) -> Option<String> {
+        self.tokens.home().await.universe
+    }
+
     /// The credentials know best which they work in; else the platform says it. Older platforms have none: then it is Google's own, as every client assumes.
     async fn universe_domain(&self) -> String {
-        if let Some(domain) = self.tokens.home().await.universe {
+        if let Some(domain) = self.universe_of_credentials().await {
             return domain;
         }
         let told = self.mirror().value(UNIVERSE_DOMAIN).await;

@@ -123,7 +123,11 @@ impl<G: Guest> Connection<G> {
                 };
                 let accounts = site.accounts(&asked.grant);
                 let lost = self.guest.loses_identity();
-                let reply = site.mirror().answer(wish, &asked.grant, accounts, lost).await;
+                let universe = site.universe_of_credentials();
+                let reply = site
+                    .mirror()
+                    .answer(wish, &asked.grant, accounts, universe, lost)
+                    .await;
                 match reply.extensions().get() {
                     // The platform may have been slow: what holds now counts.
                     Some(PrivateKey::Given) if !self.may_have_identity() => {

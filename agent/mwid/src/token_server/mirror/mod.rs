@@ -32,7 +32,7 @@ use said::Said;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tree::TreeError;
+use tree::{Ours, TreeError};
 use wait::Waiting;
 
 /// How long a request may wait for a change. The server's own limit for a request has to be longer.
@@ -88,12 +88,13 @@ impl Mirror {
 
     /// The answer, in the metadata server's words and headers. `accounts` is what a whole tree shows below `instance/service-accounts/` in place of
     /// the platform's (`{"default": {"aliases": …, "email": …, "scopes": …}, …}`); it is asked for only when a tree needs it, and with none the
-    /// tree has no such member. `lost` returns when the caller may not have the identity any more: then a wait for what could hold its key ends.
+    /// tree has no such member. `universe` is the domain in place of the platform's, if the credentials have another one. `lost` returns when the caller may not have the identity any more: then a wait for what could hold its key ends.
     pub(super) async fn answer(
         &self,
         wish: Wish<'_>,
         grant: &Grant,
         accounts: impl Future<Output = Option<Value>> + Send,
+        universe: impl Future<Output = Option<String>> + Send,
         lost: impl Future<Output = ()> + Send,
     ) -> Reply {
         let Wish { path, query, .. } = wish;
@@ -125,7 +126,7 @@ impl Mirror {
             }
         };
         match heard {
-            Ok(said) => told(&said, &key, &wish, &query, accounts).await,
+            Ok(said) => told(&said, &key, &wish, &query, (accounts, universe)).await,
             Err(why) => why.reply(asker.retry_after(&key)),
         }
     }
@@ -153,19 +154,25 @@ async fn told(
     key: &Key,
     wish: &Wish<'_>,
     query: &Query,
-    accounts: impl Future<Output = Option<Value>> + Send,
+    (accounts, universe): (
+        impl Future<Output = Option<Value>> + Send,
+        impl Future<Output = Option<String>> + Send,
+    ),
 ) -> Reply {
     if said.status == StatusCode::MOVED_PERMANENTLY {
         return words::moved(wish.host, &whole(wish.path), &query.text());
     }
-    let accounts = match said.accounts_at {
-        Some(at) => accounts.await.map(|accounts| (at, accounts)),
-        None => None,
-    };
+    let mut ours = Ours::default();
+    if said.accounts_at.is_some() {
+        ours.accounts = accounts.await;
+    }
+    if said.universe_at.is_some() {
+        ours.universe = universe.await;
+    }
     let as_lines =
         matches!(key.form, Form::Tree { .. }) && query.alt == Some(Alt::Text) && said.status.is_success();
     let mut content_type = said.content_type.clone();
-    let body = match rewritten(said, key, accounts, as_lines) {
+    let body = match rewritten(said, key, &ours, as_lines) {
         Ok(None) => said.shared(),
         Ok(Some(body)) => said::bytes(Arc::new(body)),
         Err(error) => {
@@ -191,10 +198,10 @@ async fn told(
 fn rewritten(
     said: &Said,
     key: &Key,
-    accounts: Option<(usize, Value)>,
+    ours: &Ours,
     as_lines: bool,
 ) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, TreeError> {
-    let grafted = accounts.map(|(at, accounts)| tree::graft(said.body(), at, &accounts));
+    let grafted = ours.grafted(said.body(), said.accounts_at, said.universe_at.as_ref());
     if !as_lines {
         return Ok(grafted);
     }

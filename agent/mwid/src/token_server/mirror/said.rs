@@ -8,6 +8,7 @@ use crate::token_server::words;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
+use std::ops::Range;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -18,6 +19,8 @@ pub(super) struct Said {
     body: Arc<Zeroizing<Vec<u8>>>,
     /// Where a tree wants our accounts.
     pub(super) accounts_at: Option<usize>,
+    /// Where a tree tells the platform's universe domain.
+    pub(super) universe_at: Option<Range<usize>>,
     /// The X.509 identity's private key is, or may be, in it.
     pub(super) holds_identity: bool,
 }
@@ -44,6 +47,7 @@ impl Said {
             etag: headers.remove(ETAG),
             body: Arc::new(body),
             accounts_at: None,
+            universe_at: None,
             holds_identity: path::kind(&key.path) == Kind::Identity,
         };
         // Whatever the platform calls its success: what has the shape of a tree is one.
@@ -54,6 +58,7 @@ impl Said {
             said.content_type = words::JSON;
             said.body = Arc::new(pruned.body);
             said.accounts_at = pruned.accounts_at;
+            said.universe_at = pruned.universe_at;
             said.holds_identity |= pruned.holds_identity;
         }
         Ok(said)

@@ -73,6 +73,33 @@ async fn project_and_instance_keys_are_passed_on() {
 }
 
 #[tokio::test]
+async fn credentials_of_another_universe_tell_theirs_in_a_tree_too() {
+    let address = platform(&[(
+        "",
+        "application/json",
+        "{\"instance\":{\"id\":1},\"universe\":{\"universeDomain\":\"example.goog\"}}",
+    )])
+    .await;
+    let house = House::with(Some(address), CONNECTIONS);
+    let tree = "/computeMetadata/v1/?recursive=true";
+    let domain = |tree: &Answered| {
+        tree.json()["universe"]["universeDomain"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(domain(&house.get(tree).await), "example.goog");
+    house.source.belongs("apis.example", "my-project");
+    assert_eq!(domain(&house.get(tree).await), "apis.example");
+    let text = house.get(&format!("{tree}&alt=text")).await;
+    assert!(
+        text.body.contains("universe/universe-domain apis.example\n"),
+        "{text:?}"
+    );
+    assert!(!text.body.contains("example.goog"), "{text:?}");
+}
+
+#[tokio::test]
 async fn without_a_platform_the_tree_holds_what_is_ours() {
     let house = House::new().await;
     // Node's library takes this for the sign that there is a metadata server.

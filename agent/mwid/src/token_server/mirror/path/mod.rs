@@ -124,6 +124,11 @@ pub(super) fn is_identity(names: &[&str]) -> bool {
         || last == "credentials" && matches!(names, [first, _] if bare(first) == "instance")
 }
 
+/// Whether these names are the universe domain of a tree from the root.
+pub(super) fn is_universe_domain(names: &[&str]) -> bool {
+    names == ["universe", "universeDomain"]
+}
+
 /// Whether these names are the directory that the service accounts are in.
 pub(super) fn holds_accounts(names: &[&str]) -> bool {
     names == ["instance"]

@@ -259,7 +259,7 @@ async fn ask_until(
         ..Grant::default()
     };
     let accounts = async { Some(serde_json::json!({"default": {"email": "ours@x"}})) };
-    let answer = mirror.answer(wish, &grant, accounts, lost);
+    let answer = mirror.answer(wish, &grant, accounts, async { None }, lost);
     fn sent<T: Send>(value: T) -> T {
         value
     }

@@ -163,7 +163,7 @@ async fn without_accounts_a_tree_has_none() {
     };
     let reply = w
         .mirror
-        .answer(wish, &Grant::default(), async { None }, pending())
+        .answer(wish, &Grant::default(), async { None }, async { None }, pending())
         .await;
     let value: Value = serde_json::from_str(&got(reply).await.body).unwrap();
     assert_eq!(value.get("serviceAccounts"), None);
@@ -185,7 +185,7 @@ async fn accounts_are_asked_for_only_by_a_tree_that_has_them() {
         let accounts = async { panic!("{path} needs no accounts") };
         let reply = w
             .mirror
-            .answer(wish, &Grant::default(), accounts, pending())
+            .answer(wish, &Grant::default(), accounts, async { None }, pending())
             .await;
         assert_eq!(reply.status(), 200);
     }

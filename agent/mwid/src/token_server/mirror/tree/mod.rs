@@ -1,5 +1,5 @@
 //! Whole trees of the metadata. In: a tree as the platform wrote it in JSON, and where it hangs. Out: the same bytes without what the caller may not
-//! have, with our accounts in place of the platform's; as JSON or as lines of text. Never passes on what it cannot read, and makes no copy of a
+//! have, with our accounts and our universe in place of the platform's; as JSON or as lines of text. Never passes on what it cannot read, and makes no copy of a
 //! secret that is not wiped: it cuts the document up instead of parsing it into values.
 mod reader;
 #[cfg(test)]
@@ -12,6 +12,7 @@ use super::path;
 use reader::Reader;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// No tree of the platform is half as deep.
@@ -35,8 +36,18 @@ pub(super) struct Pruned {
     pub(super) body: Zeroizing<Vec<u8>>,
     /// Where our accounts go in: right behind the brace of `instance`.
     pub(super) accounts_at: Option<usize>,
+    /// Where the platform tells its universe domain.
+    pub(super) universe_at: Option<Range<usize>>,
     /// The X.509 identity's private key is, or may be, in it.
     pub(super) holds_identity: bool,
+}
+
+/// What is ours to tell in a tree of the platform's.
+#[derive(Debug, Default)]
+pub(super) struct Ours {
+    pub(super) accounts: Option<Value>,
+    /// None: the platform's holds.
+    pub(super) universe: Option<String>,
 }
 
 /// Takes out the service accounts, and what holds the X.509 identity's private key unless it may stay. `names` is where the tree hangs.
@@ -51,30 +62,50 @@ pub(super) fn prune(document: &[u8], names: &[&str], keep_identity: bool) -> Res
         names: names.iter().map(|&name| name.to_owned()).collect(),
         keep_identity,
         accounts_at: None,
+        universe_at: None,
         holds_identity: false,
     };
     pruning.value()?;
     Ok(Pruned {
         body: pruning.body,
         accounts_at: pruning.accounts_at,
+        universe_at: pruning.universe_at,
         holds_identity: pruning.holds_identity,
     })
 }
 
-/// Puts our accounts into a pruned tree.
-pub(super) fn graft(body: &[u8], at: usize, accounts: &Value) -> Zeroizing<Vec<u8>> {
-    let accounts = accounts.to_string();
-    let (before, after) = body.split_at_checked(at).unwrap_or((body, &[]));
-    let name = b"\"serviceAccounts\":";
-    let mut whole = Vec::with_capacity(body.len() + accounts.len() + name.len() + 1);
-    whole.extend_from_slice(before);
-    whole.extend_from_slice(name);
-    whole.extend_from_slice(accounts.as_bytes());
-    if after.first() != Some(&b'}') {
-        whole.push(b',');
+impl Ours {
+    /// Puts it into a pruned tree. None: nothing in it is ours.
+    pub(super) fn grafted(
+        &self,
+        body: &[u8],
+        accounts_at: Option<usize>,
+        universe_at: Option<&Range<usize>>,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let mut pieces: Vec<(Range<usize>, String)> = vec![];
+        if let (Some(at), Some(accounts)) = (accounts_at, &self.accounts) {
+            let comma = if body.get(at) == Some(&b'}') { "" } else { "," };
+            pieces.push((at..at, format!("\"serviceAccounts\":{accounts}{comma}")));
+        }
+        if let (Some(at), Some(universe)) = (universe_at, &self.universe) {
+            pieces.push((at.clone(), Value::from(universe.as_str()).to_string()));
+        }
+        if pieces.is_empty() {
+            return None;
+        }
+        pieces.sort_by_key(|(at, _)| at.start);
+        let room: usize = pieces.iter().map(|(_, text)| text.len()).sum();
+        // It never grows, so that no copy of it is left behind.
+        let mut whole = Zeroizing::new(Vec::with_capacity(body.len() + room));
+        let mut from = 0;
+        for (at, text) in pieces {
+            whole.extend_from_slice(body.get(from..at.start).unwrap_or_default());
+            whole.extend_from_slice(text.as_bytes());
+            from = at.end;
+        }
+        whole.extend_from_slice(body.get(from..).unwrap_or_default());
+        Some(whole)
     }
-    whole.extend_from_slice(after);
-    Zeroizing::new(whole)
 }
 
 struct Pruning<'a> {
@@ -84,6 +115,7 @@ struct Pruning<'a> {
     names: Vec<String>,
     keep_identity: bool,
     accounts_at: Option<usize>,
+    universe_at: Option<Range<usize>>,
     holds_identity: bool,
 }
 
@@ -97,7 +129,11 @@ impl Pruning<'_> {
             Some(b'[') => self.array(),
             _ => {
                 let scalar = self.reader.scalar()?;
+                let from = self.body.len();
                 self.body.extend_from_slice(scalar.as_bytes());
+                if path::is_universe_domain(&self.borrowed()) {
+                    self.universe_at = Some(from..self.body.len());
+                }
                 Ok(())
             }
         }

@@ -93,11 +93,59 @@ fn service_accounts_go_for_every_caller() {
 }
 
 #[test]
+fn our_universe_stands_in_place_of_the_platforms() {
+    let ours = |accounts: bool, universe: bool| Ours {
+        accounts: accounts.then(|| json!({})),
+        universe: universe.then(|| "our\"s.example".to_owned()),
+    };
+    for (tree, accounts, universe, whole) in [
+        (
+            r#"{"universe": {"universeDomain": "x"}}"#,
+            true,
+            true,
+            Some(r#"{"universe":{"universeDomain":"our\"s.example"}}"#),
+        ),
+        (
+            r#"{"instance": {"id": 1}, "universe": {"universeDomain": "x", "y": 2}, "z": 3}"#,
+            true,
+            true,
+            Some(
+                r#"{"instance":{"serviceAccounts":{},"id":1},"universe":{"universeDomain":"our\"s.example","y":2},"z":3}"#,
+            ),
+        ),
+        (
+            r#"{"universe": {"universeDomain": "x"}, "instance": {}}"#,
+            true,
+            true,
+            Some(r#"{"universe":{"universeDomain":"our\"s.example"},"instance":{"serviceAccounts":{}}}"#),
+        ),
+        (r#"{"universe": {"universeDomain": "x"}}"#, true, false, None),
+        (
+            r#"{"universe": {"domain": "x"}, "x": {"universe": {"universeDomain": "x"}}}"#,
+            true,
+            true,
+            None,
+        ),
+    ] {
+        let pruned = prune(tree.as_bytes(), &[], false).unwrap();
+        let got =
+            ours(accounts, universe).grafted(&pruned.body, pruned.accounts_at, pruned.universe_at.as_ref());
+        let got = got.map(|got| String::from_utf8(got.to_vec()).unwrap());
+        assert_eq!(got.as_deref(), whole, "{tree}");
+    }
+}
+
+#[test]
 fn our_accounts_come_in_their_place() {
-    let accounts = json!({"default": {"email": "a@b"}});
+    let ours = Ours {
+        accounts: Some(json!({"default": {"email": "a@b"}})),
+        universe: None,
+    };
     let with = |names: &[&str], tree: &str| {
         let pruned = prune(tree.as_bytes(), names, false).unwrap();
-        let body = graft(&pruned.body, pruned.accounts_at.unwrap(), &accounts);
+        let body = ours
+            .grafted(&pruned.body, pruned.accounts_at, pruned.universe_at.as_ref())
+            .unwrap();
         String::from_utf8(body.to_vec()).unwrap()
     };
     assert_eq!(
@@ -256,8 +304,10 @@ proptest::proptest! {
         let mut path: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let left: Value = serde_json::from_slice(&pruned.body).unwrap();
         proptest::prop_assert_eq!(&left, &model(&tree, &mut path, keep));
-        if let Some(at) = pruned.accounts_at {
-            let whole: Value = serde_json::from_slice(&graft(&pruned.body, at, &json!({"default": 1}))).unwrap();
+        if pruned.accounts_at.is_some() {
+            let ours = Ours { accounts: Some(json!({"default": 1})), universe: Some("u".to_owned()) };
+            let whole = ours.grafted(&pruned.body, pruned.accounts_at, pruned.universe_at.as_ref()).unwrap();
+            let whole: Value = serde_json::from_slice(&whole).unwrap();
             let instance = if below { &whole } else { &whole["instance"] };
             proptest::prop_assert_eq!(&instance["serviceAccounts"]["default"], &json!(1));
         }
