@@ -3,9 +3,10 @@
 use crate::daemon::{Daemon, PATH, Place, mwid};
 use crate::spiffe::{Next, Program, UNAVAILABLE, UNIMPLEMENTED, X509_BUNDLES, X509_SVID};
 use nix::sys::signal::Signal;
+use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use testkit::guest_agent::Agent;
@@ -314,13 +315,9 @@ fn what_is_not_served_says_so() {
     daemon.stop();
 }
 
-#[test]
-fn systemds_socket_serves_the_same() {
-    let mut place = Place::new();
-    place.config("api: { workload: { socket: off, listen: \"systemd:workload\" } }");
-    place.deliver_good();
-    let path = place.path("activated.sock");
-    let listener = OwnedFd::from(UnixListener::bind(&path).unwrap());
+/// A daemon that systemd passes this socket to.
+fn started_with(place: &Place, name: &str, path: &Path) -> Daemon {
+    let listener = OwnedFd::from(UnixListener::bind(path).unwrap());
     // The shell keeps its number over exec, so LISTEN_PID can name it; descriptor 3 is systemd's first one.
     let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$; exec \"$0\" \"$@\"";
     let plain = mwid();
@@ -336,10 +333,42 @@ fn systemds_socket_serves_the_same() {
             None => command.env_remove(name),
         };
     }
-    command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "workload");
+    command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
     let mut daemon = place.start_from(&mut command, listener.into());
     daemon.wait_ready();
+    daemon
+}
+
+#[test]
+fn systemds_socket_serves_the_same() {
+    let mut place = Place::new();
+    place.config("api: { workload: { socket: off, listen: \"systemd:workload\" } }");
+    place.deliver_good();
+    let path = place.path("activated.sock");
+    let daemon = started_with(&place, "workload", &path);
+    assert!(!place.path("run/workload.sock").exists());
     Program::connect(&path).call(X509_SVID).svid();
+    daemon.stop();
+    assert!(path.exists(), "it is systemd's to remove");
+}
+
+#[test]
+fn systemds_socket_serves_credentials_too() {
+    let mut place = Place::new();
+    place.config("api: { credential: { socket: off, listen: \"systemd:credential\" } }");
+    place.deliver_good();
+    let path = place.path("activated.sock");
+    let daemon = started_with(&place, "credential", &path);
+    assert!(!place.path("run/credential.sock").exists());
+    // We are not systemd, and are told so at length: it would start a unit with an empty credential.
+    let mut told = String::new();
+    let stream = UnixStream::connect(&path).unwrap();
+    stream.take(2 << 20).read_to_string(&mut told).unwrap();
+    assert!(
+        told.starts_with("mwid does not give this credential: the caller has not the address"),
+        "{told:.300}"
+    );
+    assert!(told.len() > 1 << 20 && !told.contains("PRIVATE KEY"));
     daemon.stop();
     assert!(path.exists(), "it is systemd's to remove");
 }

@@ -134,6 +134,43 @@ ok "a rule on a unit grants to that unit alone, on the socket"
 by_tcp=$(asks payments.service)
 [ "$by_tcp" = 200 ] || fail "a unit with a grant got no token over TCP ($by_tcp): $(journalctl -u mwid.service --no-pager | grep -i denied | tail -2)"
 ok "and over TCP, by the cgroup of the socket"
+
+# What a service's earlier run left is not of the next one, although it is in the same control group: KillMode=process.
+cat > /run/ask.py <<PY
+import os, socket, sys, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+s = socket.socket(socket.AF_UNIX)
+s.connect("/run/mwid/metadata.sock")
+s.sendall(b"GET $token HTTP/1.1\\r\\nHost: metadata.google.internal\\r\\nMetadata-Flavor: Google\\r\\n\\r\\n")
+with open(sys.argv[2], "w") as out:
+    out.write(s.recv(4096).split()[1].decode())
+PY
+cat > /etc/systemd/system/payments.service <<'UNIT'
+[Service]
+User=daemon
+KillMode=process
+ExecStart=/bin/sh -c 'test -e /run/first.over || /usr/bin/python3 /run/ask.py /run/second /run/left.code & /usr/bin/python3 /run/ask.py /run/payload /run/run.code; exec sleep 1000'
+UNIT
+touch /run/left.code /run/run.code; chown daemon /run/left.code /run/run.code
+systemctl daemon-reload
+systemctl start payments.service
+until_true 20 test -s /run/run.code || fail "the first run got no answer"
+[ "$(cat /run/run.code)" = 200 ] || fail "the first run got $(cat /run/run.code)"
+: > /run/run.code
+# Starts within some hundredths of a second are not told apart.
+aged() { [ "$(ps -o etimes= -p "$(pgrep -f '/run/left.code$')" | tr -d ' ')" -ge 1 ]; }
+until_true 20 aged || fail "the first run started nothing that it leaves"
+systemctl stop payments.service
+touch /run/first.over
+systemctl start payments.service
+until_true 20 test -s /run/run.code || fail "the second run got no answer"
+[ "$(cat /run/run.code)" = 200 ] || fail "the second run got $(cat /run/run.code)"
+touch /run/second
+until_true 20 test -s /run/left.code || fail "what the first run left is gone"
+[ "$(cat /run/left.code)" = 403 ] || fail "what the first run left got $(cat /run/left.code) in the second"
+systemctl stop payments.service
+ok "what an earlier run of a service left gets nothing in the next one"
 until_true 20 sh -c "journalctl -u mwid.service --no-pager | grep -q 'granted.*payments.service'" || fail "no audit line names the unit"
 journalctl -u mwid.service --no-pager -o cat > /run/mwid.journal
 grep -q 'denied.*other.service' /run/mwid.journal || fail "no audit line names the unit that was denied"
@@ -226,4 +263,13 @@ ok "a forged name is believed neither of root elsewhere nor of another unit"
 systemctl stop mwid.service
 [ "$(systemctl show -P Result mwid.service)" = success ] || fail "stop was not clean"
 ok "stops cleanly"
+# systemd holds the socket: a client's connection starts mwid, and is answered.
+install -m 644 systemd/mwid-workload.socket /etc/systemd/system/mwid-workload.socket
+echo 'api: { workload: { socket: off, listen: "systemd:workload" } }' >> /etc/mwid/mwid.yaml
+systemctl daemon-reload
+systemctl start mwid-workload.socket
+[ "$(systemctl show -P ActiveState mwid.service)" = inactive ] || fail "mwid runs before anybody asks"
+until_true 30 sh -c 'mwid fetch x509 --socket unix:///run/mwid-workload/workload.sock --timeout 20s 2>&1 | grep -q dev.internal' || fail "the socket that systemd holds is not served: $(journalctl -u mwid.service --no-pager | tail -3)"
+[ "$(systemctl show -P ActiveState mwid.service)" = active ] || fail "nobody started mwid"
+ok "the shipped socket unit starts mwid when a client comes, who is answered"
 echo "systemd: $passed passed, 0 failed"

@@ -402,7 +402,7 @@ async fn a_stop_of_its_unit_ends_what_was_proven_of_it_and_what_is_left_is_nobod
     assert_eq!(kind(met[0].unit()), "ended");
     let patience = Instant::now() + LONG;
     for stream in &streams {
-        // Two starts within a tenth of a second are not told apart.
+        // Two starts within some hundredths of a second are not told apart.
         while attestor.evidence(stream).unwrap().unit().is_ok() {
             assert!(
                 Instant::now() < patience,

@@ -1,5 +1,6 @@
 //! Whether a process started before a run of its unit did. In: ticks since the boot, as /proc has them; the wall clock's time, as a file has it. Out:
 //! which came first. Says before only when it is sure: a clock that was set meanwhile makes no process a leftover.
+use crate::caller::evidence::stat::start_time;
 use nix::time::{ClockId, clock_gettime};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,11 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A tick, which the kernel shows to programs as a hundredth of a second whatever its own clock does.
 const TICK: i64 = 10;
-/// Files are stamped by a clock that ticks, and processes too.
-const BLUR: i64 = 100;
-/// A file system that was made at the boot, by the clock of that time.
+/// Files are stamped by a clock that ticks, and processes too: each some 10 ms too early.
+const BLUR: i64 = 30;
+/// A file system that was made when the first process started, at the boot or at a container's start, by the clock of that time.
 const RUN: &str = "/run";
-/// It is not made later than so long after the boot; what looks longer is a clock that was set back since.
+/// It is not made later than so long after; what looks longer is a clock that was set back since.
 const EARLY: i64 = 60_000;
 
 /// By how much the wall clock is ahead of the time since the boot, in milliseconds: the most that is known of, so that a run never seems to
@@ -21,7 +22,7 @@ pub(super) struct Clocks(AtomicI64);
 
 impl Clocks {
     pub(super) fn new() -> Self {
-        let ahead = now().map_or(i64::MAX, |now| now.ahead(made(RUN)));
+        let ahead = now().map_or(i64::MAX, |now| now.ahead(made(RUN).zip(first_process())));
         Self(AtomicI64::new(ahead))
     }
 
@@ -47,10 +48,11 @@ struct Now {
 }
 
 impl Now {
-    /// What is known at the start.
-    fn ahead(self, made_at_boot: Option<i64>) -> i64 {
+    /// What is known at the start: of now, and of when a file system was made and the first process started.
+    fn ahead(self, first: Option<(i64, i64)>) -> i64 {
         let ahead = self.wall - self.boot;
-        made_at_boot.filter(|made| *made > ahead + EARLY).unwrap_or(ahead)
+        let then = first.map(|(made, started)| made.saturating_sub(started));
+        then.filter(|then| *then > ahead + EARLY).unwrap_or(ahead)
     }
 
     fn is_before(self, started: i64, stamped: i64, ahead: i64) -> bool {
@@ -67,10 +69,10 @@ fn now() -> Option<Now> {
             .checked_mul(1000)?
             .checked_add(read.tv_nsec() / 1_000_000)
     };
-    Some(Now {
-        wall: read(ClockId::CLOCK_REALTIME)?,
-        boot: read(ClockId::CLOCK_BOOTTIME)?,
-    })
+    // In this order: should this thread be kept waiting between the two, what was stamped seems older, and nobody a leftover.
+    let boot = read(ClockId::CLOCK_BOOTTIME)?;
+    let wall = read(ClockId::CLOCK_REALTIME)?;
+    Some(Now { wall, boot })
 }
 
 /// When a directory was made, where its file system tells.
@@ -78,6 +80,11 @@ fn made(directory: &str) -> Option<i64> {
     let found = statx(CWD, directory, AtFlags::empty(), StatxFlags::BTIME).ok()?;
     let is_told = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
     is_told.then(|| found.stx_btime.tv_sec.saturating_mul(1000))
+}
+
+fn first_process() -> Option<i64> {
+    let ticks = start_time(&std::fs::read("/proc/1/stat").ok()?)?;
+    i64::try_from(ticks).ok()?.checked_mul(TICK)
 }
 
 #[cfg(test)]
@@ -96,8 +103,8 @@ mod tests {
         let stamped = AHEAD + 700_000;
         for (started, before) in [
             (0, true),
-            (699_000, true),
-            (699_950, false),
+            (699_960, true),
+            (699_980, false),
             (700_000, false),
             (900_000, false),
         ] {
@@ -116,18 +123,21 @@ mod tests {
             boot: NOW.boot + 5 * hour,
         };
         assert!(long.is_before(700_000, stamped, AHEAD), "nothing is known of it");
-        assert_eq!(long.ahead(Some(AHEAD + hour + 2_000)), AHEAD + hour + 2_000);
+        let set_back = AHEAD + hour;
+        assert_eq!(long.ahead(Some((set_back + 2_000, 1_000))), set_back + 1_000);
         assert!(!long.is_before(700_000, stamped, AHEAD + hour));
         // Set forward since: who started just before may seem to have started after, and no other way round.
         assert!(!NOW.is_before(700_000, AHEAD - hour + 700_000, AHEAD));
-        assert_eq!(NOW.ahead(Some(AHEAD + 2_000)), AHEAD, "an ordinary boot");
+        assert_eq!(NOW.ahead(Some((AHEAD + 2_000, 10))), AHEAD, "an ordinary boot");
+        let late = Some((AHEAD + 902_000, 900_000));
+        assert_eq!(NOW.ahead(late), AHEAD, "a container, long after the boot");
         assert_eq!(NOW.ahead(None), AHEAD);
     }
 
     #[test]
     fn this_process_started_before_now_and_after_the_boot() {
         let stat = std::fs::read("/proc/self/stat").unwrap();
-        let started = crate::caller::evidence::stat::start_time(&stat).unwrap();
+        let started = start_time(&stat).unwrap();
         let clocks = Clocks::new();
         let now = || now().unwrap().boot;
         // Until it is older than the clocks are blurred.
