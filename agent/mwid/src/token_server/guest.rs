@@ -19,6 +19,9 @@ pub(super) trait Guest: Send + Sync + 'static {
     /// What the caller may have now, after a look whether its process still is. Asked for each request, so that other rules hold at once.
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>>;
 
+    /// Whether the last grant is settled: false where something that a rule asks for could not be looked up this time.
+    fn is_settled(&self) -> bool;
+
     /// Returns when the caller may not have the X.509 identity any more: at once if it never could.
     fn loses_identity(&self) -> impl Future<Output = ()> + Send;
 
@@ -46,6 +49,10 @@ impl Guest for Visitor {
 
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         self.grant_after_a_look()
+    }
+
+    fn is_settled(&self) -> bool {
+        Self::is_settled(self)
     }
 
     async fn loses_identity(&self) {

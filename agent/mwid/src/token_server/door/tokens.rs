@@ -24,6 +24,8 @@ use tokio::time::Instant;
 const LARGEST_BODY: usize = 64 * 1024;
 /// For the body of a POST.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// No denial, but none grants either.
+const NOT_LOOKED_UP: &str = "mwid cannot see now what an access rule asks about you; ask again";
 
 impl<G: Guest> Connection<G> {
     /// An access token that is at hand. Nothing here waits; most requests end here.
@@ -143,7 +145,11 @@ impl<G: Guest> Connection<G> {
         match no {
             No::Denied(_) => {
                 self.guest.denied(what, &why);
-                words::refused(StatusCode::FORBIDDEN, &why)
+                if self.guest.is_settled() {
+                    words::refused(StatusCode::FORBIDDEN, &why)
+                } else {
+                    words::unavailable(NOT_LOOKED_UP, Duration::from_secs(1))
+                }
             }
             _ => refusal::bad(&why),
         }

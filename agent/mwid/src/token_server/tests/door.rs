@@ -1,6 +1,6 @@
 //! Who gets in, and what is there.
 use super::*;
-use crate::caller::Denial;
+use crate::caller::{Denial, Grant};
 use crate::token_server::metrics::Kind;
 
 const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
@@ -138,6 +138,24 @@ async fn whom_the_kernel_does_not_name_gets_nothing() {
     let later = house.get(TOKEN).await;
     assert_eq!((later.status, later.header("retry-after")), (503, "1"));
     assert_eq!(later.header("connection"), "close");
+    assert_eq!(house.source.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn whom_a_rule_may_mean_that_cannot_be_looked_up_now_is_asked_to_come_again() {
+    let house = House::new().await;
+    house.doorman.grants(Grant::default());
+    house.doorman.sees_all(false);
+    let later = house.get(TOKEN).await;
+    assert_eq!(
+        (later.status, later.header("retry-after")),
+        (503, "1"),
+        "{}",
+        later.body
+    );
+    assert!(later.body.contains("ask again"), "{}", later.body);
+    house.doorman.sees_all(true);
+    assert_eq!(house.get(TOKEN).await.status, 403);
     assert_eq!(house.source.asked(), [""; 0]);
 }
 

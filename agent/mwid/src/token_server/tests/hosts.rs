@@ -5,6 +5,7 @@ use crate::http::{Holder, Stream};
 use crate::token_server::guest::{Guest, Host};
 use mtls_identity::UnixTime;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Says who comes, what they may have, and keeps the record.
@@ -14,6 +15,8 @@ pub(super) struct Doorman(Arc<Shared>);
 struct Shared {
     /// An error: the kernel does not say who that is.
     grant: Mutex<Result<Arc<Grant>, Arc<Denial>>>,
+    /// Something about the callers cannot be looked up now.
+    unsettled: AtomicBool,
     /// Whose the next connections are; root's when it is empty.
     users: Mutex<VecDeque<u32>>,
     record: Mutex<Vec<String>>,
@@ -23,6 +26,7 @@ impl Default for Doorman {
     fn default() -> Self {
         Self(Arc::new(Shared {
             grant: Mutex::new(Ok(Arc::new(everything()))),
+            unsettled: AtomicBool::default(),
             users: Mutex::default(),
             record: Mutex::default(),
         }))
@@ -36,6 +40,10 @@ impl Doorman {
 
     pub(super) fn knows_nobody(&self, why: Denial) {
         *self.0.grant.lock().unwrap() = Err(Arc::new(why));
+    }
+
+    pub(super) fn sees_all(&self, all: bool) {
+        self.0.unsettled.store(!all, Ordering::SeqCst);
     }
 
     pub(super) fn expects(&self, users: impl IntoIterator<Item = u32>) {
@@ -68,6 +76,10 @@ impl Guest for Doorman {
 
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         self.0.grant.lock().unwrap().clone()
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.0.unsettled.load(Ordering::SeqCst)
     }
 
     async fn loses_identity(&self) {
