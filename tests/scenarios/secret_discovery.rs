@@ -317,3 +317,30 @@ fn a_denied_envoy_is_told_so_and_a_reload_decides_anew() {
     denied(&mut stream);
     daemon.stop();
 }
+
+/// What was encoded for it before waits in the daemon, and is not sent after the denial.
+#[test]
+fn a_denial_reaches_an_envoy_that_reads_nothing_and_it_gets_nothing_more() {
+    if !can_be_others("a_denial_reaches_an_envoy_that_reads_nothing") {
+        return;
+    }
+    let mut place = Place::new();
+    place.open_to_all();
+    let (mut daemon, _) = started(&mut place);
+    place.config("access: [{ who: { uid: 45011 }, may: { identity: true } }]");
+    assert!(place.mwid(&["reload"]).status.success());
+    let envoy = as_user(ALICE, ALICE, &[], || Envoy::with_window(&socket(&place), 100));
+    let mut stream = envoy.call(STREAM, &asks(&["default"]));
+    // A second answer, behind the first that it has not taken.
+    place.deliver_good();
+    daemon.wait_generation(2);
+    let streams = |daemon: &Daemon| daemon.status().unwrap()["workload"]["sds"]["streams"].clone();
+    assert_eq!(streams(&daemon), 1);
+    place.config("");
+    assert!(place.mwid(&["reload"]).status.success());
+    daemon.wait_for("the end of the stream", |daemon| streams(daemon) == 0);
+    assert_eq!(stream.next::<DiscoveryResponse>(), Next::BrokenOff);
+    drop(stream);
+    drop(envoy);
+    daemon.stop();
+}

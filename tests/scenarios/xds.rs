@@ -49,6 +49,9 @@ pub(crate) const FETCH: &str = "FetchSecrets";
 /// How long a test waits for an answer before it says that there is none.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// HTTP/2's own (RFC 9113, 6.9.2).
+const WINDOW: u32 = 65_535;
+
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// One connection.
@@ -72,6 +75,8 @@ pub(crate) enum Next<M> {
     Message(M),
     /// Its code and its words.
     End(u16, String),
+    /// The stream was broken off.
+    BrokenOff,
     /// Nothing within the time.
     Nothing,
 }
@@ -101,6 +106,11 @@ fn status(headers: &HeaderMap) -> Option<(u16, String)> {
 
 impl Envoy {
     pub(crate) fn connect(socket: &Path) -> Self {
+        Self::with_window(socket, WINDOW)
+    }
+
+    /// Takes no more than so many bytes of a stream before somebody reads it.
+    pub(crate) fn with_window(socket: &Path, window: u32) -> Self {
         let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
         stream.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,7 +119,9 @@ impl Envoy {
             .unwrap();
         let send = runtime.block_on(async {
             let io = TokioIo::new(UnixStream::from_std(stream).unwrap());
-            let (send, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            let mut http = http2::Builder::new(TokioExecutor::new());
+            let http = http.initial_stream_window_size(window);
+            let (send, connection) = http.handshake(io).await.unwrap();
             tokio::spawn(async move { drop(connection.await) });
             send
         });
@@ -176,7 +188,8 @@ impl Call<'_> {
                         return Next::End(code, words);
                     }
                 },
-                other => panic!("the stream broke: {other:?}"),
+                Ok(Some(Err(_))) => return Next::BrokenOff,
+                other => panic!("the stream ended without a word: {other:?}"),
             }
         }
     }
