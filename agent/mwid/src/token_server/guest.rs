@@ -16,7 +16,7 @@ pub(super) trait Host: Send + Sync + 'static {
 pub(super) trait Guest: Send + Sync + 'static {
     type Receipt: Send + Sync + 'static;
 
-    /// What the caller may have now, after a look whether its process still is. Asked for each request, so that other rules hold at once.
+    /// What the caller may have now, after a look whether its process still is. Asked for each request but a repeated one: other rules hold at once, the end of a process or of its unit's run is seen within a second.
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>>;
 
     /// Whether the last grant is settled: false where something that a rule asks for could not be looked up this time.

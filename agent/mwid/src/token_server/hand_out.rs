@@ -78,6 +78,19 @@ pub(super) fn access(
     })
 }
 
+/// Whether a question that was judged under an earlier grant would be the same one under this.
+pub(super) fn still_granted(ask: &AccessAsk, query: &Query<'_>, grant: &Grant) -> bool {
+    let asked = asked_scopes(query);
+    let Ok(exact) = grant.scopes_for(&asked) else {
+        return false;
+    };
+    match (&ask.scopes, exact) {
+        (Scopes::Default, None) => true,
+        (Scopes::Exactly(asked), Some(exact)) => asked == exact,
+        _ => false,
+    }
+}
+
 /// The question for an ID token. `body` is that of a POST.
 pub(super) fn id(
     account: Account,

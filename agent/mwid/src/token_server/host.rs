@@ -12,11 +12,6 @@ const NAMES: [&str; 4] = [
     "metadata.goog",
 ];
 
-/// The name, if it is one of ours as nearly every client writes it: no port, no capitals.
-pub(super) fn usual(authority: &[u8]) -> Option<&'static str> {
-    NAMES.into_iter().find(|name| name.as_bytes() == authority)
-}
-
 /// `authority` is a host with or without a port, as in `Host` or an absolute-form target.
 pub(super) fn is_ours(authority: &str) -> bool {
     // Names without a port first: they are most and cost least. No name is an address.

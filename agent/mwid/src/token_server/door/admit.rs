@@ -128,10 +128,6 @@ impl<G: Guest> Connection<G> {
             return Err(refusal::no_host().into());
         }
         let in_target = head.uri().authority().map(hyper::http::uri::Authority::as_str);
-        let usual = told.host.and_then(|told| host::usual(told.as_bytes()));
-        if let (Some(name), None) = (usual, in_target) {
-            return Ok(name);
-        }
         let told = told
             .host
             .map(|told| told.to_str().map_err(|_| told.as_bytes()))

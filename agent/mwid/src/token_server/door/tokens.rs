@@ -2,7 +2,7 @@
 use super::Connection;
 use super::admit::Admitted;
 use super::again::{Answered, judged};
-use crate::caller::What;
+use crate::caller::{Grant, What};
 use crate::http::body::{self, BodyError};
 use crate::http::reply::Reply;
 use crate::report::Causes;
@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
 use mtls_identity::UnixTime;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 const LARGEST_BODY: usize = 64 * 1024;
 /// For the body of a POST.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+const NO_MORE: &str = "while the token was fetched, the access rules of mwid took its grant away";
 /// No denial, but none grants either.
 const NOT_LOOKED_UP: &str = "mwid cannot see now what an access rule asks about you; ask again";
 
@@ -36,8 +38,6 @@ impl<G: Guest> Connection<G> {
         let mut memo = self.memo();
         let memo = judged(&mut memo, asked)?;
         let tick = self.site.tokens.tick()?;
-        // Before the new one is looked for: nobody keeps a token that is over.
-        memo.answered = None;
         let token = self.site.tokens.access_at(&memo.access.ask, &tick)?;
         let body = hand_out::access_body(&token, tick.time())?;
         let what = What::AccessToken {
@@ -47,7 +47,7 @@ impl<G: Guest> Connection<G> {
         memo.answered = receipt.map(|receipt| Answered {
             tick,
             receipt,
-            body: body.clone(),
+            token: Arc::downgrade(&token),
         });
         Some(hand_out::access_reply(body))
     }
@@ -74,7 +74,8 @@ impl<G: Guest> Connection<G> {
             Some(token) => token,
             None => self.waited(asked, what, tokens.access(&access.ask)).await?,
         };
-        self.handed_out(asked, what, |now| {
+        let scopes = |grant: &Grant| hand_out::still_granted(&access.ask, &query, grant);
+        self.handed_out(asked, what, scopes, |now| {
             hand_out::access_body(&token, now).map(hand_out::access_reply)
         })
     }
@@ -100,7 +101,8 @@ impl<G: Guest> Connection<G> {
             Some(token) => token,
             None => self.waited(asked, what, tokens.id(&ask)).await?,
         };
-        self.handed_out(asked, what, |now| hand_out::id_reply(token, now))
+        let audience = |grant: &Grant| grant.audience_allowed(&ask.audience).is_ok();
+        self.handed_out(asked, what, audience, |now| hand_out::id_reply(token, now))
     }
 
     /// A token that is not at hand.
@@ -116,13 +118,23 @@ impl<G: Guest> Connection<G> {
         token.map_err(|error| self.got_none(asked.path, what, &error).into())
     }
 
-    /// Puts it on record, but for a HEAD, which is answered without the token.
+    /// Puts it on record, but for a HEAD, which is answered without the token. The token may have been waited for: what is granted now counts, and
+    /// `is_in` tells whether it is in a grant.
     fn handed_out(
         &self,
         asked: &Admitted<'_>,
         what: What<'_>,
+        is_in: impl FnOnce(&Grant) -> bool,
         reply: impl FnOnce(UnixTime) -> Option<Reply>,
     ) -> Result<Reply, Refused> {
+        let is_granted = match self.guest.grant() {
+            Ok(grant) => Arc::ptr_eq(&grant, &asked.grant) || is_in(&grant),
+            Err(_) => false,
+        };
+        if !is_granted {
+            self.guest.denied(what, NO_MORE);
+            return Err(words::refused(StatusCode::FORBIDDEN, NO_MORE).into());
+        }
         let now = self.site.clock.current_time().ok_or_else(hand_out::over)?;
         let reply = reply(now).ok_or_else(hand_out::over)?;
         if asked.method != Method::HEAD {

@@ -1,7 +1,8 @@
 //! The same question again on one connection: answered without a look, and only while nothing has changed.
 use super::*;
 use crate::caller::What;
-use crate::tokens::TokenError;
+use crate::config::TokenSourceSettings;
+use crate::tokens::{AccessAsk, Account, Scopes, TokenError};
 
 const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
@@ -142,4 +143,82 @@ async fn other_scopes_are_another_question() {
     client.token("").await;
     let what = What::AccessToken { scopes: "" };
     assert_eq!(house.doorman.record(), [format!("granted {what:?}")]);
+}
+
+/// Whoever waits for a token gets what is granted when it is there.
+#[tokio::test]
+async fn what_is_taken_away_while_a_token_is_fetched_is_not_handed_out() {
+    let audience = "identity?audience=https%3A%2F%2Fx.a.run.app";
+    for (asked, then, status) in [
+        ("token", Grant::default(), 403),
+        ("token", scopes(&["a"]), 403),
+        ("token?scopes=b", scopes(&["a"]), 403),
+        ("token?scopes=a", scopes(&["a", "b"]), 200),
+        ("token", everything(), 200),
+        (audience, Grant::default(), 403),
+        (audience, scopes(&["a"]), 200),
+    ] {
+        let house = House::new().await;
+        let doorman = house.doorman.clone();
+        let other = then.clone();
+        house.source.meanwhile(move || doorman.grants(other));
+        let answered = house
+            .send_tcp(&request("GET", &format!("{ACCOUNT}/{asked}"), FLAVOR, ""))
+            .await;
+        assert_eq!(answered.status, status, "{asked}: {then:?}: {answered:?}");
+        assert_eq!(answered.body.contains("ya29"), status == 200, "{asked}");
+        let record = house.doorman.record();
+        let expected = if status == 200 { "granted" } else { "denied" };
+        assert!(
+            record.len() == 1 && record[0].starts_with(expected),
+            "{asked}: {record:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_keeps_no_token() {
+    let house = House::new().await;
+    let mut client = Client::of(&house).await;
+    client.asks_again("").await;
+    let ask = AccessAsk {
+        account: Account::Default,
+        scopes: Scopes::Default,
+        binding: None,
+    };
+    let token = Arc::downgrade(&house.tokens.access_now(&ask).unwrap());
+    let none = house.tokens.prepare(&TokenSourceSettings::None, None).unwrap();
+    house.tokens.replace(none);
+    crowd::waits_for(|| token.upgrade().is_none()).await;
+    assert_eq!(
+        client.token("").await.status,
+        503,
+        "the connection is still there"
+    );
+}
+
+#[tokio::test]
+async fn a_name_with_a_port_is_as_good_and_a_long_question_is_not_kept() {
+    let house = House::new().await;
+    let mut client = Client::of(&house).await;
+    let ask =
+        |host: &str, query: &str| format!("GET {TOKEN}{query} HTTP/1.1\r\nHost: {host}\r\n{FLAVOR}\r\n");
+    let with_port = ask("127.0.0.1:8174", "");
+    let mut again = 0;
+    for _ in 0..100 {
+        house.doorman.record();
+        assert_eq!(client.ask(&with_port).await.status, 200);
+        again += usize::from(house.doorman.record() == ["granted again"]);
+    }
+    assert!(again > 50, "{again}");
+    assert_eq!(
+        client.ask(&ask("127.0.0.2.evil.example:8174", "")).await.status,
+        403
+    );
+    let long = ask("127.0.0.1:8174", &format!("?x={}", "y".repeat(2000)));
+    for _ in 0..3 {
+        house.doorman.record();
+        assert_eq!(client.ask(&long).await.status, 200);
+        assert_ne!(house.doorman.record(), ["granted again"]);
+    }
 }

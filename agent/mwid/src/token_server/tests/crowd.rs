@@ -10,7 +10,7 @@ fn crowd() -> usize {
     CROWD.min((http::files::allowed().saturating_sub(256)) / 2)
 }
 
-async fn waits_for(what: impl Fn() -> bool) {
+pub(super) async fn waits_for(what: impl Fn() -> bool) {
     let looking = async {
         while !what() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -28,6 +28,7 @@ struct House {
     source: Arc<Scripted>,
     doorman: Doorman,
     metrics: Metrics,
+    tokens: Tokens,
     tcp: SocketAddr,
     socket: PathBuf,
     shutdown: Shutdown,
@@ -62,7 +63,7 @@ impl House {
         let shutdown = Shutdown::default();
         let tokens = Tokens::over(source.clone(), source.clock());
         let platform = platform.map(metadata::Client::new);
-        let site = Arc::new(Site::new(tokens, platform, metrics.clone(), &shutdown));
+        let site = Arc::new(Site::new(tokens.clone(), platform, metrics.clone(), &shutdown));
         let http_metrics = http::Metrics::default();
         for (name, listener) in [("metadata", unix.unwrap()), ("metadata_tcp", local)] {
             let limits = Limits {
@@ -81,6 +82,7 @@ impl House {
             source,
             doorman,
             metrics,
+            tokens,
             tcp,
             socket,
             shutdown,

@@ -24,6 +24,7 @@ struct State {
     trouble: Option<TokenError>,
     secret: String,
     home: Home,
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl Scripted {
                 trouble: None,
                 secret: "ya29.secret".to_owned(),
                 home: Home::default(),
+                meanwhile: None,
             }),
             now: Arc::new(Fixed(START.into())),
         })
@@ -86,6 +88,11 @@ impl Scripted {
         };
     }
 
+    /// This happens while it is asked the next time.
+    pub(super) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        self.state.lock().unwrap().meanwhile = Some(Box::new(happens));
+    }
+
     pub(super) fn gives(&self, secret: &str) {
         self.state.lock().unwrap().secret = secret.to_owned();
     }
@@ -98,6 +105,9 @@ impl Scripted {
     fn answer(&self, question: String) -> Result<String, TokenError> {
         let mut state = self.state.lock().unwrap();
         state.asked.push(question);
+        if let Some(happens) = state.meanwhile.take() {
+            happens();
+        }
         match (&state.trouble, &state.account) {
             (Some(trouble), _) => Err(trouble.clone()),
             (None, None) => Err(TokenError::NoSource),

@@ -41,7 +41,8 @@ impl Tick {
         self.told
     }
 
-    /// Whether an access token that was the answer then is the answer now, with the same life left: the caches count in whole seconds.
+    /// Whether an access token that was the answer then is the answer now, with the same life left by the wall: the caches count in whole seconds. By the
+    /// time since boot, which has a fraction, the end of a token may come within the second.
     pub(crate) fn is_still(&self, now: &Self) -> bool {
         let seconds = |tick: &Self| (tick.moment.wall.as_secs(), tick.moment.boot.as_secs());
         self.changes == now.changes && seconds(self) == seconds(now)
