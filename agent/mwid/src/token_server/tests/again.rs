@@ -192,7 +192,7 @@ async fn a_connection_that_is_kept_keeps_no_token() {
     crowd::waits_for(|| token.upgrade().is_none()).await;
     assert_eq!(
         client.token("").await.status,
-        503,
+        404,
         "the connection is still there"
     );
 }
