@@ -287,11 +287,20 @@ fn a_socket_whose_owner_has_gone_gets_nothing() {
     half.write_all(head.as_bytes()).unwrap();
     half.shutdown(Shutdown::Write).unwrap();
     drop(TcpStream::connect(address).unwrap());
+    // Broken off: when it is looked up, nothing is left of either end.
+    let mut broken = TcpStream::connect(address).unwrap();
+    broken.write_all(head.as_bytes()).unwrap();
+    let at_once = nix::libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    nix::sys::socket::setsockopt(&broken, nix::sys::socket::sockopt::Linger, &at_once).unwrap();
+    drop(broken);
     daemon.signal(Signal::SIGCONT);
     let mut answer = String::new();
     half.read_to_string(&mut answer).unwrap();
     assert!(!answer.contains("access_token"), "{answer}");
-    let kinds = ["half_closed", "orphan"];
+    let kinds = ["half_closed", "orphan", "closed"];
     let told = || daemon.get("/metrics").unwrap().body;
     let deadline = Instant::now() + Duration::from_secs(20);
     while !kinds

@@ -7,7 +7,11 @@ const CROWD: usize = 5000;
 /// As many as the number of open files lets both ends of them be.
 fn crowd() -> usize {
     http::files::raise();
-    CROWD.min((http::files::allowed().saturating_sub(256)) / 2)
+    let crowd = CROWD.min((http::files::allowed().saturating_sub(256)) / 2);
+    if crowd < CROWD {
+        eprintln!("a crowd of {crowd} instead of {CROWD}: the limit on open files allows no more");
+    }
+    crowd
 }
 
 pub(super) async fn waits_for(what: impl Fn() -> bool) {
