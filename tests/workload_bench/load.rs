@@ -1,7 +1,8 @@
 //! The readers: connections with streams that wait for messages. HTTP/2 by hand, as little of it as a client can do with, so that what is measured is
-//! the server: windows without end, no table of headers, bytes counted and not kept.
+//! the server: windows without end (but for who is slow on purpose), no table of headers, bytes counted and not kept.
 use crate::user::as_user;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -37,7 +38,23 @@ pub(crate) struct Readers {
 struct Shared {
     round: RefCell<Round>,
     whole: Notify,
+    /// Of messages, all in all.
+    bytes: Cell<usize>,
 }
+
+/// Two clients who do not take what they asked for.
+pub(crate) struct Slow {
+    /// Reads its socket, but has room for less than a message.
+    narrow: Rc<Cell<usize>>,
+    reading: JoinSet<()>,
+    /// Has room for everything, and reads nothing: what is in the way is the socket's buffer.
+    asleep: UnixStream,
+}
+
+/// The smallest message has more (a chain of two, a key and a root).
+const NARROW: usize = 512;
+/// So many that what they are sent after they came fills a socket's buffer within a few rounds.
+const STREAMS_ASLEEP: usize = 200;
 
 /// Messages since it began.
 #[derive(Default)]
@@ -66,10 +83,13 @@ impl Readers {
         for stream in connected(socket, connections) {
             stream.set_nonblocking(true).unwrap();
             let mut stream = UnixStream::from_std(stream).unwrap();
-            stream.write_all(&questions(each)).await.unwrap();
-            readers
-                .tasks
-                .spawn_local(read(stream, each, Rc::clone(&readers.shared)));
+            stream.write_all(&questions(each, WIDE)).await.unwrap();
+            let shared = Rc::clone(&readers.shared);
+            let mut places = vec![Place::default(); each];
+            readers.tasks.spawn_local(read(stream, move |number, bytes| {
+                shared.bytes.set(shared.bytes.get() + bytes.len());
+                shared.came(places[number as usize / 2].take(bytes));
+            }));
         }
         readers.whole_round().await;
         readers
@@ -93,9 +113,62 @@ impl Readers {
         std::mem::take(&mut self.shared.round.borrow_mut().took)
     }
 
+    /// What each of them was sent, in bytes.
+    pub(crate) fn bytes_each(&self) -> usize {
+        self.shared.bytes.get() / self.streams
+    }
+
     pub(crate) async fn close(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+impl Slow {
+    pub(crate) async fn open(socket: &Path) -> Self {
+        let mut narrow = UnixStream::connect(socket).await.unwrap();
+        narrow.write_all(&questions(1, NARROW)).await.unwrap();
+        let taken = Rc::new(Cell::new(0));
+        let mut reading = JoinSet::new();
+        let count = Rc::clone(&taken);
+        reading.spawn_local(read(narrow, move |_, bytes| count.set(count.get() + bytes.len())));
+        let mut asleep = UnixStream::connect(socket).await.unwrap();
+        asleep.write_all(&questions(STREAMS_ASLEEP, WIDE)).await.unwrap();
+        Self {
+            narrow: taken,
+            reading,
+            asleep,
+        }
+    }
+
+    /// Both were sent something, and less than each of the others in as many streams: they were in the way, and stayed.
+    pub(crate) async fn close(mut self, bytes_each: usize) {
+        assert!(
+            self.reading.try_join_next().is_none(),
+            "the reader without room was not kept"
+        );
+        assert_eq!(
+            self.narrow.get(),
+            NARROW,
+            "who has no room for a message has what fits in"
+        );
+        assert!(NARROW < bytes_each, "others got no more: {bytes_each} bytes");
+        let waiting = waiting(&self.asleep);
+        assert!(waiting > 0, "who never reads was sent nothing");
+        assert!(
+            waiting < STREAMS_ASLEEP * bytes_each,
+            "who never reads was sent all of it: {waiting} bytes, others {bytes_each} a stream"
+        );
+        self.reading.shutdown().await;
+    }
+}
+
+/// What a socket was sent and nobody read.
+fn waiting(stream: &UnixStream) -> usize {
+    let mut bytes: nix::libc::c_int = 0;
+    // SAFETY: the descriptor is open, and the kernel writes one number to where it is told (ioctl_list(2)).
+    let done = unsafe { nix::libc::ioctl(stream.as_raw_fd(), nix::libc::FIONREAD, &raw mut bytes) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    usize::try_from(bytes).unwrap()
 }
 
 /// Users whom nobody is.
@@ -124,20 +197,16 @@ pub(crate) fn raise_files() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
-/// A client that opens one stream with the windows that HTTP/2 begins with, and never reads.
-pub(crate) async fn never_reads(socket: &Path) -> UnixStream {
-    let mut stream = UnixStream::connect(socket).await.unwrap();
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    frame(&mut bytes, SETTINGS, 0, 0, &[]);
-    question(&mut bytes, 1);
-    stream.write_all(&bytes).await.unwrap();
-    stream
-}
+/// The largest window (RFC 9113, 6.9.1).
+const WIDE: usize = 0x7fff_ffff;
 
-fn questions(streams: usize) -> Vec<u8> {
+/// What a client says first: its window of a stream, and so many calls. The connection's window is as wide as can be.
+fn questions(streams: usize, window: usize) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    // SETTINGS_INITIAL_WINDOW_SIZE, the largest (RFC 9113, 6.5.2 and 6.9.1), and the same for the connection.
-    frame(&mut bytes, SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113, 6.5.2).
+    let mut settings = vec![0, 4];
+    settings.extend_from_slice(&u32::try_from(window).unwrap().to_be_bytes());
+    frame(&mut bytes, SETTINGS, 0, 0, &settings);
     frame(
         &mut bytes,
         WINDOW,
@@ -182,8 +251,8 @@ fn frame(into: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     into.extend_from_slice(payload);
 }
 
-async fn read(mut stream: UnixStream, streams: usize, shared: Rc<Shared>) {
-    let mut places = vec![Place::default(); streams];
+/// Reads, and hands on what comes on each stream.
+async fn read(mut stream: UnixStream, mut came: impl FnMut(u32, &[u8])) {
     let mut buffer = Vec::with_capacity(64 * 1024);
     loop {
         assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0, "closed");
@@ -196,10 +265,7 @@ async fn read(mut stream: UnixStream, streams: usize, shared: Rc<Shared>) {
                 break;
             };
             match kind {
-                DATA => {
-                    let whole = places[number as usize / 2].take(payload);
-                    shared.came(whole);
-                }
+                DATA => came(number, payload),
                 HEADERS => assert_eq!(flags & END_STREAM, 0, "stream {number} was ended"),
                 RESET | GO_AWAY => panic!("frame of kind {kind}, stream {number}: {payload:?}"),
                 SETTINGS if flags & ACK == 0 => frame(&mut answers, SETTINGS, ACK, 0, &[]),
