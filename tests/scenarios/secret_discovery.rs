@@ -31,7 +31,7 @@ fn started(place: &mut Place) -> (Daemon, Leaf) {
     (daemon, leaf)
 }
 
-fn asks(names: &[&str]) -> DiscoveryRequest {
+pub(crate) fn asks(names: &[&str]) -> DiscoveryRequest {
     DiscoveryRequest {
         node: Some(core::Node {
             id: "payments-envoy".to_owned(),
@@ -52,7 +52,7 @@ fn acks(answer: &DiscoveryResponse, names: &[&str]) -> DiscoveryRequest {
     }
 }
 
-fn subscribes(names: &[&str]) -> DeltaDiscoveryRequest {
+pub(crate) fn subscribes(names: &[&str]) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
         resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
         ..Default::default()

@@ -177,7 +177,7 @@ grep -q 'denied.*other.service' /run/mwid.journal || fail "no audit line names t
 if grep -q 'eyJ' /run/mwid.journal; then fail "a token is in the journal"; fi
 ok "grants and denials are in the journal, tokens are not"
 
-# A unit's stop ends a long answer to what is left of it, although its process lives on: KillMode=process.
+# A unit's stop ends a long answer and open streams to what is left of it, although its process lives on: KillMode=process.
 cat > /etc/mwid/mwid.yaml <<'YAML'
 tokens: { source: dev }
 identity: { source: { dev_ca: { trust_domain: dev.internal, lifetime: 1h } } }
@@ -190,7 +190,56 @@ YAML
 systemctl restart mwid.service
 mwid wait --timeout 20s || fail "not ready with a development CA"
 tree='http://metadata.google.internal/computeMetadata/v1/instance/?recursive=true&alt=json&wait_for_change=true'
+# A stream of each kind with a key; how it went, a word at a time: open, ended, and whether the next call is served.
+cat > /run/streams.py <<'PY'
+import socket
+ENDED = 1
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+def text(value):
+    return bytes([len(value)]) + value
+def call(stream, path, message, flags):
+    head = b"\x83\x86\x04" + text(path) + b"\x01" + text(b"localhost")
+    for name, value in (b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"workload.spiffe.io", b"true"):
+        head += b"\0" + text(name) + text(value)
+    return frame(1, 4, stream, head) + frame(0, flags, stream, b"\0" + len(message).to_bytes(4, "big") + message)
+def said(word):
+    with open("/run/streams.said", "a") as file:
+        file.write(word + "\n")
+sds, default = b"/envoy.service.secret.v3.SecretDiscoveryService/", b"\x1a\x07default"
+server = socket.socket(socket.AF_UNIX)
+server.connect("/run/mwid/workload.sock")
+server.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
+    + call(1, b"/SpiffeWorkloadAPI/FetchX509SVID", b"", ENDED)
+    + call(3, sds + b"StreamSecrets", default, 0) + call(5, sds + b"DeltaSecrets", default, 0))
+have, open_, ended = b"", set(), set()
+while True:
+    while len(have) < 9 or len(have) < 9 + int.from_bytes(have[:3], "big"):
+        part = server.recv(65536)
+        assert part, "closed"
+        have += part
+    length, kind, flags, stream = int.from_bytes(have[:3], "big"), have[3], have[4], int.from_bytes(have[5:9], "big")
+    have = have[9 + length:]
+    if kind == 4 and not flags & 1:
+        server.sendall(frame(4, 1, 0))
+    if kind == 0 and length:
+        if ended or stream == 7:
+            said("served")
+        if stream not in open_:
+            open_.add(stream)
+            if open_ == {1, 3, 5}:
+                said("open")
+    if kind == 1 and flags & ENDED:
+        ended.add(stream)
+        if ended == {1, 3, 5}:
+            said("ended")
+            server.sendall(call(7, b"/SpiffeWorkloadAPI/FetchX509SVID", b"", ENDED))
+        if stream == 7:
+            said("denied")
+            break
+PY
 cat > /run/long.sh <<SH
+/usr/bin/python3 /run/streams.py &
 curl -s -o /run/long.body -w '%{http_code}' --max-time 60 -H 'Metadata-Flavor: Google' --unix-socket /run/mwid/metadata.sock '$tree' > /run/long.code &
 sleep 1000
 SH
@@ -200,16 +249,22 @@ User=daemon
 KillMode=process
 ExecStart=/bin/sh /run/long.sh
 UNIT
-touch /run/long.code /run/long.body
-chown daemon /run/long.code /run/long.body
+touch /run/long.code /run/long.body /run/streams.said
+chown daemon /run/long.code /run/long.body /run/streams.said
 systemctl daemon-reload
 systemctl start payments.service
 waits() { curl -s --unix-socket /run/mwid/admin.sock http://x/metrics | grep '^mwid_token_server_platform_waiting 1$' >/dev/null; }
 until_true 20 waits || fail "no long answer is under way: $(curl -s --unix-socket /run/mwid/admin.sock http://x/metrics | grep waiting)"
+until_true 20 grep -q open /run/streams.said || fail "the unit's streams did not get the identity"
 systemctl stop payments.service
 until_true 10 test -s /run/long.code || fail "a stop of the unit did not end its long answer"
 [ "$(cat /run/long.code)" = 403 ] || fail "a long answer to a stopped unit ended with $(cat /run/long.code)"
 ok "a unit that is stopped loses its long answer at once, under the shipped sandbox"
+until_true 10 grep -q denied /run/streams.said || fail "a stop of the unit did not end its streams: $(tr '\n' ' ' < /run/streams.said)"
+[ "$(tr '\n' ' ' < /run/streams.said)" = "open ended denied " ] || fail "what is left of a stopped unit was served: $(tr '\n' ' ' < /run/streams.said)"
+curl -s --unix-socket /run/mwid/admin.sock http://x/metrics > /run/mwid.metrics
+grep -q '^mwid_workload_refusals_total{method="FetchX509SVID",code="PERMISSION_DENIED"} 2$' /run/mwid.metrics || fail "streams of a stopped unit ended otherwise: $(grep refusals /run/mwid.metrics)"
+ok "and its streams of the Workload API and of the secret discovery service, which it cannot open again"
 
 # LoadCredential= with the shipped socket.
 cat > /etc/systemd/system/payments.service <<'UNIT'
