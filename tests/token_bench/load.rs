@@ -23,7 +23,14 @@ pub(crate) struct Taken {
 
 pub(crate) const REQUEST: &[u8] =
     b"GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1\r\n\
-      Host: localhost\r\nMetadata-Flavor: Google\r\n\r\n";
+      Host: 127.0.0.1:8174\r\nMetadata-Flavor: Google\r\n\r\n";
+/// Another question, with the same answer.
+const OTHER: &[u8] = b"GET /computeMetadata/v1/instance/service-accounts/default/token?alt=json HTTP/1.1\r\n\
+      Host: 127.0.0.1:8174\r\nMetadata-Flavor: Google\r\n\r\n";
+/// What a client does who asks for one thing.
+pub(crate) const SAME: &[&[u8]] = &[REQUEST];
+/// Two questions in turn: none is the one before it, so that each is decided anew.
+pub(crate) const IN_TURN: &[&[u8]] = &[REQUEST, OTHER];
 const WARM_UP: Duration = Duration::from_millis(200);
 
 thread_local! {
@@ -42,6 +49,7 @@ impl Target {
 
 pub(crate) async fn run(
     target: &Target,
+    requests: &'static [&'static [u8]],
     connections: usize,
     time: Duration,
     cpu: impl Fn() -> Duration,
@@ -51,12 +59,12 @@ pub(crate) async fn run(
         match target {
             Target::Unix(path) => {
                 let stream = UnixStream::connect(path).await.unwrap();
-                callers.spawn(call(stream));
+                callers.spawn(call(stream, requests));
             }
             Target::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                callers.spawn(call(stream));
+                callers.spawn(call(stream, requests));
             }
         }
     }
@@ -86,11 +94,11 @@ pub(crate) async fn run(
     }
 }
 
-async fn call<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+async fn call<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, requests: &[&[u8]]) {
     let mut got = Vec::with_capacity(16 * 1024);
-    loop {
+    for request in requests.iter().cycle() {
         let began = Instant::now();
-        stream.write_all(REQUEST).await.unwrap();
+        stream.write_all(request).await.unwrap();
         got.clear();
         while !is_whole(&got) {
             assert_ne!(stream.read_buf(&mut got).await.unwrap(), 0, "closed");

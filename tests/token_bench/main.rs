@@ -2,7 +2,7 @@
 //!
 //! The daemon with its embedded platform against the least that hyper can do (one fixed body of the same length, no check of anything, one thread), each in its own
 //! process and in turn, on a Unix socket and on TCP. Prints CPU time for each request, its ratio to the floor of the same run, and how long
-//! callers waited. Times judge nothing here: only a wrong answer fails. `TOKEN_BENCH_ROUNDS` (5) and `TOKEN_BENCH_SECONDS` (1) make it longer.
+//! callers waited; once for clients that ask for the same again, and once for those that ask two questions in turn. Times judge nothing here: only a wrong answer fails. `TOKEN_BENCH_ROUNDS` (5) and `TOKEN_BENCH_SECONDS` (1) make it longer.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -20,6 +20,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const CONNECTIONS: [usize; 2] = [1, 32];
+
+/// Who is asked, and for what.
+struct Case<'a> {
+    name: &'static str,
+    server: &'a Server,
+    target: Target,
+    requests: &'static [&'static [u8]],
+}
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name)
@@ -42,15 +50,23 @@ fn main() {
         Server::floor(place.path(), "tcp", length),
         mwid,
     ];
-    let cases: Vec<(&str, &Server, Target)> = servers
-        .iter()
-        .flat_map(|server| {
-            server
-                .targets()
-                .into_iter()
-                .map(move |target| (server.name(), server, target))
-        })
-        .collect();
+    let mut cases: Vec<Case<'_>> = vec![];
+    for server in &servers {
+        for target in server.targets() {
+            let mut case = |name, requests| {
+                cases.push(Case {
+                    name,
+                    server,
+                    target: target.clone(),
+                    requests,
+                });
+            };
+            case(server.name(), load::SAME);
+            if server.name() != floor::NAME {
+                case("mwid, two in turn", load::IN_TURN);
+            }
+        }
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -61,9 +77,10 @@ fn main() {
         for connections in CONNECTIONS {
             let first = usize::try_from(round).unwrap() % cases.len();
             let (before, after) = cases.split_at(first);
-            for (name, server, target) in after.iter().chain(before) {
-                let taken = runtime.block_on(load::run(target, connections, time, || server.cpu()));
-                let key = (target.transport(), connections, *name);
+            for case in after.iter().chain(before) {
+                let cpu = || case.server.cpu();
+                let taken = runtime.block_on(load::run(&case.target, case.requests, connections, time, cpu));
+                let key = (case.target.transport(), connections, case.name);
                 results.entry(key).or_default().push(taken);
             }
         }
@@ -83,7 +100,7 @@ fn print(results: &BTreeMap<(&str, usize, &str), Vec<Taken>>) {
         let cpu = of(taken, |t| t.cpu_us);
         let floor = of(&results[&(transport, connections, floor::NAME)], |t| t.cpu_us);
         println!(
-            "{transport:5} {connections:3} {name:6}: {:8.0} {cpu:7.2} {:5.2} {:7.0} {:7.0}",
+            "{transport:5} {connections:3} {name:17}: {:8.0} {cpu:7.2} {:5.2} {:7.0} {:7.0}",
             of(taken, |t| t.rate),
             cpu / floor,
             of(taken, |t| t.p50_us),
