@@ -34,12 +34,25 @@ def watch():
     threading.Event().wait()
 
 
+def prove(svid, roots):
+    """The chain that came leads to a root that came with it, and the key is the leaf's."""
+    assert svid.private_key.public_key() == svid.leaf.public_key(), "the key is another's"
+    chain = svid.cert_chain
+    for issued, issuer in zip(chain, chain[1:]):
+        issued.verify_directly_issued_by(issuer)
+    for root in roots:
+        if root.subject == chain[-1].issuer:
+            return chain[-1].verify_directly_issued_by(root)
+    raise AssertionError("the chain leads to no root of its bundle")
+
+
 def once(times):
     for _ in range(times):
         with WorkloadApiClient() as client:
             context = client.fetch_x509_context(timeout=20)
             svid = context.default_svid
-            assert context.x509_bundle_set.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain)
+            bundle = context.x509_bundle_set.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain)
+            prove(svid, bundle.x509_authorities)
             tell(svid)
 
 

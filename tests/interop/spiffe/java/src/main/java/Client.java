@@ -1,5 +1,6 @@
 import io.spiffe.svid.jwtsvid.JwtSvid;
 import io.spiffe.svid.x509svid.X509Svid;
+import io.spiffe.svid.x509svid.X509SvidValidator;
 import io.spiffe.workloadapi.DefaultJwtSource;
 import io.spiffe.workloadapi.DefaultWorkloadApiClient;
 import io.spiffe.workloadapi.JwtSource;
@@ -48,7 +49,8 @@ public class Client {
             try (WorkloadApiClient client = DefaultWorkloadApiClient.newClient()) {
                 X509Context context = client.fetchX509Context();
                 X509Svid svid = context.getDefaultSvid();
-                context.getX509BundleSet().getBundleForTrustDomain(svid.getSpiffeId().getTrustDomain());
+                // The chain that came is good under the bundle that came with it; that the key is the leaf's, the library has checked.
+                X509SvidValidator.verifyChain(svid.getChain(), context.getX509BundleSet());
                 tell(svid);
             }
         }
