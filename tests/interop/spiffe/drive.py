@@ -308,6 +308,24 @@ def grpcurl(daemon):
     row("grpcurl", "health", "SERVING")
 
 
+def survival():
+    """What each library lived through, by what the checks above have said. A cell that none of them filled is a failure."""
+    cases = {
+        "restart of the daemon": "a restart of the daemon",
+        "first identity 5 s late": "a first identity that comes 5 s late",
+        "rotation while connecting": "connections while it rotates",
+        "denial lifted by a reload": "a denial that is lifted",
+    }
+    print("\n" + " " * 28 + "".join(f"{name:30}" for name in CLIENTS))
+    missing = []
+    for title, words in cases.items():
+        cells = [next((outcome for name, case, outcome in rows if name == client and words in case), None) for client in CLIENTS]
+        print(f"{title:28}" + "".join(f"{cell or 'NOT LOOKED AT':30}" for cell in cells))
+        missing += [f"{client}: {title}" for client, cell in zip(CLIENTS, cells) if not cell]
+    if missing:
+        fail(f"not looked at: {missing}")
+
+
 def main():
     pki = Pki()
     daemon = lives(pki)
@@ -318,6 +336,7 @@ def main():
     dev = jwt()
     grpcurl(dev)
     dev.stop()
+    survival()
     print(f"ok: {len(rows)} outcomes of {len(CLIENTS)} libraries and grpcurl")
 
 
