@@ -234,7 +234,7 @@ impl Daemon {
         };
         let apis = base.apis(&rooms, started_at, registry, wish);
         doors.apply(change, &apis).map_err(AppError::Door)?;
-        proxy.apply(routes).map_err(AppError::Proxy)?;
+        proxy.apply(Proxy::place(routes).map_err(AppError::Proxy)?);
         doors.warn_of_unused();
         announce::start(&base.board, &inlet.reader, shutdown);
         tracing::info!(

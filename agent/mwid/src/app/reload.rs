@@ -7,7 +7,7 @@ use super::google::{self, NewTokens};
 use crate::api::admin::{ReloadAnswer, ReloadRefusal};
 use crate::caller::Rules;
 use crate::config::{Settings, SourceSettings};
-use crate::proxy;
+use crate::proxy::{self, Proxy};
 use crate::publish;
 use crate::report::Causes;
 
@@ -65,7 +65,7 @@ async fn prepare(daemon: &mut Daemon, new: &Settings) -> Result<Ready, ReloadRef
     })
 }
 
-/// From here on nothing is expected to fail: the doors come first, for theirs is the one system call left (a rename).
+/// From here on nothing is expected to fail: the listeners come first, for theirs is the one system call left (a rename).
 async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer {
     let mut changes = vec![];
     let moved = daemon.doors.apply(ready.doors, &daemon.apis);
@@ -75,9 +75,11 @@ async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer
             .into_iter()
             .map(|api| api.key().to_owned()),
     );
-    let routes = daemon.proxy.apply(ready.routes).map_err(|e| failed(&e))?;
-    changes.extend(routes.into_iter().map(|name| format!("proxy {name}")));
+    let placed = Proxy::place(ready.routes).map_err(|e| failed(&e))?;
+    // Before the routes: none is open for a moment to callers whom the new rules keep out.
     daemon.google.access.replace(ready.rules);
+    let routes = daemon.proxy.apply(placed);
+    changes.extend(routes.into_iter().map(|name| format!("proxy {name}")));
     if new.access != daemon.settings.access {
         changes.push("access".to_owned());
     }

@@ -31,6 +31,7 @@ use crate::caller::Access;
 use crate::clock::ClockJumps;
 use crate::config::{ListenSettings, ProxySettings, RouteSettings};
 use crate::health::status::RouteStatus;
+use crate::http::Listener;
 use crate::shutdown::Shutdown;
 use listen::{Door, Opened};
 use mtls_identity::{Clock, Reader};
@@ -71,6 +72,12 @@ pub(crate) struct Proxy {
 pub(crate) struct Change {
     routes: Vec<Arc<Route>>,
     opened: Vec<(ListenSettings, Opened)>,
+}
+
+/// The same, with its listeners at their places: nothing of it can fail any more.
+pub(crate) struct Placed {
+    routes: Vec<Arc<Route>>,
+    opened: Vec<(ListenSettings, Listener)>,
 }
 
 impl Proxy {
@@ -136,9 +143,25 @@ impl Proxy {
         listen::open(&wanted.name, &wanted.listen, ours).map(Some)
     }
 
+    /// Between the phases: puts the new listeners at their places, which is the last that can fail. Nobody is accepted at them, and the routes that are
+    /// in force stay so until [`Proxy::apply`].
+    pub(crate) fn place(change: Change) -> Result<Placed, ProxyError> {
+        let Change { routes, opened } = change;
+        let name = |settings: &ListenSettings| {
+            let route = routes.iter().find(|route| route.settings.listen == *settings);
+            route.map_or("", |route| route.name())
+        };
+        let placed = opened.into_iter().map(|(settings, one)| {
+            let listener = one.put_in_place(name(&settings))?;
+            Ok((settings, listener))
+        });
+        let opened = placed.collect::<Result<_, ProxyError>>()?;
+        Ok(Placed { routes, opened })
+    }
+
     /// Second phase: puts them in force. Listeners that stay go on listening, routes that are as before are not touched, and connections stay
     /// unless the new rules refuse their peers. Tells the names of routes that changed.
-    pub(crate) fn apply(&mut self, change: Change) -> Result<BTreeSet<String>, ProxyError> {
+    pub(crate) fn apply(&mut self, change: Placed) -> BTreeSet<String> {
         let before = self.routes.borrow().clone();
         let mut opened = change.opened;
         let mut doors = Vec::new();
@@ -147,8 +170,7 @@ impl Proxy {
                 .iter()
                 .position(|(settings, _)| *settings == route.settings.listen);
             let door = if let Some(new) = new {
-                let (settings, one) = opened.swap_remove(new);
-                let listener = one.put_in_place(route.name())?;
+                let (settings, listener) = opened.swap_remove(new);
                 Door::serve(settings, listener, Arc::clone(route), &self.shutdown)
             } else if let Some(old) = self
                 .doors
@@ -182,7 +204,7 @@ impl Proxy {
         }
         // Wakes who decides those again that are here.
         self.routes.send_replace(change.routes);
-        Ok(changed)
+        changed
     }
 }
 

@@ -164,6 +164,8 @@ pub(super) enum End {
     /// The peer's certificate is over.
     Expired(SpiffeId, UnixTime),
     NoLonger(Arc<NoLonger>),
+    /// The caller may not use the route any more.
+    Caller(String),
     /// mwid stops, or the route was removed.
     Over,
 }
@@ -194,6 +196,7 @@ impl End {
             Self::Lifetime => "lifetime",
             Self::Expired(..) => "expired",
             Self::NoLonger(source) => source.reason(),
+            Self::Caller(_) => "caller_no_longer",
             Self::Over => "over",
         }
     }
@@ -203,6 +206,7 @@ impl End {
         match self {
             Self::Peer(error) | Self::Local(error) => Some(error.to_string()),
             Self::Tls(error) => Some(error.to_string()),
+            Self::Caller(why) => Some(why.clone()),
             Self::NoLonger(source) => Some(crate::report::Causes(&**source).to_string()),
             Self::Expired(id, not_after) => Some(format!(
                 "the certificate of {id} ended at {}",

@@ -11,14 +11,14 @@ use super::super::route::{Config, Decision, Route};
 use super::super::splice::{Early, Splice, abort};
 use super::super::target;
 use super::super::tls::Tls;
-use crate::caller::What;
+use super::caller::Caller;
 use crate::config::{SendProxy, Side};
 use crate::http::Stream;
-use crate::report::Causes;
 use mtls_identity::peer::PeerRole;
 use mtls_identity::tls::IdentityUnusable;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -27,6 +27,8 @@ use tokio::time::timeout;
 pub(super) struct Made {
     pub(super) splice: Box<Splice>,
     pub(super) seat: Seat,
+    /// On outbound routes.
+    pub(super) caller: Option<Caller>,
 }
 
 /// A connection that was not.
@@ -105,10 +107,41 @@ async fn inbound(
             Leave::Abort(link.stream),
         ));
     };
-    match target::dial(&route.settings.target, route.settings.timeouts.connect).await {
-        Ok(plain) => Ok(made(link, plain, header, early, seat)),
-        Err(refusal) => Err(refused(refusal, Some(seat), Leave::Abort(link.stream))),
+    let gone = async {
+        seat.gone().await;
+        seat.why().map_or(Refusal::Over, Refusal::NoLonger)
+    };
+    let plain = match dial(route, gone).await {
+        Ok(plain) => plain,
+        Err(refusal) => return Err(refused(refusal, Some(seat), Leave::Abort(link.stream))),
+    };
+    // The dial may have taken long: nothing is passed on for a peer whom changes of that time do not let in.
+    if let Err(refusal) = still(route, &seat, generation) {
+        abort(plain);
+        return Err(refused(refusal, Some(seat), Leave::Abort(link.stream)));
     }
+    Ok(made(link, plain, header, early, seat, None))
+}
+
+/// Connects to the target, unless whoever it is for has to go first.
+async fn dial(route: &Route, gone: impl Future<Output = Refusal>) -> Result<Stream, Refusal> {
+    tokio::select! {
+        biased;
+        refusal = gone => Err(refusal),
+        dialled = target::dial(&route.settings.target, route.settings.timeouts.connect) => dialled,
+    }
+}
+
+/// Whether the peer would be let in now. Those who are here are decided again one after another, and this one's turn may not have come.
+fn still(route: &Route, seat: &Seat, generation: u64) -> Result<(), Refusal> {
+    if route.shared.reader.generation() != generation {
+        route.named.decide_again(seat.known(), &route.shared);
+    }
+    if let Some(why) = seat.why() {
+        return Err(Refusal::NoLonger(why));
+    }
+    let decided = route.named.rules().decide(seat.peer());
+    decided.map(drop).map_err(Refusal::NotAllowed)
 }
 
 /// A load balancer's header, within the time of a handshake.
@@ -131,10 +164,17 @@ async fn outbound(
     turn: Turn,
     facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
-    if let Err(refusal) = attest(route, &stream) {
-        return Err(refused(refusal, None, Leave::Abort(stream)));
-    }
-    let mut wire = match target::dial(&route.settings.target, route.settings.timeouts.connect).await {
+    let mut caller = match Caller::meet(route, &stream) {
+        Ok(caller) => caller,
+        Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
+    };
+    let gone = async {
+        tokio::select! {
+            why = caller.lost(route) => Refusal::Caller(why),
+            () = route.named.over.cancelled() => Refusal::Over,
+        }
+    };
+    let mut wire = match dial(route, gone).await {
         Ok(wire) => wire,
         Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
     };
@@ -146,10 +186,14 @@ async fn outbound(
     let shaken = shake(route, wire, &turn).await;
     drop(turn);
     let decided = shaken.and_then(|(link, early)| {
-        decide(route, link, PeerRole::Server, generation, facts).map(|(link, seat)| (link, seat, early))
+        let (link, seat) = decide(route, link, PeerRole::Server, generation, facts)?;
+        match caller.decide(route) {
+            Ok(()) => Ok((link, seat, early)),
+            Err(why) => Err(refused(Refusal::Caller(why), Some(seat), Leave::Dismiss(link))),
+        }
     });
     match decided {
-        Ok((link, seat, early)) => Ok(made(link, stream, Vec::new(), early, seat)),
+        Ok((link, seat, early)) => Ok(made(link, stream, Vec::new(), early, seat, Some(caller))),
         Err(no) => {
             // The caller need not wait until the peer has read its alert.
             abort(stream);
@@ -158,34 +202,18 @@ async fn outbound(
     }
 }
 
-fn made(link: Box<Link>, plain: Stream, header: Vec<u8>, early: Early, seat: Seat) -> Made {
+fn made(
+    link: Box<Link>,
+    plain: Stream,
+    header: Vec<u8>,
+    early: Early,
+    seat: Seat,
+    caller: Option<Caller>,
+) -> Made {
     Made {
         splice: Box::new(Splice::new(*link, plain, header, early)),
         seat,
-    }
-}
-
-/// Whether the caller may use the route. May look things up, as an attestation does.
-fn attest(route: &Route, stream: &Stream) -> Result<(), Refusal> {
-    let access = &route.shared.access;
-    let (visitor, _) = access.meet(stream, "proxy");
-    let what = What::Route { name: route.name() };
-    let granted = match visitor.grant() {
-        Err(denial) => Err(Causes(&*denial).to_string()),
-        Ok(_) if !access.decides_routes() => Ok(()),
-        Ok(grant) => grant
-            .route_allowed(route.name())
-            .map_err(|refusal| refusal.to_string()),
-    };
-    match granted {
-        Ok(()) => {
-            visitor.granted(what);
-            Ok(())
-        }
-        Err(why) => {
-            visitor.denied(what, &why);
-            Err(Refusal::Caller(why))
-        }
+        caller,
     }
 }
 

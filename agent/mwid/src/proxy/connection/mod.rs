@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its last. In: an accepted stream and its route. Out: bytes, copied both ways, and a line in the record. Never
 //! a plain byte in either direction before the peer at the other end of the TLS was verified and decided.
+mod caller;
 mod establish;
 mod run;
 
@@ -32,7 +33,11 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
     };
     // Boxed: what a handshake needs is much, and is given back when it is done.
     let made = Box::pin(establish::establish(&route, stream, turn, &mut facts)).await;
-    let Made { mut splice, seat } = match made {
+    let Made {
+        mut splice,
+        seat,
+        caller,
+    } = match made {
         Ok(made) => made,
         Err(refused) => {
             let Refused { refusal, seat, leave } = *refused;
@@ -42,7 +47,7 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
         }
     };
     record.counters.made.inc();
-    let end = run::run(&route, &mut splice, &seat, since).await;
+    let end = run::run(&route, &mut splice, &seat, caller, since).await;
     let bytes = (splice.received(), splice.sent());
     part(*splice, &end);
     record.ended(&facts, seat.peer(), bytes, &end);

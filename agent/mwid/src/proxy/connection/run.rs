@@ -3,7 +3,8 @@ use super::super::peers::Seat;
 use super::super::refusal::End;
 use super::super::route::Route;
 use super::super::splice::{Moved, Splice};
-use std::future::poll_fn;
+use super::caller::Caller;
+use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,11 +13,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A time that is as good as never, for a clock that counts seconds.
 const NEVER: Duration = Duration::from_secs(30 * 86_400);
 
-pub(super) async fn run(route: &Route, splice: &mut Splice, seat: &Seat, since: Instant) -> End {
+pub(super) async fn run(
+    route: &Route,
+    splice: &mut Splice,
+    seat: &Seat,
+    caller: Option<Caller>,
+    since: Instant,
+) -> End {
     let counters = &route.named.record.counters;
     let mut gone = pin!(seat.gone());
+    let mut lost = pin!(async move {
+        match caller {
+            Some(mut caller) => caller.lost(route).await,
+            None => pending().await,
+        }
+    });
     let mut limits = Limits::new(route, seat, since);
     poll_fn(|cx| {
+        // First: a copy that never waits uses up the budget that tokio gives a task in one go, and then nothing else is ever ready.
+        if gone.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(seat.why().map_or(End::Over, End::NoLonger));
+        }
+        if let Poll::Ready(why) = lost.as_mut().poll(cx) {
+            return Poll::Ready(End::Caller(why));
+        }
         let mut moved = Moved::default();
         let polled = splice.poll(cx, &mut moved);
         counters.received.inc_by(moved.received);
@@ -26,9 +46,6 @@ pub(super) async fn run(route: &Route, splice: &mut Splice, seat: &Seat, since: 
                 Ok(()) => End::Closed,
                 Err(failure) => End::of(failure),
             });
-        }
-        if gone.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(seat.why().map_or(End::Over, End::NoLonger));
         }
         limits.poll(cx, moved.steps > 0, splice.is_half_closed())
     })
@@ -93,6 +110,10 @@ impl<'a> Limits<'a> {
             self.timer = None;
             return Poll::Pending;
         };
+        // By the clock: a timer is not ready either when the task's budget is used up.
+        if moved && fixed.is_some_and(|at| Instant::now() >= at) {
+            return Poll::Ready(self.reached(next));
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
         // Only ever moved to an earlier time here; one that is too early finds out when it goes off.
         if next < timer.deadline() {

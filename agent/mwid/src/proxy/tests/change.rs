@@ -58,6 +58,9 @@ async fn a_change_of_rules_ends_exactly_those_who_may_no_longer() {
     let mut a = Open::new(listen, &here.leaf("/a"), &app).await;
     let mut b = Open::new(listen, &here.leaf("/b"), &app).await;
     let mut b_too = Open::new(listen, &here.leaf("/b"), &app).await;
+    // So that they are more than begun.
+    b.works().await;
+    b_too.works().await;
     site.routes(&inbound(
         listen,
         &app,
@@ -180,6 +183,27 @@ async fn a_listener_that_cannot_be_opened_changes_nothing() {
     );
     Open::new(listen, &here.leaf("/a"), &app).await.works().await;
     assert!(TcpStream::connect(new).await.is_err(), "half of a change");
+}
+
+#[tokio::test]
+async fn a_listener_that_cannot_be_put_in_place_loses_none_of_those_in_force() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let (dir, listen) = (tempfile::tempdir().unwrap(), free());
+    site.routes(&inbound(listen, &app, "allow: [\"spiffe://here.test\"]"));
+    let path = dir.path().join("new.sock");
+    let wanted = format!(
+        "proxy:\n{}\n  - {{ name: new, listen: \"unix:{}\", forward: \"127.0.0.1:1\", allow: [\"spiffe://here.test\"] }}",
+        inbound(listen, &app, "allow: [\"spiffe://here.test/nobody\"]"),
+        path.display()
+    );
+    let change = site.proxy.prepare(&settings(&wanted).proxy).unwrap();
+    // Now a rename cannot put a socket there.
+    std::fs::create_dir(&path).unwrap();
+    assert!(Proxy::place(change).is_err());
+    Open::new(listen, &here.leaf("/a"), &app).await.works().await;
+    assert_eq!(site.proxy.routes().status().len(), 1);
 }
 
 #[tokio::test]

@@ -40,6 +40,36 @@ async fn each_limit_of_time_ends_a_connection_by_its_own_name() {
     }
 }
 
+/// A client that never stops sending and an application that never stops reading: the copy between them never waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_connection_that_is_never_idle_ends_by_its_lifetime_and_by_new_rules() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    for (more, reason) in [
+        ("timeouts: { lifetime: 200ms }", "lifetime"),
+        ("", "no_longer_allowed"),
+    ] {
+        let mut site = Site::new(&here, &[&here]);
+        let listen = free();
+        site.routes(&inbound(listen, app.address, more));
+        let (mut client, mut server) = (connect(listen, &here).await, app.accept().await);
+        let sends = tokio::spawn(async move { while client.write_all(&[7; 65536]).await.is_ok() {} });
+        let reads = tokio::spawn(async move {
+            let mut all = vec![0; 1 << 20];
+            while server.read(&mut all).await.is_ok_and(|n| n > 0) {}
+        });
+        if reason != "lifetime" {
+            site.routes(&inbound(listen, app.address, "deny: [\"spiffe://here.test/a\"]"));
+        }
+        site.counted(&format!(
+            "proxy_connections_ended_total{{route=\"in\",reason=\"{reason}\"}}"
+        ))
+        .await;
+        sends.await.unwrap();
+        reads.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_half_closed_connection_lives_while_bytes_come() {
     let here = World::new(HERE);

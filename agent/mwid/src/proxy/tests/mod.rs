@@ -1,4 +1,5 @@
 //! Routes in one process, on real sockets, with peers that are not made of this room's code.
+mod callers;
 mod change;
 mod headers;
 mod limits;
@@ -117,7 +118,7 @@ impl Site {
     fn routes(&mut self, proxy: &str) {
         let settings = settings(&format!("proxy:\n{proxy}"));
         let change = self.proxy.prepare(&settings.proxy).unwrap();
-        self.proxy.apply(change).unwrap();
+        self.proxy.apply(Proxy::place(change).unwrap());
     }
 
     /// Puts access rules in force.

@@ -1,0 +1,48 @@
+//! The caller of one outbound connection. In: its stream, the access rules. Out: whether it may use the route, now and for as long as it is here.
+//! Never looks at who it was at first alone: rules change, processes end and units are stopped.
+use super::super::refusal::Refusal;
+use super::super::route::Route;
+use crate::caller::{Visitor, Watch, What};
+use crate::http::Stream;
+use crate::report::Causes;
+
+pub(super) struct Caller {
+    visitor: Visitor,
+    watch: Watch,
+}
+
+impl Caller {
+    /// Meets who connected. May look things up, as an attestation does.
+    pub(super) fn meet(route: &Route, stream: &Stream) -> Result<Self, Refusal> {
+        let (visitor, _) = route.shared.access.meet(stream, "proxy");
+        // Before the first decision, so that no change falls between.
+        let watch = visitor.watch();
+        let caller = Self { visitor, watch };
+        caller.decide(route).map_err(Refusal::Caller)?;
+        caller.visitor.granted(What::Route { name: route.name() });
+        Ok(caller)
+    }
+
+    /// Whether it may use the route by the rules of now, after a look whether its process still is. The error is on record.
+    pub(super) fn decide(&self, route: &Route) -> Result<(), String> {
+        let access = &route.shared.access;
+        let granted = match self.visitor.grant_after_a_look() {
+            Err(denial) => Err(Causes(&*denial).to_string()),
+            Ok(_) if !access.decides_routes() => Ok(()),
+            Ok(grant) => grant
+                .route_allowed(route.name())
+                .map_err(|refusal| refusal.to_string()),
+        };
+        granted.inspect_err(|why| self.visitor.denied(What::Route { name: route.name() }, why))
+    }
+
+    /// Returns, with the reason, when it may not use the route any more.
+    pub(super) async fn lost(&mut self, route: &Route) -> String {
+        loop {
+            self.watch.changed().await;
+            if let Err(why) = self.decide(route) {
+                return why;
+            }
+        }
+    }
+}
