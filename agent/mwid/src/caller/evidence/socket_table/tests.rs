@@ -140,7 +140,10 @@ async fn a_client_that_reset_the_connection_is_denied() {
 async fn a_later_client_with_the_same_addresses_is_not_taken_for_the_first() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (first, met) = tokio::join!(TcpStream::connect(address), listener.accept());
+    // Of an address that no other test calls from, so that none takes the port meanwhile.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.9.77.1:0".parse().unwrap()).unwrap();
+    let (first, met) = tokio::join!(socket.connect(address), listener.accept());
     let (first, (met, _)) = (first.unwrap(), met.unwrap());
     let port = first.local_addr().unwrap();
     first.set_zero_linger().unwrap();
