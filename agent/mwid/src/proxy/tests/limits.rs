@@ -59,6 +59,7 @@ async fn a_connection_that_is_never_idle_ends_by_its_lifetime_and_by_new_rules()
             while server.read(&mut all).await.is_ok_and(|n| n > 0) {}
         });
         if reason != "lifetime" {
+            site.wait("in", "bytes", |status| status.received > 0).await;
             site.routes(&inbound(listen, app.address, "deny: [\"spiffe://here.test/a\"]"));
         }
         site.counted(&format!(
