@@ -40,11 +40,19 @@ impl Default for Limits {
 
 /// The limits of each phase in milliseconds, for who compares them at each wake-up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds([u64; 3]);
+pub(super) struct Bounds {
+    header: u64,
+    request: u64,
+    idle: u64,
+}
 
 impl Bounds {
     pub(super) fn of(limits: &Limits) -> Self {
-        Self([limits.header, limits.request, limits.idle].map(millis))
+        Self {
+            header: millis(limits.header),
+            request: millis(limits.request),
+            idle: millis(limits.idle),
+        }
     }
 }
 
@@ -122,7 +130,8 @@ impl Pace {
         self.state.store((since << 2) | 1, Ordering::Relaxed);
     }
 
-    fn phase(&self) -> Phase {
+    /// What it is doing.
+    pub(super) fn phase(&self) -> Phase {
         match self.state.load(Ordering::Relaxed) & 3 {
             0 => Phase::Header,
             1 => Phase::Serving,
@@ -136,20 +145,14 @@ impl Pace {
         (self.phase(), self.born + since)
     }
 
-    /// What it is doing.
-    pub(crate) fn doing(&self) -> Phase {
-        self.phase()
-    }
-
     /// Until when it may go on with that, in milliseconds since it was born.
     pub(super) fn due(&self, bounds: &Bounds) -> u64 {
-        let state = self.state.load(Ordering::Relaxed);
-        let limit = match state & 3 {
-            0 => bounds.0[0],
-            1 => bounds.0[1],
-            _ => bounds.0[2],
+        let limit = match self.phase() {
+            Phase::Header => bounds.header,
+            Phase::Serving => bounds.request,
+            Phase::Idle => bounds.idle,
         };
-        (state >> 2) + limit
+        (self.state.load(Ordering::Relaxed) >> 2) + limit
     }
 
     /// The same moment by the clock.

@@ -173,7 +173,7 @@ impl Connection {
             });
             match event.await {
                 Event::Ended(ended) => return self.note_end(ended),
-                Event::Leave => return self.note_timeout(pace.doing(), false),
+                Event::Leave => return self.note_timeout(pace.phase(), false),
                 Event::Stop => {
                     draining = true;
                     http.as_mut().graceful_shutdown();
@@ -184,7 +184,7 @@ impl Connection {
                     set_to = pace.due(&bounds);
                     let until = pace.at(set_to);
                     if draining || until <= Instant::now() {
-                        return self.note_timeout(pace.doing(), !draining);
+                        return self.note_timeout(pace.phase(), !draining);
                     }
                     timer.as_mut().reset(until);
                 }
