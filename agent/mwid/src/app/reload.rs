@@ -65,9 +65,11 @@ async fn prepare(daemon: &mut Daemon, new: &Settings) -> Result<Ready, ReloadRef
     })
 }
 
-/// From here on nothing is expected to fail: the listeners come first, for theirs is the one system call left (a rename).
+/// From here on nothing is expected to fail: the listeners come first, for theirs is the one system call left (a rename), and those of the routes
+/// before all, for they change nothing yet.
 async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer {
     let mut changes = vec![];
+    let placed = Proxy::place(ready.routes).map_err(|e| failed(&e))?;
     let moved = daemon.doors.apply(ready.doors, &daemon.apis);
     changes.extend(
         moved
@@ -75,7 +77,6 @@ async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer
             .into_iter()
             .map(|api| api.key().to_owned()),
     );
-    let placed = Proxy::place(ready.routes).map_err(|e| failed(&e))?;
     // Before the routes: none is open for a moment to callers whom the new rules keep out.
     daemon.google.access.replace(ready.rules);
     let routes = daemon.proxy.apply(placed);

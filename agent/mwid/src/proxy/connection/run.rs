@@ -4,6 +4,7 @@ use super::super::refusal::End;
 use super::super::route::Route;
 use super::super::splice::{Moved, Splice};
 use super::caller::Caller;
+use mtls_identity::{SpiffeId, UnixTime};
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -53,9 +54,9 @@ pub(super) async fn run(
 }
 
 /// The times of one connection. Has a timer only where there is something to wait for, and looks at the clock only then.
-struct Limits<'a> {
-    route: &'a Route,
-    seat: &'a Seat,
+struct Limits {
+    idle: Option<Duration>,
+    half_close: Option<Duration>,
     /// When something last moved.
     moved: Instant,
     is_half_closed: bool,
@@ -64,28 +65,31 @@ struct Limits<'a> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Fixed {
     Lifetime,
-    Expiry,
+    /// Of the peer's certificate.
+    Expiry(SpiffeId, UnixTime),
 }
 
-impl<'a> Limits<'a> {
-    fn new(route: &'a Route, seat: &'a Seat, since: Instant) -> Self {
-        let lifetime = route.settings.timeouts.lifetime;
+impl Limits {
+    fn new(route: &Route, seat: &Seat, since: Instant) -> Self {
+        let timeouts = &route.settings.timeouts;
+        let (peer, now) = (seat.peer(), Instant::now());
+        let lifetime = timeouts.lifetime;
         let lifetime = lifetime.map(|lifetime| (since + lifetime, Fixed::Lifetime));
-        let left = || {
-            let now = route.shared.clock.current_time()?;
-            let left = seat.peer().not_after().as_secs().saturating_sub(now.as_secs());
+        let expiry = || {
+            let wall = route.shared.clock.current_time()?;
+            let left = peer.not_after().as_secs().saturating_sub(wall.as_secs());
             // One more second: until the last one is over.
-            Some(Duration::from_secs(left.saturating_add(1)).min(NEVER))
+            let left = Duration::from_secs(left.saturating_add(1)).min(NEVER);
+            Some((now + left, Fixed::Expiry(peer.id().clone(), peer.not_after())))
         };
-        let expiry = route.settings.close_expired.then(left).flatten();
-        let expiry = expiry.map(|left| (Instant::now() + left, Fixed::Expiry));
+        let expiry = route.settings.close_expired.then(expiry).flatten();
         Self {
-            route,
-            seat,
-            moved: Instant::now(),
+            idle: timeouts.idle,
+            half_close: timeouts.half_close,
+            moved: now,
             is_half_closed: false,
             fixed: lifetime.into_iter().chain(expiry).min_by_key(|(at, _)| *at),
             timer: None,
@@ -94,18 +98,17 @@ impl<'a> Limits<'a> {
 
     /// Ready when a limit is reached.
     fn poll(&mut self, cx: &mut Context<'_>, moved: bool, is_half_closed: bool) -> Poll<End> {
-        let timeouts = &self.route.settings.timeouts;
         let still = if is_half_closed {
-            shorter(timeouts.half_close, timeouts.idle)
+            shorter(self.half_close, self.idle)
         } else {
-            timeouts.idle
+            self.idle
         };
         if still.is_some() && (moved || is_half_closed != self.is_half_closed) {
             self.moved = Instant::now();
         }
         self.is_half_closed = is_half_closed;
         let still = still.map(|still| self.moved + still);
-        let fixed = self.fixed.map(|(at, _)| at);
+        let fixed = self.fixed.as_ref().map(|(at, _)| *at);
         let Some(next) = still.into_iter().chain(fixed).min() else {
             self.timer = None;
             return Poll::Pending;
@@ -129,10 +132,10 @@ impl<'a> Limits<'a> {
     }
 
     fn reached(&self, at: Instant) -> End {
-        match self.fixed {
-            Some((fixed, Fixed::Lifetime)) if fixed <= at => End::Lifetime,
-            Some((fixed, Fixed::Expiry)) if fixed <= at => {
-                End::Expired(self.seat.peer().id().clone(), self.seat.peer().not_after())
+        match &self.fixed {
+            Some((fixed, Fixed::Lifetime)) if *fixed <= at => End::Lifetime,
+            Some((fixed, Fixed::Expiry(id, not_after))) if *fixed <= at => {
+                End::Expired(id.clone(), *not_after)
             }
             _ if self.is_half_closed => End::HalfClosed,
             _ => End::Idle,
@@ -142,4 +145,36 @@ impl<'a> Limits<'a> {
 
 fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::task::coop;
+
+    /// As after a copy that never had to wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_lifetime_ends_where_the_tasks_budget_is_used_up() {
+        let lifetime = Duration::from_secs(60);
+        let mut limits = Limits {
+            idle: Some(lifetime * 2),
+            half_close: None,
+            moved: Instant::now(),
+            is_half_closed: false,
+            fixed: Some((Instant::now() + lifetime, Fixed::Lifetime)),
+            timer: None,
+        };
+        let mut busy = async || {
+            poll_fn(|cx| {
+                while let Poll::Ready(used) = coop::poll_proceed(cx) {
+                    used.made_progress();
+                }
+                Poll::Ready(limits.poll(cx, true, false))
+            })
+            .await
+        };
+        assert!(busy().await.is_pending());
+        tokio::time::advance(lifetime).await;
+        assert!(matches!(busy().await, Poll::Ready(End::Lifetime)));
+    }
 }

@@ -21,44 +21,30 @@ fn somebody(to: SocketAddr) -> Child {
     command.spawn().unwrap()
 }
 
-fn rules(uid: u32) -> String {
-    format!(
-        "proxy: {{ outbound: [{{ name: out, listen: \"127.0.0.1:1\", connect: \"127.0.0.1:2\", expect: \"spiffe://here.test/ok\" }}] }}\n\
-         access: [{{ who: {{ uid: {uid} }}, may: {{ routes: [out] }} }}]"
-    )
-}
-
 #[tokio::test]
-async fn a_caller_who_loses_the_route_loses_the_connection() {
+async fn a_caller_who_loses_the_route_loses_the_connection_within_a_second() {
     if !is_root() {
         return;
     }
     let here = World::new(HERE);
     let remote = App::start().await;
     let mut site = Site::new(&here, &[&here]);
-    let listen = free();
-    site.routes(&format!(
-        "  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{}\", expect: \"spiffe://here.test/ok\" }}",
-        remote.address
-    ));
-    site.access(&rules(SOMEBODY));
-    let accept = || async {
-        let tcp = remote.accept().await;
-        let served = strangers::server(&here.leaf("/ok"), TLS13).accept(tcp);
-        served.await.unwrap()
-    };
+    let listen = site.outbound(&remote);
+    site.lets_out(SOMEBODY);
+    let leaf = here.leaf("/ok");
     let mut caller = somebody(listen);
-    let mut theirs = accept().await;
+    let mut theirs = remote.accept_tls(&leaf).await;
     let _ours = TcpStream::connect(listen).await.unwrap();
-    let mut root = accept().await;
+    let mut root = remote.accept_tls(&leaf).await;
     site.wait("out", "two connections", |status| status.made == 2)
         .await;
     // A change that takes nothing from it changes nothing.
-    site.access(&rules(SOMEBODY));
+    site.lets_out(SOMEBODY);
     theirs.write_all(b"still here").await.unwrap();
-    site.access(&rules(SOMEBODY + 1));
-    let soon = Duration::from_secs(10);
-    let end = tokio::time::timeout(soon, theirs.read(&mut [0; 1])).await;
+    site.lets_out(SOMEBODY + 1);
+    // As the promise is.
+    let second = Duration::from_secs(1);
+    let end = tokio::time::timeout(second, theirs.read(&mut [0; 1])).await;
     assert!(
         end.expect("the peer is still connected").is_err(),
         "no end of the caller's"
@@ -78,17 +64,32 @@ async fn a_caller_who_loses_the_route_during_the_handshake_is_refused() {
     let here = World::new(HERE);
     let remote = App::start().await;
     let mut site = Site::new(&here, &[&here]);
-    let listen = free();
-    site.routes(&format!(
-        "  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{}\", expect: \"spiffe://here.test/ok\" }}",
-        remote.address
-    ));
-    site.access(&rules(SOMEBODY));
+    let listen = site.outbound(&remote);
+    site.lets_out(SOMEBODY);
     let mut caller = somebody(listen);
     let tcp = remote.accept().await;
-    site.access(&rules(SOMEBODY + 1));
+    // It has sent its hello: the dial is over, where the rules were looked at too.
+    assert_eq!(tcp.peek(&mut [0]).await.unwrap(), 1);
+    site.lets_out(SOMEBODY + 1);
     drop(strangers::server(&here.leaf("/ok"), TLS13).accept(tcp).await);
     assert_eq!(site.refusal("out").await, "caller");
     assert_eq!(site.status("out").made, 0, "nothing was passed on");
+    caller.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_who_loses_the_route_is_not_dialled_for_any_further() {
+    if !is_root() {
+        return;
+    }
+    let here = World::new(HERE);
+    let target = Full::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = site.outbound(&target.app);
+    site.lets_out(SOMEBODY);
+    let mut caller = somebody(listen);
+    target.is_dialled().await;
+    site.lets_out(SOMEBODY + 1);
+    assert_eq!(site.refusal("out").await, "caller");
     caller.wait().unwrap();
 }

@@ -186,6 +186,24 @@ async fn a_listener_that_cannot_be_opened_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_peer_who_may_no_longer_is_not_dialled_for_any_further() {
+    let here = World::new(HERE);
+    let target = Full::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, &target.app, "allow: [\"spiffe://here.test\"]"));
+    let config = strangers::client(Some(&here.leaf("/a")), TLS13);
+    let _client = strangers::connect(listen, config).await.unwrap();
+    target.is_dialled().await;
+    site.routes(&inbound(
+        listen,
+        &target.app,
+        "allow: [\"spiffe://here.test\"], deny: [\"spiffe://here.test/a\"]",
+    ));
+    assert_eq!(site.refusal("in").await, "no_longer_allowed");
+}
+
+#[tokio::test]
 async fn a_listener_that_cannot_be_put_in_place_loses_none_of_those_in_force() {
     let here = World::new(HERE);
     let app = App::start().await;

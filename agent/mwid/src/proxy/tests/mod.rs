@@ -121,9 +121,23 @@ impl Site {
         self.proxy.apply(Proxy::place(change).unwrap());
     }
 
-    /// Puts access rules in force.
-    fn access(&self, text: &str) {
-        let rules: CallerRules = Access::prepare(&settings(text).access, true).unwrap();
+    /// Puts one outbound route in force, `out` to this remote, which is to show `/ok`. Tells where it listens.
+    fn outbound(&mut self, remote: &App) -> SocketAddr {
+        let listen = free();
+        let connect = remote.address;
+        self.routes(&format!(
+            "  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{connect}\", expect: \"spiffe://here.test/ok\" }}"
+        ));
+        listen
+    }
+
+    /// Puts one access rule in force: this user may use the route `out`.
+    fn lets_out(&self, uid: u32) {
+        let text = format!(
+            "proxy: {{ outbound: [{{ name: out, listen: \"127.0.0.1:1\", connect: \"127.0.0.1:2\", expect: \"spiffe://here.test/ok\" }}] }}\n\
+             access: [{{ who: {{ uid: {uid} }}, may: {{ routes: [out] }} }}]"
+        );
+        let rules: CallerRules = Access::prepare(&settings(&text).access, true).unwrap();
         self.access.replace(rules);
     }
 
@@ -195,8 +209,50 @@ impl App {
         Self { listener, address }
     }
 
+    /// Takes the next connection as a TLS server that shows `leaf`.
+    async fn accept_tls(&self, leaf: &Leaf) -> tokio_rustls::server::TlsStream<TcpStream> {
+        let tcp = self.accept().await;
+        let served = strangers::server(leaf, strangers::TLS13).accept(tcp);
+        served.await.unwrap()
+    }
+
     async fn accept(&self) -> TcpStream {
         let accepted = tokio::time::timeout(PATIENCE, self.listener.accept());
         accepted.await.expect("nobody came").unwrap().0
+    }
+}
+
+/// A target whose queue is full: a dial to it does not end.
+struct Full {
+    app: App,
+    _queue: [TcpStream; 2],
+}
+
+impl Full {
+    async fn start() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        // The kernel takes one more than it is told.
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = async || TcpStream::connect(address).await.unwrap();
+        Self {
+            app: App { listener, address },
+            _queue: [connect().await, connect().await],
+        }
+    }
+
+    /// Waits until somebody dials it: a socket of ours is in SYN_SENT.
+    async fn is_dialled(&self) {
+        let dialling = format!(":{:04X} 02 ", self.app.address.port());
+        let looked = tokio::time::timeout(PATIENCE, async {
+            while !std::fs::read_to_string("/proc/self/net/tcp")
+                .unwrap()
+                .contains(&dialling)
+            {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        assert!(looked.await.is_ok(), "nobody dials");
     }
 }

@@ -87,11 +87,7 @@ async fn each_fault_of_a_server_is_refused_by_its_name_and_nothing_is_passed_on(
         let reason = if reason == "denied" { "no_rule" } else { reason };
         let remote = App::start().await;
         let mut site = Site::new(&here, &[&here, &there]);
-        let listen = free();
-        site.routes(&format!(
-            "  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{}\", expect: \"spiffe://here.test/ok\" }}",
-            remote.address
-        ));
+        let listen = site.outbound(&remote);
         let mut caller = TcpStream::connect(listen).await.unwrap();
         caller.write_all(b"secret").await.unwrap();
         let mut got = vec![];
@@ -191,11 +187,7 @@ async fn a_target_that_speaks_before_the_handshake_is_refused_and_its_words_go_n
     let here = World::new(HERE);
     let remote = App::start().await;
     let mut site = Site::new(&here, &[&here]);
-    let listen = free();
-    site.routes(&format!(
-        "  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{}\", expect: \"spiffe://here.test/ok\" }}",
-        remote.address
-    ));
+    let listen = site.outbound(&remote);
     let mut caller = TcpStream::connect(listen).await.unwrap();
     let mut tcp = remote.accept().await;
     tcp.write_all(b"220 injected\r\n").await.unwrap();
@@ -212,28 +204,16 @@ async fn callers_are_let_in_by_grants_once_rules_name_routes() {
     let here = World::new(HERE);
     let remote = App::start().await;
     let mut site = Site::new(&here, &[&here]);
-    let listen = free();
-    site.routes(&format!(
-        "  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{}\", expect: \"spiffe://here.test/ok\" }}",
-        remote.address
-    ));
-    let served = || async {
-        let tcp = remote.accept().await;
-        strangers::server(&here.leaf("/ok"), TLS13)
-            .accept(tcp)
-            .await
-            .unwrap()
-    };
+    let listen = site.outbound(&remote);
+    let leaf = here.leaf("/ok");
     let caller = TcpStream::connect(listen).await.unwrap();
-    drop((served().await, caller));
+    drop((remote.accept_tls(&leaf).await, caller));
     assert!(!site.access.decides_routes());
-    let text = "proxy: { outbound: [{ name: out, listen: \"127.0.0.1:1\", connect: \"127.0.0.1:2\", expect: \"spiffe://here.test/ok\" }] }\n\
-         access: [{ who: { uid: 4000000 }, may: { routes: [out] } }]";
-    site.access(text);
+    site.lets_out(4_000_000);
     assert!(site.access.decides_routes());
     // mwid's own user has everything, so that this process is let in.
     let caller = TcpStream::connect(listen).await.unwrap();
-    drop((served().await, caller));
+    drop((remote.accept_tls(&leaf).await, caller));
     site.wait("out", "two connections", |status| status.made == 2)
         .await;
 }
