@@ -15,6 +15,7 @@ mod metadata;
 mod operator;
 mod process;
 mod reactions;
+mod routes;
 mod secret_discovery;
 mod secrets;
 mod spiffe;

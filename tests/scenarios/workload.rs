@@ -315,9 +315,13 @@ fn what_is_not_served_says_so() {
     daemon.stop();
 }
 
-/// A daemon that systemd passes this socket to.
+/// A daemon that systemd passes a socket at this path to.
 fn started_with(place: &Place, name: &str, path: &Path) -> Daemon {
-    let listener = OwnedFd::from(UnixListener::bind(path).unwrap());
+    started_with_socket(place, name, UnixListener::bind(path).unwrap().into())
+}
+
+/// A daemon that systemd passes this socket to.
+pub(crate) fn started_with_socket(place: &Place, name: &str, listener: OwnedFd) -> Daemon {
     // The shell keeps its number over exec, so LISTEN_PID can name it; descriptor 3 is systemd's first one.
     let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$; exec \"$0\" \"$@\"";
     let plain = mwid();

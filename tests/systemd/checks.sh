@@ -327,4 +327,17 @@ systemctl start mwid-workload.socket
 until_true 30 sh -c 'mwid fetch x509 --socket unix:///run/mwid-workload/workload.sock --timeout 20s 2>&1 | grep -q dev.internal' || fail "the socket that systemd holds is not served: $(journalctl -u mwid.service --no-pager | tail -3)"
 [ "$(systemctl show -P ActiveState mwid.service)" = active ] || fail "nobody started mwid"
 ok "the shipped socket unit starts mwid when a client comes, who is answered"
+# A route of the proxy listens at a socket of systemd's: TLS begins when somebody comes.
+printf '[Socket]\nListenStream=127.0.0.1:7005\nFileDescriptorName=ledger\nService=mwid.service\n' > /etc/systemd/system/mwid-ledger.socket
+echo 'proxy: { outbound: [{ name: ledger, listen: "systemd:ledger", connect: "127.0.0.1:7006", expect: "spiffe://dev.internal/x" }] }' >> /etc/mwid/mwid.yaml
+systemctl daemon-reload
+systemctl stop mwid.service mwid-workload.socket
+systemctl start mwid-ledger.socket mwid-workload.socket
+timeout 30 python3 -c "
+import socket
+peer = socket.create_server(('127.0.0.1', 7006))
+program = socket.create_connection(('127.0.0.1', 7005))
+peer.settimeout(20)
+assert peer.accept()[0].recv(1) == b'\\x16'" || fail "systemd's socket serves no route: $(journalctl -u mwid.service --no-pager | tail -3)"
+ok "a route listens at a socket of systemd's"
 echo "systemd: $passed passed, 0 failed"

@@ -97,7 +97,7 @@ impl Base {
     }
 
     /// The proxy, without routes yet.
-    fn proxy(&self, inlet: &Inlet, google: &Google, registry: &mut Registry) -> Proxy {
+    fn proxy(&self, inlet: &Inlet, google: &Google, passed: Passed, registry: &mut Registry) -> Proxy {
         let metrics = proxy::Metrics::default();
         metrics.register(registry);
         Proxy::new(proxy::Context {
@@ -106,6 +106,7 @@ impl Base {
             provider: Arc::clone(&self.provider),
             access: google.access.clone(),
             metrics,
+            passed,
             shutdown: self.shutdown.clone(),
         })
     }
@@ -214,13 +215,13 @@ impl Daemon {
         };
         let started_at = logging::wall_clock()();
         let mut registry = metrics::registry(env!("CARGO_PKG_VERSION"), started_at);
-        let mut doors = Doors::new(passed, shutdown.clone());
+        let mut doors = Doors::new(passed.clone(), shutdown.clone());
         let change = doors.prepare(&settings).map_err(AppError::Door)?;
         let server = platform::server(&change.addresses(Api::Metadata));
         let inlet = base.inlet(&settings, server, &mut registry);
         let publishing = base.publishing(&settings, &inlet, &mut registry).await?;
         let google = google::open(&settings, server, &base, &mut registry).await?;
-        let mut proxy = base.proxy(&inlet, &google, &mut registry);
+        let mut proxy = base.proxy(&inlet, &google, passed, &mut registry);
         let routes = proxy.prepare(&settings.proxy).map_err(AppError::Proxy)?;
         let (wish, wishes) = mpsc::channel(1);
         let rooms = Rooms {

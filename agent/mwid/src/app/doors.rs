@@ -11,11 +11,9 @@ use crate::http::{self, Listener};
 use crate::shutdown::Shutdown;
 use crate::token_server;
 use crate::units::listen::Passed;
-use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -154,8 +152,6 @@ impl Apis {
 pub(super) struct Doors {
     open: Vec<Door>,
     passed: Passed,
-    /// Sockets from systemd that were asked for: kept, so that a reload may leave one out and another take it up again.
-    taken: BTreeMap<String, Vec<OwnedFd>>,
     shutdown: Shutdown,
 }
 
@@ -170,13 +166,12 @@ impl Doors {
         Self {
             open: vec![],
             passed,
-            taken: BTreeMap::new(),
             shutdown,
         }
     }
 
     /// First phase: opens what is new, out of sight. Changes nothing.
-    pub(super) fn prepare(&mut self, settings: &Settings) -> Result<Change, DoorError> {
+    pub(super) fn prepare(&self, settings: &Settings) -> Result<Change, DoorError> {
         let apis = [
             (Api::Admin, &settings.admin),
             (Api::Workload, &settings.workload),
@@ -238,7 +233,7 @@ impl Doors {
         });
     }
 
-    fn open_one(&mut self, key: &Key) -> Result<Vec<Opened>, DoorError> {
+    fn open_one(&self, key: &Key) -> Result<Vec<Opened>, DoorError> {
         let api = key.api;
         let listen = |source| DoorError::Listen { api, source };
         Ok(vec![match &key.place {
@@ -270,29 +265,27 @@ impl Doors {
     }
 
     /// All sockets of this name that systemd passed.
-    fn open_passed(&mut self, api: Api, name: &str) -> Result<Vec<Opened>, DoorError> {
-        let sockets = self
-            .taken
-            .entry(name.to_owned())
-            .or_insert_with(|| self.passed.by_name(name));
+    fn open_passed(&self, api: Api, name: &str) -> Result<Vec<Opened>, DoorError> {
+        let failed = |source| DoorError::Passed {
+            api,
+            name: name.to_owned(),
+            source,
+        };
+        let sockets = self.passed.by_name(name).map_err(failed)?;
         if sockets.is_empty() {
             return Err(DoorError::NotPassed {
                 api,
                 name: name.to_owned(),
             });
         }
-        let open = |fd: &OwnedFd| fd.try_clone().and_then(listener).map(Opened::InPlace);
-        let opened: io::Result<Vec<Opened>> = sockets.iter().map(open).collect();
-        opened.map_err(|source| DoorError::Passed {
-            api,
-            name: name.to_owned(),
-            source,
-        })
+        let opened = sockets.into_iter().map(Listener::passed);
+        let opened: io::Result<Vec<Listener>> = opened.collect();
+        Ok(opened.map_err(failed)?.into_iter().map(Opened::InPlace).collect())
     }
 
     /// Says which of systemd's sockets nobody serves: their clients would wait for ever.
     pub(super) fn warn_of_unused(&self) {
-        for name in self.passed.names() {
+        for name in self.passed.unused() {
             tracing::warn!(
                 name,
                 "systemd passed a socket that no setting names; add systemd:{name} or remove its unit"
@@ -339,18 +332,5 @@ impl Change {
             Opened::Hidden(_) => None,
         });
         named.chain(opened).collect()
-    }
-}
-
-/// A listener of the kind that the socket is.
-fn listener(fd: OwnedFd) -> io::Result<Listener> {
-    let address: SockaddrStorage = getsockname(fd.as_raw_fd())?;
-    match address.family() {
-        Some(AddressFamily::Unix) => Listener::open_unix(fd.into()),
-        Some(AddressFamily::Inet | AddressFamily::Inet6) => Listener::open_tcp(fd.into()),
-        other => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("its address family is {other:?}"),
-        )),
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct ListenSettings {
     pub(crate) owner: Option<String>,
     /// As the owner.
     pub(crate) group: Option<String>,
+    /// Of a socket that systemd passes: it need be neither a loopback address nor a Unix socket. What an address is was judged with the file.
+    pub(crate) unsafe_listen: bool,
 }
 
 /// Where a route goes.

@@ -8,6 +8,7 @@ use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
 use crate::http::listener::{Accept as _, ListenError};
 use crate::http::{Listener, Stream};
 use crate::shutdown::Shutdown;
+use crate::units::listen::Passed;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 /// The first and the longest pause after a failed accept. A full file table is nobody's fault here and passes.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// A listener that is open but not in place.
+/// A route's listener that is open but not in place.
 pub(super) enum Opened {
-    InPlace(Listener),
+    /// Several: systemd passed so many of one name.
+    InPlace(Vec<Listener>),
     Hidden(Prepared),
 }
 
@@ -33,18 +35,21 @@ pub(super) struct Door {
     pub(super) stop: CancellationToken,
 }
 
-/// Opens a listener, out of sight. `ours` is the socket that we have at its path already, if we have.
+/// Opens a listener, out of sight. `ours` is the socket that we have at its path already, if we have; `passed` what systemd has for us.
 pub(super) fn open(
     route: &str,
     settings: &ListenSettings,
     ours: Option<FileId>,
+    passed: &Passed,
 ) -> Result<Opened, ProxyError> {
     let failed = |source: ListenError| ProxyError::Listen {
         route: route.to_owned(),
         source,
     };
     match &settings.address {
-        Address::Tcp(address) => Listener::tcp(*address).map(Opened::InPlace).map_err(failed),
+        Address::Tcp(address) => Listener::tcp(*address)
+            .map(|listener| Opened::InPlace(vec![listener]))
+            .map_err(failed),
         Address::Unix(path) => {
             let wanted = Wanted {
                 path,
@@ -54,38 +59,74 @@ pub(super) fn open(
             };
             unix::prepare(wanted, ours).map(Opened::Hidden).map_err(failed)
         }
-        Address::Systemd(name) => Err(ProxyError::NotPassed {
+        Address::Systemd(name) => open_passed(route, name, settings.unsafe_listen, passed),
+    }
+}
+
+/// What systemd passed: what each socket is, only its descriptor tells.
+fn open_passed(route: &str, name: &str, unsafe_listen: bool, passed: &Passed) -> Result<Opened, ProxyError> {
+    let failed = |source: io::Error| ProxyError::Passed {
+        route: route.to_owned(),
+        name: name.to_owned(),
+        source,
+    };
+    let sockets = passed.by_name(name).map_err(failed)?;
+    if sockets.is_empty() {
+        return Err(ProxyError::NotPassed {
             route: route.to_owned(),
-            name: name.clone(),
+            name: name.to_owned(),
+        });
+    }
+    let listeners = sockets.into_iter().map(Listener::passed);
+    let listeners = listeners.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let far = listeners.iter().find_map(|listener| match listener {
+        Listener::Unix(..) => None,
+        // Of which no address is known, is not known to be near.
+        Listener::Tcp(tcp) => match tcp.local_addr() {
+            Ok(address) if address.ip().to_canonical().is_loopback() => None,
+            address => Some(address),
+        },
+    });
+    match far {
+        Some(address) if !unsafe_listen => Err(ProxyError::PassedFar {
+            route: route.to_owned(),
+            name: name.to_owned(),
+            address: address.map_err(failed)?,
         }),
+        _ => Ok(Opened::InPlace(listeners)),
     }
 }
 
 impl Opened {
-    pub(super) fn put_in_place(self, route: &str) -> Result<Listener, ProxyError> {
+    pub(super) fn put_in_place(self, route: &str) -> Result<Vec<Listener>, ProxyError> {
         match self {
-            Self::InPlace(listener) => Ok(listener),
-            Self::Hidden(prepared) => prepared.put_in_place().map_err(|source| ProxyError::Listen {
-                route: route.to_owned(),
-                source,
-            }),
+            Self::InPlace(listeners) => Ok(listeners),
+            Self::Hidden(prepared) => match prepared.put_in_place() {
+                Ok(listener) => Ok(vec![listener]),
+                Err(source) => Err(ProxyError::Listen {
+                    route: route.to_owned(),
+                    source,
+                }),
+            },
         }
     }
 }
 
 impl Door {
-    /// Serves a route at a listener until it is stopped.
+    /// Serves a route at its listeners until it is stopped.
     pub(super) fn serve(
         settings: ListenSettings,
-        listener: Listener,
+        listeners: Vec<Listener>,
         route: Arc<Route>,
         shutdown: &Shutdown,
     ) -> Self {
-        let file = listener.place();
+        let file = listeners.iter().find_map(Listener::place);
         let (sender, route) = watch::channel(route);
         let stop = shutdown.token().child_token();
-        let tasks = shutdown.clone();
-        shutdown.spawn(accept_all(listener, route, stop.clone(), tasks));
+        for listener in listeners {
+            let accepts = accept_all(listener, route.clone(), stop.clone(), shutdown.clone());
+            shutdown.spawn(accepts);
+        }
         Self {
             settings,
             file,

@@ -33,6 +33,7 @@ use crate::config::{ListenSettings, ProxySettings, RouteSettings};
 use crate::health::status::RouteStatus;
 use crate::http::Listener;
 use crate::shutdown::Shutdown;
+use crate::units::listen::Passed;
 use listen::{Door, Opened};
 use mtls_identity::{Clock, Reader};
 use route::{Route, Rules, Shared};
@@ -53,6 +54,7 @@ pub(crate) struct Context {
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) access: Access,
     pub(crate) metrics: Metrics,
+    pub(crate) passed: Passed,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -65,6 +67,7 @@ pub(crate) struct Proxy {
     shared: Arc<Shared>,
     doors: Vec<Door>,
     routes: watch::Sender<Vec<Arc<Route>>>,
+    passed: Passed,
     shutdown: Shutdown,
 }
 
@@ -77,7 +80,7 @@ pub(crate) struct Change {
 /// The same, with its listeners at their places: nothing of it can fail any more.
 pub(crate) struct Placed {
     routes: Vec<Arc<Route>>,
-    opened: Vec<(ListenSettings, Listener)>,
+    opened: Vec<(ListenSettings, Vec<Listener>)>,
 }
 
 impl Proxy {
@@ -89,6 +92,7 @@ impl Proxy {
             provider,
             access,
             metrics,
+            passed,
             shutdown,
         } = context;
         let shared = Arc::new(Shared {
@@ -109,6 +113,7 @@ impl Proxy {
             shared,
             doors: Vec::new(),
             routes,
+            passed,
             shutdown,
         }
     }
@@ -140,7 +145,7 @@ impl Proxy {
         }
         let here = |door: &&Door| door.settings.address == wanted.listen.address;
         let ours = self.doors.iter().find(here).and_then(|door| door.file);
-        listen::open(&wanted.name, &wanted.listen, ours).map(Some)
+        listen::open(&wanted.name, &wanted.listen, ours, &self.passed).map(Some)
     }
 
     /// Between the phases: puts the new listeners at their places, which is the last that can fail. Nobody is accepted at them, and the routes that are
@@ -152,8 +157,8 @@ impl Proxy {
             route.map_or("", |route| route.name())
         };
         let placed = opened.into_iter().map(|(settings, one)| {
-            let listener = one.put_in_place(name(&settings))?;
-            Ok((settings, listener))
+            let listeners = one.put_in_place(name(&settings))?;
+            Ok((settings, listeners))
         });
         let opened = placed.collect::<Result<_, ProxyError>>()?;
         Ok(Placed { routes, opened })
@@ -170,8 +175,8 @@ impl Proxy {
                 .iter()
                 .position(|(settings, _)| *settings == route.settings.listen);
             let door = if let Some(new) = new {
-                let (settings, listener) = opened.swap_remove(new);
-                Door::serve(settings, listener, Arc::clone(route), &self.shutdown)
+                let (settings, listeners) = opened.swap_remove(new);
+                Door::serve(settings, listeners, Arc::clone(route), &self.shutdown)
             } else if let Some(old) = self
                 .doors
                 .iter()

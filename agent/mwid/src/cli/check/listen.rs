@@ -1,7 +1,8 @@
-//! Addresses and sockets of our own: are they free?
+//! Addresses and sockets of our own: are they free? And those of systemd: does a unit name them?
 use super::{Finding, Scene};
-use crate::config::{Address, DoorSettings};
-use std::io::ErrorKind;
+use crate::config::{Address, DoorSettings, Settings};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
@@ -17,7 +18,73 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
     ]
     .into_iter()
     .flat_map(|door| self::door(door, scene.daemon_runs))
+    .chain(systemd(scene.settings, &UNITS.map(Path::new)))
     .collect()
+}
+
+/// Where units are (systemd.unit(5)), with their drop-ins.
+const UNITS: [&str; 4] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+];
+/// Of a unit file that is read; none has more.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// Sockets that no unit would pass. Which descriptor is behind a name, only a start by systemd tells.
+fn systemd(settings: &Settings, units: &[&Path]) -> Vec<Finding> {
+    let doors = [
+        &settings.admin,
+        &settings.workload,
+        &settings.metadata,
+        &settings.credential,
+    ];
+    let doors = doors.into_iter().flat_map(|door| &door.listen);
+    let routes = settings.proxy.routes.iter().map(|route| &route.listen.address);
+    let named = doors.chain(routes).filter_map(|address| match address {
+        Address::Systemd(name) => Some(name.as_str()),
+        Address::Tcp(_) | Address::Unix(_) => None,
+    });
+    let missing = named.filter(|name| !units.iter().any(|directory| is_named(directory, name)));
+    missing
+        .map(|name| {
+            Finding::warning(
+                "systemd_socket_unknown",
+                format!("no socket unit of this machine has FileDescriptorName={name}, which `systemd:{name}` asks for"),
+            )
+            .why("mwid does not start, or does not reload, without it")
+            .fix(format!(
+                "set FileDescriptorName={name} and Service=mwid.service in a .socket unit, then: systemctl daemon-reload; systemctl enable --now that unit"
+            ))
+        })
+        .collect()
+}
+
+/// Whether a socket unit in this directory names it. Without a name of its own a socket has its unit's.
+fn is_named(directory: &Path, name: &str) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        let file = path
+            .file_name()
+            .and_then(|file| file.to_str())
+            .unwrap_or_default();
+        if file.ends_with(".socket.d") {
+            let drop_ins = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            return drop_ins.into_iter().any(|drop_in| says(&drop_in.path(), name));
+        }
+        file.ends_with(".socket") && (file == name || says(&path, name))
+    })
+}
+
+fn says(file: &Path, name: &str) -> bool {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
+    let value = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "FileDescriptorName" && value.trim() == name).then_some(())
+    };
+    read.is_ok() && text.lines().any(|line| value(line).is_some())
 }
 
 fn door(door: &DoorSettings, daemon_runs: bool) -> Vec<Finding> {
@@ -32,7 +99,7 @@ fn door(door: &DoorSettings, daemon_runs: bool) -> Vec<Finding> {
             .filter_map(|address| match address {
                 Address::Tcp(tcp) => self::tcp(*tcp, daemon_runs),
                 Address::Unix(path) => unix(path, daemon_runs),
-                Address::Systemd(_) => None, // systemd holds it, and only while the unit runs
+                Address::Systemd(_) => None, // looked for in the units
             })
             // Of the default addresses the daemon leaves out those of a family that the machine does not have.
             .filter(|finding| !(door.listen_by_default && finding.id == "address_not_here")),
@@ -145,6 +212,31 @@ mod tests {
         let ids = |found: Vec<Finding>| found.iter().map(|f| f.id).collect::<Vec<_>>();
         assert_eq!(ids(door(&metadata(false), false)), ["address_not_here"]);
         assert_eq!(ids(door(&metadata(true), false)), [""; 0]);
+    }
+
+    #[test]
+    fn a_socket_that_no_unit_names_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "proxy: { outbound: [{ name: out, listen: \"systemd:out\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/x\" }] }\n\
+                    api: { metadata: { listen: \"systemd:meta.socket\" } }";
+        let settings = crate::config::parse(text, Path::new("f.yaml")).unwrap();
+        let found = || systemd(&settings, &[dir.path(), Path::new("/nonexistent")]);
+        let told: Vec<_> = found().into_iter().map(|finding| finding.what).collect();
+        assert!(
+            told.len() == 2 && told[1].contains("FileDescriptorName=out"),
+            "{told:?}"
+        );
+        std::fs::write(dir.path().join("meta.socket"), "[Socket]\nListenStream=1\n").unwrap();
+        std::fs::write(
+            dir.path().join("a.socket"),
+            "[Socket]\nFileDescriptorName=outer\n",
+        )
+        .unwrap();
+        assert_eq!(found().len(), 1);
+        let drop_ins = dir.path().join("a.socket.d");
+        std::fs::create_dir(&drop_ins).unwrap();
+        std::fs::write(drop_ins.join("name.conf"), "[Socket]\nFileDescriptorName = out\n").unwrap();
+        assert!(found().is_empty(), "{:?}", found());
     }
 
     #[test]

@@ -109,6 +109,7 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
             mode: SOCKET_MODE,
             owner: None,
             group: None,
+            unsafe_listen: true,
         },
         target: forward?,
         peers,
@@ -152,6 +153,8 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
     Some(RouteSettings {
         side: Side::Outbound { server_name },
         listen: ListenSettings {
+            // Judged already where the address is in the file: there it changes nothing.
+            unsafe_listen: unsafe_listen && matches!(address, Some(Address::Systemd(_))),
             address: address?,
             mode,
             owner,
@@ -188,11 +191,16 @@ fn socket(
         ("group", group.is_some()),
     ];
     for (key, given) in keys {
-        if given && matches!(address, Some(Address::Tcp(_))) {
-            at.key(key).refuse(
-                Wrong::new("a key of no use, since `listen` is no Unix socket", "no such key")
-                    .fix("remove it"),
-            );
+        let (why, fix) = match address {
+            Some(Address::Tcp(_)) => ("a key of no use, since `listen` is no Unix socket", "remove it"),
+            Some(Address::Systemd(_)) => (
+                "a key of no use, since systemd makes the socket",
+                "say SocketMode=, SocketUser= and SocketGroup= in the socket unit",
+            ),
+            Some(Address::Unix(_)) | None => continue,
+        };
+        if given {
+            at.key(key).refuse(Wrong::new(why, "no such key").fix(fix));
         }
     }
     let mode = mode.map(|text| values::mode(&text.0, 0o666, "0660"));
@@ -238,15 +246,9 @@ fn name(at: &At, raw: Option<raw::Text>) -> Option<String> {
 }
 
 fn listen(at: &At, raw: Option<raw::Address>, runtime_dir: &Path) -> Option<Address> {
-    let text = needed(at, "listen", raw, "an address: IP:PORT or unix:PATH")?;
-    let address = at.maybe("listen", Some(values::address(&text.0, runtime_dir)))?;
-    if matches!(address, Address::Systemd(_)) {
-        at.key("listen").refuse(
-            Wrong::new(&quoted(&text.0), "an address: IP:PORT or unix:PATH")
-                .fix("this version takes no sockets from systemd for routes yet"),
-        );
-    }
-    Some(address)
+    let wanted = "an address: IP:PORT, unix:PATH or systemd:NAME";
+    let text = needed(at, "listen", raw, wanted)?;
+    at.maybe("listen", Some(values::address(&text.0, runtime_dir)))
 }
 
 /// Plaintext leaves this machine only when the file says so.

@@ -81,6 +81,36 @@ fn each_key_of_a_route_arrives() {
 }
 
 #[test]
+fn a_route_takes_a_socket_of_systemds_and_no_two_take_one() {
+    let listens = |more: &str| {
+        let settings = right(&format!(
+            "proxy: {{ outbound: [{{ name: out, listen: \"systemd:out\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/x\"{more} }}] }}"
+        ));
+        settings.proxy.routes[0].listen.clone()
+    };
+    assert_eq!(listens("").address, Address::Systemd("out".to_owned()));
+    // What the socket is, is known when it is there.
+    assert!(!listens("").unsafe_listen && listens(", unsafe_listen: true").unsafe_listen);
+    refused(&[
+        (
+            "proxy: { inbound: [{ name: a, listen: \"systemd:x\", forward: \"127.0.0.1:2\", allow: [\"spiffe://a.test\"] },\n\
+             { name: b, listen: \"systemd:x\", forward: \"127.0.0.1:2\", allow: [\"spiffe://a.test\"] }] }",
+            &[
+                "2:20: proxy.inbound[1].listen: found systemd:x, where proxy.inbound[0] is (systemd:x); wanted an address of its own; \
+               each route listens somewhere else; change one of the two",
+            ],
+        ),
+        (
+            "proxy: { outbound: [{ name: a, listen: \"systemd:x\", mode: \"0600\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/x\" }] }",
+            &[
+                "1:59: proxy.outbound[0].mode: found a key of no use, since systemd makes the socket; wanted no such key; \
+               say SocketMode=, SocketUser= and SocketGroup= in the socket unit",
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn what_is_missing_or_unsafe_is_told() {
     refused(&[
         (
@@ -120,7 +150,7 @@ fn what_is_missing_or_unsafe_is_told() {
             "proxy: { outbound: [{}] }",
             &[
                 "1:21: proxy.outbound[0]: found a route without `name`; wanted a name, such as payments",
-                "1:21: proxy.outbound[0]: found a route without `listen`; wanted an address: IP:PORT or unix:PATH",
+                "1:21: proxy.outbound[0]: found a route without `listen`; wanted an address: IP:PORT, unix:PATH or systemd:NAME",
                 "1:21: proxy.outbound[0]: found a route without `connect`; wanted where to, such as \"ledger.internal:8443\"",
                 "1:21: proxy.outbound[0]: found a route without `expect`; wanted the SPIFFE ID of who must be there, or a pattern",
             ],

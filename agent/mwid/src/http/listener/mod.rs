@@ -5,10 +5,12 @@ mod error;
 pub(crate) mod unix;
 
 pub(crate) use error::ListenError;
-use nix::sys::socket::Backlog;
+use nix::sys::socket::{AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage};
+use nix::sys::socket::{getsockname, getsockopt, sockopt};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -51,16 +53,33 @@ impl Listener {
         Self::open_tcp(listener).map_err(fail)
     }
 
-    /// A TCP socket that listens already (given by systemd).
+    /// A TCP socket that listens already.
     pub(crate) fn open_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::Tcp(TcpListener::from_std(listener)?))
     }
 
-    /// A Unix socket that listens already (given by systemd, which also owns its path).
+    /// A Unix socket that listens already.
     pub(crate) fn open_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::Unix(UnixListener::from_std(listener)?, None))
+    }
+
+    /// A socket that listens already: given by systemd, which also owns its path if it has one.
+    pub(crate) fn passed(fd: OwnedFd) -> io::Result<Self> {
+        let unfit = |what: &str| io::Error::new(io::ErrorKind::Unsupported, what);
+        let stream = getsockopt(&fd, sockopt::SockType)? == SockType::Stream;
+        if !stream || !getsockopt(&fd, sockopt::AcceptConn)? {
+            return Err(unfit("it takes no connections; use ListenStream= and Accept=no"));
+        }
+        let address: SockaddrStorage = getsockname(fd.as_raw_fd())?;
+        match address.family() {
+            Some(AddressFamily::Unix) => Self::open_unix(fd.into()),
+            Some(AddressFamily::Inet | AddressFamily::Inet6) => Self::open_tcp(fd.into()),
+            _ => Err(unfit(
+                "its address family is neither that of IP nor of Unix sockets",
+            )),
+        }
     }
 
     /// Whether only local processes whom a socket's mode let in can come here.

@@ -3,6 +3,7 @@ mod callers;
 mod change;
 mod headers;
 mod limits;
+mod passed;
 mod refusals;
 mod strangers;
 mod transport;
@@ -76,6 +77,11 @@ fn bundles(worlds: &[&World]) -> TrustBundles {
 impl Site {
     /// With an identity of `world`, trusting `worlds`.
     fn new(world: &World, worlds: &[&World]) -> Self {
+        Self::with(world, worlds, &Passed::default())
+    }
+
+    /// And sockets from systemd.
+    fn with(world: &World, worlds: &[&World], passed: &Passed) -> Self {
         let (writer, reader) = mtls_identity::store();
         let clock = Arc::new(MovedClock::default());
         let access = Access::default();
@@ -88,6 +94,7 @@ impl Site {
             provider: provider(),
             access: access.clone(),
             metrics,
+            passed: passed.clone(),
             shutdown: shutdown.clone(),
         });
         let mut site = Self {

@@ -1,7 +1,7 @@
 //! Sockets that systemd opened for us (`systemd:NAME` in the configuration).
 //!
-//! In: LISTEN_FDS and LISTEN_FDNAMES, once. Out: each descriptor once, by name. Never takes a descriptor that was not
-//! passed to this very process, never gives one out twice.
+//! In: LISTEN_FDS and LISTEN_FDNAMES, once. Out: duplicates of each descriptor, by name, as often as a reload asks. Never takes a descriptor that was
+//! not passed to this very process, and never closes one: what a reload leaves out, another may take up again.
 
 #[cfg(test)]
 mod tests;
@@ -10,13 +10,21 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whether this process's descriptors have been taken: there is only one set of them.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Sockets by name. Several may share a name (one `.socket` unit with several `ListenStream=`).
+/// Sockets by name. Several may share a name (one `.socket` unit with several `ListenStream=`). Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passed(Arc<Mutex<BTreeMap<String, Sockets>>>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Passed(BTreeMap<String, Vec<OwnedFd>>);
+struct Sockets {
+    fds: Vec<OwnedFd>,
+    /// Somebody has asked for them.
+    named: bool,
+}
 
 /// Why systemd's sockets cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +40,7 @@ pub(crate) enum ListenError {
 
 /// All sockets that systemd passed; none outside systemd, or when they have been taken before.
 pub(crate) fn take() -> Result<Passed, ListenError> {
-    let mut passed = Passed::default();
+    let passed = Passed::default();
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Ok(passed);
     }
@@ -42,19 +50,41 @@ pub(crate) fn take() -> Result<Passed, ListenError> {
         // SAFETY: sd_listen_fds(3): with LISTEN_PID naming this process (checked above), these descriptors were opened for
         // us before the exec and belong to nobody else here; TAKEN makes sure that they get one owner only.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        passed.0.entry(name).or_default().push(fd);
+        passed.all().entry(name).or_default().fds.push(fd);
     }
     Ok(passed)
 }
 
 impl Passed {
-    /// Every socket of this name; each is given out once.
-    pub(crate) fn by_name(&mut self, name: &str) -> Vec<OwnedFd> {
-        self.0.remove(name).unwrap_or_default()
+    /// A duplicate of every socket of this name; none: systemd passed none.
+    pub(crate) fn by_name(&self, name: &str) -> io::Result<Vec<OwnedFd>> {
+        let mut all = self.all();
+        let Some(sockets) = all.get_mut(name) else {
+            return Ok(vec![]);
+        };
+        sockets.named = true;
+        sockets.fds.iter().map(OwnedFd::try_clone).collect()
     }
 
     /// What nobody has asked for yet: worth a warning, because its clients would wait for ever.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    pub(crate) fn unused(&self) -> Vec<String> {
+        let all = self.all();
+        let unused = all.iter().filter(|(_, sockets)| !sockets.named);
+        unused.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Sockets that were opened by somebody else, as if systemd had passed them.
+    #[cfg(test)]
+    pub(crate) fn of(sockets: impl IntoIterator<Item = (&'static str, OwnedFd)>) -> Self {
+        let passed = Self::default();
+        for (name, fd) in sockets {
+            passed.all().entry(name.to_owned()).or_default().fds.push(fd);
+        }
+        passed
+    }
+
+    /// Nothing in here panics half way.
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Sockets>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
