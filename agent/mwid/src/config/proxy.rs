@@ -105,4 +105,6 @@ pub(crate) struct Timeouts {
     /// After one side has ended: without a byte from the other.
     pub(crate) half_close: Option<Duration>,
     pub(crate) lifetime: Option<Duration>,
+    /// With bytes on the way that the other side's system does not acknowledge or has no room for.
+    pub(crate) unacknowledged: Option<Duration>,
 }

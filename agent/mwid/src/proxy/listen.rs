@@ -163,7 +163,7 @@ async fn accept_all(
         match accepted {
             Ok((stream, slot, turn)) => {
                 pause = PAUSE.0;
-                let turn = current.turns.begin(turn);
+                let turn = turn.map(|place| current.turns.begin(place));
                 tasks.spawn(connection::serve(current, stream, slot, turn));
             }
             Err(e) if is_the_clients(&e) => {}
@@ -185,11 +185,12 @@ async fn accept_all(
     }
 }
 
-/// Waits for free places before it accepts, so that who has to wait costs us nothing.
+/// Waits for free places before it accepts, so that who has to wait costs us nothing. On outbound routes the handshake comes after the dial, and so
+/// does its place: a target that does not answer holds up nobody else.
 async fn accept(
     listener: &mut Listener,
     route: &Route,
-) -> io::Result<(Stream, OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+) -> io::Result<(Stream, OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)> {
     let counters = &route.named.record.counters;
     let slot = match Arc::clone(&route.slots).try_acquire_owned() {
         Ok(slot) => slot,
@@ -206,21 +207,10 @@ async fn accept(
                 .map_err(io::Error::other)?
         }
     };
-    let turn = match route.turns.free() {
-        Some(turn) => turn,
-        None => {
-            if counters.handshakes_full() {
-                tracing::warn!(
-                    route = route.name(),
-                    "all handshakes (max_handshakes) are taken, new ones wait"
-                );
-            }
-            route
-                .turns
-                .wait()
-                .await
-                .ok_or_else(|| io::Error::other("the places were closed"))?
-        }
+    let turn = if route.is_inbound() {
+        Some(route.place().await.map_err(io::Error::other)?)
+    } else {
+        None
     };
     Ok((listener.accept().await?, slot, turn))
 }

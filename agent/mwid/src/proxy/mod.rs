@@ -3,6 +3,7 @@
 //! In: settled routes, the store's identity, callers. Out: connections, copied. Inbound routes take TLS and forward plain bytes; outbound routes take
 //! plain bytes and connect with TLS. Never a byte for a peer whose chain was not verified in the handshake and whose ID was not decided after it; never
 //! a connection that goes on when rules or roots no longer hold.
+mod alive;
 mod connection;
 mod error;
 mod handshake;

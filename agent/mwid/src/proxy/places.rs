@@ -1,9 +1,10 @@
 //! The places for handshakes in flight. In: connections that begin, and those that are done. Out: a turn. Who holds a turn without getting anywhere has
 //! it only until another one needs it, so that silent connections cannot keep others out.
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, Mutex as Queue, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,8 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Turns {
     slots: Arc<Semaphore>,
+    /// Who waits for a place, in the order in which they came: the first alone looks for one.
+    queue: Queue<()>,
     running: Mutex<Running>,
 }
 
@@ -40,6 +43,7 @@ impl Turns {
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(most)),
+            queue: Queue::default(),
             running: Mutex::default(),
         })
     }
@@ -49,16 +53,17 @@ impl Turns {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
-    /// Waits for a place, and asks the oldest handshake to leave if it had its time. Cancelled without loss.
-    pub(super) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        loop {
-            self.displace_oldest();
-            let slot = Arc::clone(&self.slots).acquire_owned();
-            match tokio::time::timeout(LOOK, slot).await {
-                Ok(slot) => return slot.ok(),
-                Err(_elapsed) => {}
+    /// Waits for a place, and asks the oldest handshake to leave if it had its time: one, whose place comes free as soon as its task runs.
+    /// Cancelled without loss.
+    pub(super) async fn wait(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let _first = self.queue.lock().await;
+        let mut slot = pin!(Arc::clone(&self.slots).acquire_owned());
+        while !self.displace_oldest() {
+            if let Ok(slot) = tokio::time::timeout(LOOK, slot.as_mut()).await {
+                return slot;
             }
         }
+        slot.await
     }
 
     /// Begins a handshake at a place.
@@ -76,16 +81,16 @@ impl Turns {
         }
     }
 
-    fn displace_oldest(&self) {
+    /// True when somebody was asked to leave.
+    fn displace_oldest(&self) -> bool {
         let running = self.running();
         let now = Instant::now();
         let mut late = running
             .turns
             .values()
             .take_while(|(since, _)| now >= *since + SHORT);
-        if let Some((_, displaced)) = late.find(|(_, displaced)| !displaced.is_cancelled()) {
-            displaced.cancel();
-        }
+        let oldest = late.find(|(_, displaced)| !displaced.is_cancelled());
+        oldest.inspect(|(_, displaced)| displaced.cancel()).is_some()
     }
 
     /// Nothing in here panics half way.
@@ -124,5 +129,29 @@ mod tests {
         drop((young, slot));
         assert!(turns.free().is_some());
         assert!(turns.running().turns.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_of_those_who_wait_displaces_one() {
+        let turns = Turns::new(4);
+        let mut late: Vec<Turn> = (0..4).map(|_| turns.begin(turns.free().unwrap())).collect();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            let turns = Arc::clone(&turns);
+            waiting.spawn(async move { turns.wait().await.unwrap() });
+        }
+        // The one that was asked to leave takes its time.
+        tokio::time::sleep(SHORT * 10).await;
+        let asked = |late: &[Turn]| late.iter().filter(|turn| turn.displaced.is_cancelled()).count();
+        assert_eq!(asked(&late), 1, "for the first of the two");
+        late.remove(0);
+        let first = waiting.join_next().await.unwrap().unwrap();
+        tokio::time::sleep(LOOK).await;
+        assert_eq!(asked(&late), 1, "for the second");
+        late.remove(0);
+        let second = waiting.join_next().await.unwrap().unwrap();
+        tokio::time::sleep(SHORT).await;
+        assert_eq!(asked(&late), 0, "nobody waits any more");
+        drop((first, second));
     }
 }

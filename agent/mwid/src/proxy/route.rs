@@ -14,7 +14,7 @@ use pki_types::ServerName;
 use rustls::crypto::CryptoProvider;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// What all routes share.
@@ -105,6 +105,20 @@ impl Route {
 
     pub(super) fn is_inbound(&self) -> bool {
         self.settings.side == Side::Inbound
+    }
+
+    /// A place for a handshake; waits for it when all are taken.
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Some(place) = self.turns.free() {
+            return Ok(place);
+        }
+        if self.named.record.counters.handshakes_full() {
+            tracing::warn!(
+                route = self.name(),
+                "all handshakes (max_handshakes) are taken, new ones wait"
+            );
+        }
+        self.turns.wait().await
     }
 }
 

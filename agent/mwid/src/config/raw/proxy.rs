@@ -59,4 +59,5 @@ pub(in crate::config) struct Timeouts {
     pub(in crate::config) idle: Option<TimeText>,
     pub(in crate::config) half_close: Option<TimeText>,
     pub(in crate::config) lifetime: Option<TimeText>,
+    pub(in crate::config) unacknowledged: Option<TimeText>,
 }

@@ -342,6 +342,7 @@ fn timeouts(at: &At, raw: raw::Timeouts) -> Timeouts {
         idle: time_or_none(at, raw.idle, "idle", None),
         half_close: time_or_none(at, raw.half_close, "half_close", Some(Duration::from_secs(60))),
         lifetime: time_or_none(at, raw.lifetime, "lifetime", None),
+        unacknowledged: time_or_none(at, raw.unacknowledged, "unacknowledged", None),
     }
 }
 

@@ -60,7 +60,7 @@ fn each_key_of_a_route_arrives() {
     let settings = right(
         "proxy: { inbound: [{ name: in, listen: \"[::]:8443\", forward: \"10.0.0.1:80\", unsafe_forward: true, unsafe_allow_all: true, dry_run: true, \
          alpn: [h2, http/1.1], send_proxy: v2_tls, accept_proxy: true, tls12: true, close_expired: true, max_connections: 7, max_handshakes: 3, \
-         timeouts: { handshake: 1s, connect: 2s, idle: 3s, half_close: none, lifetime: 1h } }], \
+         timeouts: { handshake: 1s, connect: 2s, idle: 3s, half_close: none, lifetime: 1h, unacknowledged: 5m } }], \
          outbound: [{ name: out, listen: \"127.0.0.1:1\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/**\", server_name: b.test }] }",
     );
     let [inbound, outbound] = &settings.proxy.routes[..] else {
@@ -75,6 +75,8 @@ fn each_key_of_a_route_arrives() {
     assert_eq!((inbound.max_connections, inbound.max_handshakes), (7, 3));
     assert_eq!(inbound.timeouts.half_close, None);
     assert_eq!(inbound.timeouts.lifetime, Some(Duration::from_secs(3600)));
+    assert_eq!(inbound.timeouts.unacknowledged, Some(Duration::from_secs(300)));
+    assert_eq!(outbound.timeouts.unacknowledged, None);
     assert!(inbound.peers.decide(&id("spiffe://any.test/x")).is_ok());
     let sni = Some("b.test".to_owned());
     assert_eq!(outbound.side, Side::Outbound { server_name: sni });

@@ -1,5 +1,6 @@
 //! Makes a connection: handshake, decision, target; on outbound routes the caller and the target first. In: an accepted stream. Out: both sides, ready to
 //! be copied, or a refusal and how to part. Each step has its limit.
+use super::super::alive;
 use super::super::handshake::{self, Failed, close_gently, dismiss};
 use super::super::link::Link;
 use super::super::peers::Seat;
@@ -12,7 +13,7 @@ use super::super::splice::{Early, Splice, abort};
 use super::super::target;
 use super::super::tls::Tls;
 use super::caller::Caller;
-use crate::config::{SendProxy, Side};
+use crate::config::SendProxy;
 use crate::http::Stream;
 use mtls_identity::peer::PeerRole;
 use mtls_identity::tls::IdentityUnusable;
@@ -69,12 +70,13 @@ fn refused(refusal: Refusal, seat: Option<Seat>, leave: Leave) -> Box<Refused> {
 pub(super) async fn establish(
     route: &Arc<Route>,
     stream: Stream,
-    turn: Turn,
+    turn: Option<Turn>,
     facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
-    match route.settings.side {
-        Side::Inbound => inbound(route, stream, turn, facts).await,
-        Side::Outbound { .. } => outbound(route, stream, turn, facts).await,
+    match turn {
+        Some(turn) => inbound(route, stream, turn, facts).await,
+        // It dials first.
+        None => outbound(route, stream, facts).await,
     }
 }
 
@@ -111,7 +113,7 @@ async fn inbound(
         seat.gone().await;
         seat.why().map_or(Refusal::Over, Refusal::NoLonger)
     };
-    let plain = match dial(route, gone).await {
+    let plain = match unless(gone, dial(route)).await {
         Ok(plain) => plain,
         Err(refusal) => return Err(refused(refusal, Some(seat), Leave::Abort(link.stream))),
     };
@@ -123,12 +125,33 @@ async fn inbound(
     Ok(made(link, plain, header, early, seat, None))
 }
 
-/// Connects to the target, unless whoever it is for has to go first.
-async fn dial(route: &Route, gone: impl Future<Output = Refusal>) -> Result<Stream, Refusal> {
+async fn dial(route: &Route) -> Result<Stream, Refusal> {
+    let timeouts = &route.settings.timeouts;
+    let stream = target::dial(&route.settings.target, timeouts.connect).await?;
+    alive::watch(&stream, timeouts.unacknowledged);
+    Ok(stream)
+}
+
+/// What is done, unless whoever it is for has to go first.
+async fn unless<T>(
+    gone: impl Future<Output = Refusal>,
+    done: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
     tokio::select! {
         biased;
         refusal = gone => Err(refusal),
-        dialled = target::dial(&route.settings.target, route.settings.timeouts.connect) => dialled,
+        done = done => done,
+    }
+}
+
+/// A place for the handshake with a target that answers. Whoever waits for one waits within the time of a handshake.
+async fn turn(route: &Route) -> Result<Turn, Refusal> {
+    let limit = route.settings.timeouts.handshake;
+    match timeout(limit, route.place()).await {
+        Ok(Ok(place)) => Ok(route.turns.begin(place)),
+        // Places are never closed while their route is here.
+        Ok(Err(_closed)) => Err(Refusal::Over),
+        Err(_elapsed) => Err(Refusal::Timeout(limit)),
     }
 }
 
@@ -158,12 +181,7 @@ async fn balanced(route: &Route, stream: &mut Stream, turn: &Turn) -> Result<Opt
     }
 }
 
-async fn outbound(
-    route: &Arc<Route>,
-    stream: Stream,
-    turn: Turn,
-    facts: &mut Facts<'_>,
-) -> Result<Made, Box<Refused>> {
+async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> Result<Made, Box<Refused>> {
     let mut caller = match Caller::meet(route, &stream) {
         Ok(caller) => caller,
         Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
@@ -174,8 +192,12 @@ async fn outbound(
             () = route.named.over.cancelled() => Refusal::Over,
         }
     };
-    let mut wire = match dial(route, gone).await {
-        Ok(wire) => wire,
+    let dialled = unless(gone, async {
+        let wire = dial(route).await?;
+        Ok((wire, turn(route).await?))
+    });
+    let (mut wire, turn) = match dialled.await {
+        Ok(done) => done,
         Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
     };
     if handshake::speaks_first(&mut wire).await {

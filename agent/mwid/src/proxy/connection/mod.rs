@@ -4,6 +4,7 @@ mod caller;
 mod establish;
 mod run;
 
+use super::alive;
 use super::metrics::Open;
 use super::peers::Seat;
 use super::places::Turn;
@@ -17,13 +18,14 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-/// Serves one connection to its end. `slot` is its place among the route's connections, `turn` among its handshakes.
-pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphorePermit, turn: Turn) {
+/// Serves one connection to its end. `slot` is its place among the route's connections, `turn` among its handshakes; outbound ones take theirs later.
+pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphorePermit, turn: Option<Turn>) {
     let since = Instant::now();
     let from = match &stream {
         Stream::Tcp(tcp) => tcp.peer_addr().ok(),
         Stream::Unix(_) => None,
     };
+    alive::watch(&stream, route.settings.timeouts.unacknowledged);
     let record = &route.named.record;
     let _open = Open::new(&record.counters);
     let mut facts = Facts {
