@@ -2,8 +2,10 @@
 //!
 //! usage: spiffe-clients watch | once TIMES | jwt AUDIENCE
 //! Prints one line an event, its words apart by tabs: x509 ID SERIAL, jwt ID, end REASON.
-use spiffe::{JwtSource, JwtSvid, WorkloadApiClient, X509Source, X509Svid};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use spiffe::{JwtSource, JwtSvid, WorkloadApiClient, X509Bundle, X509Source, X509Svid};
 use std::error::Error;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -47,13 +49,37 @@ async fn watch() -> Outcome {
     }
 }
 
+/// The key is the leaf's, and each certificate is signed by the next, the last by a root of the bundle.
+fn whole(svid: &X509Svid, bundle: &X509Bundle) -> Outcome {
+    let chain = svid.cert_chain().iter().map(|one| parsed(one.as_bytes())).collect::<Outcome<Vec<_>>>()?;
+    let roots = bundle.authorities().iter().map(|one| parsed(one.as_bytes())).collect::<Outcome<Vec<_>>>()?;
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, svid.private_key().as_bytes())?;
+    let [leaf, ..] = &chain[..] else { return Err("no leaf".into()) };
+    if key.public_key().as_ref() != &*leaf.public_key().subject_public_key.data {
+        return Err("the key is not the leaf's".into());
+    }
+    for pair in chain.windows(2) {
+        pair[0].verify_signature(Some(pair[1].public_key()))?;
+    }
+    let last = chain.last().ok_or("no chain")?;
+    if !roots.iter().any(|root| last.verify_signature(Some(root.public_key())).is_ok()) {
+        return Err("no root of the bundle signed the chain".into());
+    }
+    Ok(())
+}
+
+fn parsed(der: &[u8]) -> Outcome<X509Certificate<'_>> {
+    Ok(X509Certificate::from_der(der)?.1)
+}
+
 async fn once(times: usize) -> Outcome {
     for _ in 0..times {
         let client = WorkloadApiClient::connect_env().await?;
         let context = client.fetch_x509_context().await?;
         let svid = context.default_svid().ok_or("no SVID")?;
         let domain = svid.spiffe_id().trust_domain();
-        context.bundle_set().get(domain).ok_or("no bundle")?;
+        let bundle = context.bundle_set().get(domain).ok_or("no bundle")?;
+        whole(svid, &bundle)?;
         tell(svid)?;
     }
     Ok(())
