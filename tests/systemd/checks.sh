@@ -315,6 +315,55 @@ PY
 systemd-run --quiet --wait --pipe --collect --unit=forger.service /usr/bin/python3 /run/forge.py || fail "another unit's root was believed"
 if systemd-run --quiet --wait --pipe --collect --unit=user.service -p User=daemon /usr/bin/python3 /run/forge.py 2>/dev/null; then fail "an ordinary user may connect"; fi
 ok "a forged name is believed neither of root elsewhere nor of another unit"
+# README's example: a sandboxed service has its copy, and a rotation is in its hands because mwid, as its own user, has it started anew.
+if command -v pkaction >/dev/null; then
+    cp /etc/mwid/mwid.yaml /run/before.yaml
+    cat > /etc/systemd/system/payments.service <<'UNIT'
+[Unit]
+Wants=mwid.service
+After=mwid.service
+[Service]
+DynamicUser=yes
+CapabilityBoundingSet=
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectHome=yes
+ProtectSystem=strict
+SystemCallFilter=@system-service
+RuntimeDirectory=payments
+LoadCredential=credential-bundle.private-key.x509.pem:/run/mwid/credential.sock
+LoadCredential=ca_certificates.pem:/run/mwid/credential.sock
+Environment=PAIR=%d/credential-bundle.private-key.x509.pem ROOTS=%d/ca_certificates.pem
+ExecStartPre=/usr/bin/openssl verify -CAfile ${ROOTS} -untrusted ${PAIR} ${PAIR}
+ExecStart=/bin/sh -c 'openssl x509 -noout -serial -in $PAIR > /run/payments/serial && openssl pkey -noout -check -in $PAIR && exec sleep infinity'
+UNIT
+    cat > /etc/mwid/mwid.yaml <<'YAML'
+identity:
+  source: { guest_agent: { directory: /run/secrets/workload-spiffe-credentials } }
+access:
+  - who: { unit: payments.service }
+    may: { identity: true }
+publish:
+  - directory: /run/mwid/identity
+    then: [{ run: [/usr/bin/systemctl, try-restart, payments.service] }]
+YAML
+    sed 's|"nginx.service", "haproxy.service"|"payments.service"|; s|"reload", "kill"|"reload", "kill", "try-restart"|' systemd/50-mwid-reload.rules > /etc/polkit-1/rules.d/50-mwid-reload.rules
+    systemctl restart polkit.service
+    systemctl daemon-reload
+    swap /run/secrets /work/leaf1 current
+    serial() { openssl x509 -noout -serial -in "/work/leaf$1/certificates.pem"; }
+    published() { [ "$(openssl x509 -noout -serial -in /run/mwid/identity/certificates.pem)" = "$(serial "$1")" ]; }
+    holds() { [ "$(cat /run/payments/serial 2>/dev/null)" = "$(serial "$1")" ]; }
+    systemctl reload mwid.service
+    until_true 30 published 1 || fail "the first of two identities was not published"
+    systemctl start payments.service || fail "the sandboxed unit did not start: $(journalctl -u payments.service -u mwid.service --no-pager | tail -5)"
+    until_true 20 holds 1 || fail "the sandboxed unit has another certificate: $(journalctl -u payments.service --no-pager | tail -5)"
+    swap /run/secrets /work/leaf2 current
+    until_true 30 holds 2 || fail "a rotation did not reach the sandboxed unit: $(mwid status 2>&1 | tail -5; journalctl -u payments.service -u mwid.service --no-pager | tail -8)"
+    ok "a sandboxed unit has its copy, and has a new one after a rotation: mwid's own user may start it anew"
+    systemctl stop payments.service
+    cp /run/before.yaml /etc/mwid/mwid.yaml
+fi
 systemctl stop mwid.service
 [ "$(systemctl show -P Result mwid.service)" = success ] || fail "stop was not clean"
 ok "stops cleanly"
