@@ -85,6 +85,8 @@ pub(crate) enum Denial {
     // One question stays open.
     #[error("your process {pid} has ended while mwid looked at it: keep the process that connects alive")]
     Ended { pid: i32 },
+    #[error("your process {pid}, which made this connection, has ended: make one of your own")]
+    HandedOn { pid: i32 },
     #[error(
         "your process {pid} is not the one that connected (it belongs to uid {now}, the connection to uid {uid}): \
          keep the process that connects alive, or use a kernel that tells the process itself (Linux 6.5)"
@@ -167,7 +169,9 @@ impl Denial {
             Self::HalfClosed { .. } => "half_closed",
             Self::NoSocket { .. } | Self::Namespace => "network_namespace",
             Self::Table(_) => "socket_table",
-            Self::Ended { .. } | Self::Replaced { .. } | Self::Stopped { .. } => "ended",
+            Self::Ended { .. } | Self::HandedOn { .. } | Self::Replaced { .. } | Self::Stopped { .. } => {
+                "ended"
+            }
             Self::Hold { .. } | Self::Proc { .. } | Self::Run { .. } => "unreadable",
             Self::NotPermitted { .. } => "not_permitted",
             Self::OtherFile { .. }

@@ -14,8 +14,9 @@
 //! | unit | of that process | of the process with that number and user | of the socket's maker, at that time |
 //! | exe, sha256 | of that process; another user's needs CAP_SYS_PTRACE | the same, weaker | not known |
 //!
-//! All this holds for as long as the process lives and its unit is not stopped or started anew. After that the user is still proven, for the kernel
-//! keeps it with the socket, but unit and program are not: a stream that goes on is decided again without them, at once, for the kernel tells of both
+//! All this holds for as long as the process lives and its unit is not stopped or started anew. When the process has ended nothing more is handed out on
+//! its connection, whoever has it now; a connection of the proxy goes on if its user may have it, for what was written has to arrive. When the unit's run
+//! is over the user is still proven, but the unit is not: a stream that goes on is decided again without it, at once, for the kernel tells of both
 //! ends (of the unit's by the links of `/run/systemd/units`; where the tables for such events are full, one look in five seconds finds out). A
 //! process that outlives its unit's stop (`KillMode=`) is of no unit, and is not the next run's either: who started before a service's present run did
 //! is of none (on TCP, where the process is not known, as long as one such is left in the control group). What such a process starts itself is

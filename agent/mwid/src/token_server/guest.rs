@@ -48,7 +48,13 @@ impl Guest for Visitor {
     type Receipt = Receipt;
 
     fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {
-        self.grant_after_a_look()
+        let granted = self.grant_after_a_look();
+        // Others who cannot be told are on record since they came.
+        granted.inspect_err(|denial| {
+            if matches!(**denial, Denial::HandedOn { .. }) {
+                self.denied(What::HandedOn, &denial.to_string());
+            }
+        })
     }
 
     fn is_settled(&self) -> bool {

@@ -45,6 +45,8 @@ pub(crate) enum What<'a> {
     },
     /// Any request that came as a proxy's or a web page's.
     Disguised,
+    /// Any request on a connection whose process has ended.
+    HandedOn,
 }
 
 /// The caller of one connection.
@@ -120,8 +122,23 @@ impl Visitor {
     }
 
     /// The same, after a look whether its process and its unit's run still are: for what is handed out on a connection that is kept, where nobody
-    /// may be waiting for their end. Costs two system calls at most.
+    /// may be waiting for their end. Costs two system calls at most. Whoever was handed the connection of a process that has ended is nobody's
+    /// caller, whatever user that was.
     pub(crate) fn grant_after_a_look(&self) -> Result<Arc<Grant>, Arc<Denial>> {
+        let grant = self.grant_of_connection()?;
+        match self
+            .who
+            .as_deref()
+            .map(|facts| (facts.life().is_process_gone(), facts.pid()))
+        {
+            Ok((true, Some(pid))) => Err(Arc::new(Denial::HandedOn { pid })),
+            _ => Ok(grant),
+        }
+    }
+
+    /// The same for one who wants the connection itself: what its process wrote before it ended is still to be passed on. What was granted to the user
+    /// stays granted.
+    pub(crate) fn grant_of_connection(&self) -> Result<Arc<Grant>, Arc<Denial>> {
         if let Ok(facts) = &self.who {
             facts.life().look();
         }
@@ -134,11 +151,11 @@ impl Visitor {
         decided.as_ref().is_none_or(|decided| decided.version != 0)
     }
 
-    /// Whether nothing more can be told of the caller on this connection, and perhaps on another one, because the kernel had no room when it came:
-    /// such a connection is best closed after its caller was told to come again.
+    /// Whether nothing more can be told of the caller on this connection, and perhaps on another one, because the kernel had no room when it came or
+    /// its process has ended: such a connection is best closed after its caller was told to come again.
     pub(crate) fn is_spent(&self) -> bool {
         match &self.who {
-            Ok(facts) => facts.is_out_of_reach() && !self.is_settled(),
+            Ok(facts) => facts.life().is_process_gone() || facts.is_out_of_reach() && !self.is_settled(),
             Err(denial) => denial.may_pass(),
         }
     }
@@ -342,7 +359,7 @@ impl Decided {
                 let none = grant.routes == Routes::None;
                 (none, grant.route_allowed(name).is_ok(), Reason::Route)
             }
-            What::Disguised => (false, true, Reason::Other),
+            What::Disguised | What::HandedOn => (false, true, Reason::Other),
         };
         match (none, allowed) {
             (_, true) => Reason::Other,
@@ -373,6 +390,7 @@ impl<'a> What<'a> {
             Self::Bundles => "bundles",
             Self::JwtSvid { .. } => "jwt_svid",
             Self::Disguised => "disguised",
+            Self::HandedOn => "handed_on",
         }
     }
 
@@ -383,7 +401,7 @@ impl<'a> What<'a> {
             | Self::IdToken { audience: text }
             | Self::Route { name: text }
             | Self::JwtSvid { audience: text } => text,
-            Self::Identity | Self::Bundles | Self::Disguised => "",
+            Self::Identity | Self::Bundles | Self::Disguised | Self::HandedOn => "",
         }
     }
 }
@@ -400,6 +418,7 @@ impl fmt::Display for What<'_> {
             Self::Bundles => f.write_str("trust bundles"),
             Self::JwtSvid { audience } => write!(f, "JWT-SVID for {}", clean(audience)),
             Self::Disguised => f.write_str("request in disguise"),
+            Self::HandedOn => f.write_str("request on a connection that was handed on"),
         }
     }
 }

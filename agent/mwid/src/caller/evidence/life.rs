@@ -23,6 +23,8 @@ pub(super) const LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(in crate::caller) struct Life {
     over: AtomicBool,
+    /// That of the process itself.
+    gone: AtomicBool,
     /// None: there is no hold on it, and nothing was looked up by it.
     process: Option<Arc<OwnedFd>>,
     /// Its end, once somebody waits for it. None: the table of what the kernel tells of is full.
@@ -51,11 +53,23 @@ impl Life {
         self.over.load(Ordering::Acquire)
     }
 
+    /// Whether somebody saw the process's end: who has the connection now is not who was attested.
+    pub(in crate::caller) fn is_process_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
     /// Looks whether it is over.
     pub(in crate::caller) fn look(&self) {
-        if self.process_ended() || self.invocation.get().is_some_and(Invocation::is_over) {
+        if self.process_ended() {
+            self.process_is_gone();
+        } else if self.invocation.get().is_some_and(Invocation::is_over) {
             self.over.store(true, Ordering::Release);
         }
+    }
+
+    fn process_is_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.over.store(true, Ordering::Release);
     }
 
     pub(super) fn process_ended(&self) -> bool {
@@ -68,10 +82,9 @@ impl Life {
             return;
         }
         tokio::select! {
-            () = self.end_of_process() => {}
-            () = self.end_of_invocation() => {}
+            () = self.end_of_process() => self.process_is_gone(),
+            () = self.end_of_invocation() => self.over.store(true, Ordering::Release),
         }
-        self.over.store(true, Ordering::Release);
     }
 
     async fn end_of_process(&self) {
@@ -141,7 +154,7 @@ mod tests {
                 .unwrap()
                 .unwrap();
         }
-        assert!(life.is_over());
+        assert!(life.is_over() && life.is_process_gone());
         assert_eq!(life.over().now_or_never(), Some(()), "also one who comes late");
     }
 
@@ -152,9 +165,9 @@ mod tests {
         life.look();
         assert!(!life.is_over());
         drop(alive);
-        assert!(!life.is_over(), "nobody looked");
+        assert!(!life.is_over() && !life.is_process_gone(), "nobody looked");
         life.look();
-        assert!(life.is_over());
+        assert!(life.is_over() && life.is_process_gone());
         assert_eq!(
             Life::default().over().now_or_never(),
             None,

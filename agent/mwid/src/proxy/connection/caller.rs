@@ -26,7 +26,7 @@ impl Caller {
     /// Whether it may use the route by the rules of now, after a look whether its process still is. The error is on record.
     pub(super) fn decide(&self, route: &Route) -> Result<(), String> {
         let access = &route.shared.access;
-        let granted = match self.visitor.grant_after_a_look() {
+        let granted = match self.visitor.grant_of_connection() {
             Err(denial) => Err(Causes(&*denial).to_string()),
             Ok(_) if !access.decides_routes() => Ok(()),
             Ok(grant) => grant

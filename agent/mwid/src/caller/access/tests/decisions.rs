@@ -100,7 +100,8 @@ async fn a_look_before_a_key_is_handed_out_sees_the_end_that_nobody_waited_for()
     let visitor = house.meet(Somebody::new(1000).unit("payments.service").alive_with(life));
     assert!(visitor.grant_after_a_look().unwrap().identity);
     drop(alive);
-    assert!(!visitor.grant_after_a_look().unwrap().identity);
+    assert!(visitor.grant_after_a_look().is_err());
+    assert!(!visitor.grant_of_connection().unwrap().identity);
     assert!(!visitor.grant().unwrap().identity, "for good");
 }
 
@@ -136,7 +137,9 @@ async fn a_receipt_ends_with_its_process() {
     visitor.grant().unwrap();
     let receipt = visitor.granted_at(what, NOW).unwrap();
     drop(alive);
-    visitor.grant_after_a_look().unwrap();
+    let why = visitor.grant_after_a_look().unwrap_err();
+    assert!(matches!(*why, Denial::HandedOn { pid: 4711 }), "{why}");
+    assert!(visitor.is_spent(), "another connection has another process");
     assert!(!visitor.granted_again(&receipt, NOW));
     assert!(
         visitor.granted_at(what, NOW).is_none(),
