@@ -222,14 +222,14 @@ fn a_process_that_ends_while_it_is_attested_gets_nothing_by_its_program() {
     let mut place = Place::new();
     let named = program(place.path("named"), b"");
     let daemon = started(&mut place, &rules(&named, &named));
-    for user in [BY_EXE, BY_HASH] {
+    for user in [BY_EXE, BY_HASH, BY_UID] {
         daemon.signal(Signal::SIGSTOP);
         let process = Process::start(&named, &socket(&place), User::alone(user));
         let mut left: Vec<_> = (0..3).map(|_| process.connection()).collect();
         process.end();
         daemon.signal(Signal::SIGCONT);
         let heir = Subscriber::over(|| left.pop().unwrap());
-        heir.open().are_denied();
+        heir.open().have_lost_their_process();
     }
     // The same once more by one who lives: it was the end that counted.
     let process = Process::start(&named, &socket(&place), User::alone(BY_EXE));
@@ -266,7 +266,9 @@ fn the_number_of_a_process_that_ended_proves_nothing_of_who_has_it_now() {
     let own = heir.connection();
     daemon.signal(Signal::SIGCONT);
     let mut left = left;
-    Subscriber::over(|| left.pop().unwrap()).open().are_denied();
+    Subscriber::over(|| left.pop().unwrap())
+        .open()
+        .have_lost_their_process();
     assert!(matches!(Program::over(own).first(X509_SVID), Next::Message(_)));
     daemon.stop();
 }

@@ -25,7 +25,7 @@ pub(in crate::caller) struct Life {
     over: AtomicBool,
     /// That of the process itself.
     gone: AtomicBool,
-    /// None: there is no hold on it, and nothing was looked up by it.
+    /// None: there is no hold on it. Unless it had ended, what is looked up says so itself.
     process: Option<Arc<OwnedFd>>,
     /// Its end, once somebody waits for it. None: the table of what the kernel tells of is full.
     events: OnceLock<Option<AsyncFd<Arc<OwnedFd>>>>,
@@ -38,6 +38,15 @@ impl Life {
     pub(in crate::caller) fn of(process: Option<Arc<OwnedFd>>) -> Self {
         Self {
             process,
+            ..Self::default()
+        }
+    }
+
+    /// Of a process that had ended before anybody could take hold of it.
+    pub(super) fn ended() -> Self {
+        Self {
+            over: true.into(),
+            gone: true.into(),
             ..Self::default()
         }
     }
@@ -168,6 +177,8 @@ mod tests {
         assert!(!life.is_over() && !life.is_process_gone(), "nobody looked");
         life.look();
         assert!(life.is_over() && life.is_process_gone());
+        assert!(Life::ended().is_process_gone());
+        assert_eq!(Life::ended().over().now_or_never(), Some(()));
         assert_eq!(
             Life::default().over().now_or_never(),
             None,

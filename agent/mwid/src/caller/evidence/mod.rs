@@ -93,15 +93,16 @@ impl Attestor {
 
 impl Evidence {
     fn new(attestor: &Attestor, uid: u32, of: Of) -> Self {
-        let pidfd = match &of {
-            Of::Process { process, .. } => process.pidfd().cloned(),
-            Of::Socket { .. } => None,
+        let life = match &of {
+            Of::Process { process, .. } if process.had_ended() => Life::ended(),
+            Of::Process { process, .. } => Life::of(process.pidfd().cloned()),
+            Of::Socket { .. } => Life::of(None),
         };
         Self {
             attestor: attestor.clone(),
             uid,
             of,
-            life: Arc::new(Life::of(pidfd)),
+            life: Arc::new(life),
             unit: OnceLock::new(),
             program: OnceLock::new(),
             sha256: OnceLock::new(),
@@ -152,7 +153,9 @@ impl Evidence {
             return Ok(());
         }
         match (self.pid(), self.unit.get()) {
-            (Some(pid), _) if self.life.process_ended() => Err(Denial::Ended { pid }),
+            (Some(pid), _) if self.life.is_process_gone() || self.life.process_ended() => {
+                Err(Denial::Ended { pid })
+            }
             (_, unit) => Err(Denial::Stopped {
                 unit: unit.cloned().flatten().unwrap_or_default(),
             }),

@@ -102,6 +102,11 @@ impl Process {
         }
     }
 
+    /// Whether it had ended when it was met: then there is no hold on it.
+    pub(super) fn had_ended(&self) -> bool {
+        matches!(self.hold, Hold::Ended)
+    }
+
     /// Whether what is read of it is certainly of the process that connected.
     pub(super) fn is_certain(&self) -> bool {
         matches!(self.hold, Hold::Peer(_))
