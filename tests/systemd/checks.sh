@@ -389,4 +389,41 @@ program = socket.create_connection(('127.0.0.1', 7005))
 peer.settimeout(20)
 assert peer.accept()[0].recv(1) == b'\\x16'" || fail "systemd's socket serves no route: $(journalctl -u mwid.service --no-pager | tail -3)"
 ok "a route listens at a socket of systemd's"
+# A container with README's two directories mounted: what it sees outlives a stop and a start of mwid. /run/mwid would not: it is made anew.
+systemctl stop mwid-ledger.socket
+cat > /etc/mwid/mwid.yaml <<'YAML'
+identity: { source: { dev_ca: { trust_domain: dev.internal, lifetime: 1h } } }
+publish: [{ directory: /run/tls/identity }]
+api: { workload: { socket: off, listen: "systemd:workload" } }
+YAML
+sed 's|^#d    /run/tls|d /run/tls|' systemd/mwid.tmpfiles.conf > /usr/lib/tmpfiles.d/mwid.conf
+systemd-tmpfiles --create mwid.conf
+mkdir -p /etc/systemd/system/mwid.service.d
+printf '[Service]\nReadWritePaths=/run/tls\n' > /etc/systemd/system/mwid.service.d/tls.conf
+systemctl daemon-reload
+systemctl restart mwid.service
+mwid wait --timeout 20s || fail "not ready with a directory of its own"
+mkdir -p /run/container/workload /run/container/tls /run/container/all
+unshare --mount --propagation private sh -c '
+    mount --bind /run/mwid-workload /run/container/workload
+    mount --bind /run/tls /run/container/tls
+    mount --bind /run/mwid /run/container/all
+    exec sleep infinity' &
+container=$!
+inside() { nsenter --target $container --mount -- "$@"; }
+until_true 10 inside test -S /run/container/workload/workload.sock || fail "the container has no socket"
+until_true 10 inside test -S /run/container/all/admin.sock || fail "the container does not see /run/mwid"
+for path in workload/admin.sock workload/metadata.sock tls/admin.sock; do
+    if inside test -e /run/container/$path; then fail "the container sees $path"; fi
+done
+before=$(inside cat /run/container/tls/identity/certificates.pem)
+systemctl stop mwid.service
+systemctl start mwid.service
+mwid wait --timeout 20s || fail "not ready after stop and start"
+until_true 20 sh -c '[ "$(cat /run/tls/identity/certificates.pem)" != "$1" ]' sh "$before" || fail "no new identity after a start"
+[ "$(inside cat /run/container/tls/identity/certificates.pem)" = "$(cat /run/tls/identity/certificates.pem)" ] || fail "the container has files of before"
+inside mwid fetch x509 --socket unix:///run/container/workload/workload.sock --timeout 20s > /run/container/fetched || fail "the container's socket is dead after a stop and a start"
+if inside test -e /run/container/all/admin.sock; then fail "/run/mwid itself can be mounted: README says that it cannot"; fi
+kill $container
+ok "a container's mounts of the workload socket's directory and of a published one live through a stop and a start; /run/mwid does not"
 echo "systemd: $passed passed, 0 failed"

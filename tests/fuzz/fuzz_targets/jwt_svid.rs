@@ -29,10 +29,12 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    if let Err(refusal) = validate(text).map(|valid| panic!("{valid:?}")) {
-        let words = format!("{refusal} {refusal:?} {}", refusal.reason());
-        assert!(words.len() < 1000);
-    }
+    let refusal = match validate(text) {
+        Ok(valid) => panic!("{valid:?}"),
+        Err(refusal) => refusal,
+    };
+    let words = format!("{refusal} {refusal:?} {}", refusal.reason());
+    assert!(words.len() < 1000);
     let Ok(claims) = serde_json::from_str::<Value>(text) else {
         return;
     };

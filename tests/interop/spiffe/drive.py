@@ -17,6 +17,7 @@ WORK = pathlib.Path(sys.argv[1])
 MWID = os.environ["MWID"]
 UID = 45011  # no account, no group: rules name it by number
 DENIED = 45012
+LATER = range(45021, 45025)  # of each library one, who is let in later: the daemon's record tells of users
 ID = "spiffe://example.org/ns/shop/sa/payments"
 PATIENCE = 90  # the longest back-off of these libraries is 30 s, and the machine may be loaded
 
@@ -116,10 +117,29 @@ class Daemon:
         if done.returncode:
             fail(f"reload: {done.stderr}")
 
+    def has_denied(self, uid, client):
+        """It came, and was told no."""
+        until = time.monotonic() + PATIENCE
+        while not any(f"uid={uid} " in line and "denied" in line for line in self.log.read_text().splitlines()):
+            if time.monotonic() > until:
+                fail(f"{client.name} was not denied: {client.silent()}")
+            time.sleep(0.1)
+        if any(line[0] == "x509" for line in client.silent()):
+            fail(f"{client.name} got an identity that it was denied")
+
     def stop(self):
         self.process.terminate()
         if self.process.wait(30):
             fail(f"the daemon ended with {self.process.returncode}")
+
+    def kill(self):
+        """As the kernel does when memory is short: nobody says goodbye, and the socket's file stays."""
+        self.process.kill()
+        self.process.wait(30)
+        if not (self.run / "workload.sock").is_socket():
+            fail("a killed daemon left no socket's file: the case is another one")
+        if self.answers():
+            fail("somebody answers for a daemon that was killed")
 
 
 def command(name, uid, words):
@@ -203,13 +223,38 @@ def lives(pki):
     daemon.start()
     everybody(clients, "a restart of the daemon, and a rotation meanwhile", ["x509", ID, serial])
 
+    daemon.kill()
+    serial = pki.rotate()
+    daemon.start()
+    everybody(clients, "a daemon that was killed, its socket left behind", ["x509", ID, serial])
+
+    starters = [Client(name, daemon, "watch", uid=uid) for name, uid in zip(CLIENTS, LATER, strict=True)]
+    for starter, uid in zip(starters, LATER, strict=True):
+        daemon.has_denied(uid, starter)
+    daemon.grant([UID, *LATER])
+    daemon.reload()
+    everybody(starters, "started while denied, let in by a reload", ["x509", ID, serial])
+    for starter in starters:
+        starter.stop()
+
+    next_java = Client("java-spiffe", daemon, "next")
+    next_java.expect(["x509", ID, serial])
     daemon.grant([])
     daemon.reload()
+    # By the next java-spiffe's rule a denial is the end; README says so.
+    _, line = next_java.expect(["end"])
+    if line[1:] != ["PERMISSION_DENIED", "no identity issued"]:
+        fail(f"a watcher with the next java-spiffe's rule was told {line}")
+    row("java, next", "a denial ends its watch for good", line[1])
     serial = pki.rotate()
     time.sleep(1)  # the case is a denial that lasts
     for client in clients:
-        if any(line[0] == "x509" for line in client.silent()):
+        said = client.silent()
+        if any(line[0] == "x509" for line in said):
             fail(f"{client.name} got an identity that it was denied")
+        # 0.8.17 of java-spiffe, and the others: a denial does not end them.
+        if any(line[0] in ("end", "gone") for line in said):
+            fail(f"{client.name} ends on a denial: README says that this version does not ({said})")
     daemon.grant([UID])
     daemon.reload()
     everybody(clients, "a denial that is lifted by a reload", ["x509", ID, serial])
@@ -314,7 +359,9 @@ def survival():
         "restart of the daemon": "a restart of the daemon",
         "first identity 5 s late": "a first identity that comes 5 s late",
         "rotation while connecting": "connections while it rotates",
+        "killed, socket left behind": "a daemon that was killed",
         "denial lifted by a reload": "a denial that is lifted",
+        "started while denied": "started while denied",
     }
     print("\n" + " " * 28 + "".join(f"{name:30}" for name in CLIENTS))
     missing = []
