@@ -18,7 +18,8 @@ pub(crate) struct RouteSettings {
     pub(crate) name: String,
     pub(crate) side: Side,
     pub(crate) listen: ListenSettings,
-    pub(crate) target: Target,
+    /// At least one, each once.
+    pub(crate) targets: Vec<Target>,
     /// Whom the other end of the TLS connection must be.
     pub(crate) peers: PeerPolicy,
     /// Decide and tell, but let in whom `peers` refuses.
@@ -35,6 +36,14 @@ pub(crate) struct RouteSettings {
     pub(crate) max_connections: usize,
     pub(crate) max_handshakes: usize,
     pub(crate) timeouts: Timeouts,
+}
+
+impl RouteSettings {
+    /// All targets, in words.
+    pub(crate) fn targets_text(&self) -> String {
+        let all: Vec<String> = self.targets.iter().map(Target::to_string).collect();
+        all.join(", ")
+    }
 }
 
 /// The PROXY protocol towards the application.
@@ -77,7 +86,7 @@ pub(crate) struct ListenSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Tcp(SocketAddr),
-    /// A DNS name, looked up for each connection.
+    /// A DNS name, looked up again while connections are made.
     Name {
         host: String,
         port: u16,

@@ -5,6 +5,7 @@ use mtls_identity::UnixTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -143,7 +144,11 @@ pub(crate) struct RouteStatus {
     /// False: outbound.
     pub(crate) inbound: bool,
     pub(crate) listen: String,
+    /// All of them.
     pub(crate) target: String,
+    /// In the order of the file.
+    #[serde(default)]
+    pub(crate) targets: Vec<TargetStatus>,
     pub(crate) dry_run: bool,
     /// Connections that are open now.
     pub(crate) open: u64,
@@ -154,6 +159,24 @@ pub(crate) struct RouteStatus {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) last_refusal: Option<ErrorLine>,
+}
+
+/// One target of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TargetStatus {
+    pub(crate) target: String,
+    /// False: it is set aside, and tried only when no other one answers.
+    pub(crate) up: bool,
+    /// Since when it is up or down.
+    pub(crate) since: Option<Timestamp>,
+    /// Connections that are open there, and dials.
+    pub(crate) open: u64,
+    /// The last one, however long ago.
+    pub(crate) last_error: Option<ErrorLine>,
+    /// Of a target that is a name.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Why those are of an earlier look-up.
+    pub(crate) old_addresses: Option<String>,
 }
 
 /// Asks for routes when somebody wants to see them: counting is theirs, and goes on all the time.

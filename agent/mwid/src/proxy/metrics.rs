@@ -19,6 +19,24 @@ pub(crate) struct Metrics {
     bytes: Family<BytesLabels, Counter>,
     accept_errors: Family<Labels, Counter>,
     full: Family<FullLabels, Counter>,
+    target_up: Family<TargetLabels, Gauge>,
+    stale_addresses: Family<TargetLabels, Counter>,
+}
+
+/// One target of one route, as the file has them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TargetLabels {
+    pub(super) route: Arc<str>,
+    pub(super) target: Arc<str>,
+}
+
+impl TargetLabels {
+    pub(super) fn new(route: &str, target: &str) -> Self {
+        Self {
+            route: route.into(),
+            target: target.into(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,6 +98,30 @@ impl Metrics {
             "Times that all places for connections or handshakes were taken",
             self.full.clone(),
         );
+        proxy.register(
+            "target_up",
+            "1: connections go to this target; 0: it is set aside",
+            self.target_up.clone(),
+        );
+        proxy.register(
+            "stale_addresses",
+            "Dials by the addresses of an earlier look-up, for want of an answer",
+            self.stale_addresses.clone(),
+        );
+    }
+
+    pub(super) fn target_up(&self, labels: &TargetLabels, up: bool) {
+        self.target_up.get_or_create(labels).set(i64::from(up));
+    }
+
+    /// It is no target any more.
+    pub(super) fn no_target(&self, labels: &TargetLabels) {
+        self.target_up.remove(labels);
+        self.stale_addresses.remove(labels);
+    }
+
+    pub(super) fn stale_addresses(&self, labels: &TargetLabels) {
+        self.stale_addresses.get_or_create(labels).inc();
     }
 
     /// The counters of one route.

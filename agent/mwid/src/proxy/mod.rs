@@ -102,11 +102,18 @@ impl Proxy {
             provider,
             access,
             metrics,
+            names: target::Resolver::system(),
+            down: Arc::default(),
         });
         let routes = watch::Sender::new(Vec::new());
         shutdown.spawn(decide_on_change(
             Arc::clone(&shared),
             routes.subscribe(),
+            shutdown.clone(),
+        ));
+        shutdown.spawn(target::look_after(
+            routes.subscribe(),
+            Arc::clone(&shared.down),
             shutdown.clone(),
         ));
         end_in_time(&routes, &shutdown);
@@ -201,6 +208,7 @@ impl Proxy {
         for route in &change.routes {
             route.named.put_in_force(Rules::of(&route.settings));
         }
+        show_targets(&before, &change.routes);
         let changed = changed(&before, &change.routes);
         for gone in before
             .iter()
@@ -212,6 +220,15 @@ impl Proxy {
         self.routes.send_replace(change.routes);
         changed
     }
+}
+
+/// Shows the targets of the routes in force, and those of no others.
+fn show_targets(before: &[Arc<Route>], after: &[Arc<Route>]) {
+    for old in before {
+        let new = after.iter().find(|new| new.name() == old.name());
+        old.targets.hide_but(new.map(|new| &new.targets));
+    }
+    after.iter().for_each(|route| route.targets.show());
 }
 
 /// The names of routes that are new, gone or otherwise.
@@ -283,7 +300,8 @@ fn status(route: &Route) -> RouteStatus {
         name: route.name().to_owned(),
         inbound: route.is_inbound(),
         listen: listen_text(route),
-        target: route.settings.target.to_string(),
+        target: route.settings.targets_text(),
+        targets: route.targets.status(),
         dry_run: route.settings.dry_run,
         open: u64::try_from(counters.open.get()).unwrap_or(0),
         made: counters.made.get(),

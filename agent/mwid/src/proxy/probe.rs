@@ -2,14 +2,16 @@
 use super::handshake::{self, close_gently, dismiss};
 use super::link::{Broken, Link};
 use super::refusal::Refusal;
-use super::route::{Rules, client};
+use super::route::{Rules, client, server_name};
 use super::scratch;
 use super::target;
 use super::tls::Tls;
-use crate::config::RouteSettings;
+use crate::config::{RouteSettings, Target};
+use crate::http::Stream;
 use crate::report::Causes;
 use mtls_identity::peer::PeerRole;
 use mtls_identity::{Clock, Peer, Reader};
+use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::CryptoProvider;
 use std::future::poll_fn;
@@ -38,14 +40,15 @@ impl From<Refusal> for Trouble {
     }
 }
 
-/// Connects, does the handshake and decides, as the route would for a caller.
+/// Connects to one of the targets, does the handshake and decides, as the route would for a caller.
 pub(crate) async fn probe(
     settings: &RouteSettings,
+    target: &Target,
     reader: Reader,
     provider: Arc<CryptoProvider>,
     clock: Clock,
 ) -> Result<Peer, Trouble> {
-    let (config, name) = match client(settings, reader, provider, clock) {
+    let config = match client(settings, reader, provider, clock) {
         Ok(made) => made,
         Err(error) => {
             return Err(Trouble {
@@ -54,11 +57,23 @@ pub(crate) async fn probe(
             });
         }
     };
-    let mut stream = target::dial(&settings.target, settings.timeouts.connect).await?;
+    let stream = target::try_one(target, settings.timeouts.connect).await?;
+    Ok(meet(stream, &config, target, settings, &Rules::of(settings)).await?)
+}
+
+/// The handshake and the decision, and whether the other side takes us too.
+pub(super) async fn meet(
+    mut stream: Stream,
+    config: &Arc<ClientConfig>,
+    target: &Target,
+    settings: &RouteSettings,
+    rules: &Rules,
+) -> Result<Peer, Refusal> {
     if handshake::speaks_first(&mut stream).await {
-        return Err(Refusal::SpokeFirst.into());
+        return Err(Refusal::SpokeFirst);
     }
-    let tls = UnbufferedClientConnection::new(config, name).map_err(Refusal::Tls)?;
+    let name = server_name(settings, target);
+    let tls = UnbufferedClientConnection::new(Arc::clone(config), name).map_err(Refusal::Tls)?;
     let shaken = timeout(
         settings.timeouts.handshake,
         handshake::shake(stream, Tls::Client(tls)),
@@ -67,12 +82,12 @@ pub(crate) async fn probe(
         Ok(Ok((link, _))) => link,
         Ok(Err(failed)) => {
             close_gently(failed.link).await;
-            return Err(failed.refusal.into());
+            return Err(failed.refusal);
         }
-        Err(_elapsed) => return Err(Refusal::Timeout(settings.timeouts.handshake).into()),
+        Err(_elapsed) => return Err(Refusal::Timeout(settings.timeouts.handshake)),
     };
     let peer = Peer::of(link.tls.state(), PeerRole::Server).map_err(Refusal::NoPeer)?;
-    let decided = Rules::of(settings).decide(&peer);
+    let decided = rules.decide(&peer);
     decided.map_err(Refusal::NotAllowed)?;
     verdict(&mut link).await?;
     dismiss(link).await;

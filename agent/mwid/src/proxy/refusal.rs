@@ -7,6 +7,7 @@ use mtls_identity::peer::NotAllowed;
 use mtls_identity::tls::{IdentityUnusable, NoLonger, PeerError, PeerRefusal};
 use mtls_identity::{SpiffeId, UnixTime};
 use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,13 +51,11 @@ pub(super) enum Refusal {
     NoLonger(#[source] Arc<NoLonger>),
     #[error("the caller is not let in: {0}")]
     Caller(String),
-    #[error("the target {target} has no address")]
-    NoAddress { target: String },
     #[error("cannot look up the target {target}")]
     LookUp {
         target: String,
         #[source]
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     #[error("cannot connect to the target {target}")]
     Connect {
@@ -64,6 +63,10 @@ pub(super) enum Refusal {
         #[source]
         source: io::Error,
     },
+    #[error("no address of the target {target} can be connected to: {tried}")]
+    NoneAnswers { target: String, tried: Tried },
+    #[error("no target can be connected to: {0}")]
+    NoTarget(Tried),
     #[error("no connection to the target {target} within {} s", after.as_secs_f32())]
     ConnectTimeout { target: String, after: Duration },
     #[error("mwid stops, or the route was removed")]
@@ -109,10 +112,96 @@ impl Refusal {
             Self::NotAllowed(source) => source.reason(),
             Self::NoLonger(source) => source.reason(),
             Self::Caller(_) => "caller",
-            Self::NoAddress { .. } | Self::LookUp { .. } => "look_up",
-            Self::Connect { .. } => "connect",
+            Self::LookUp { .. } => "look_up",
+            Self::Connect { .. } | Self::NoneAnswers { .. } => "connect",
+            Self::NoTarget(_) => "no_target",
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Over => "over",
+        }
+    }
+}
+
+impl Refusal {
+    /// Whether a target is the worse for it: it did not answer, or not as one who may be there. What we lack, and whoever the connection was for, says
+    /// nothing about it.
+    pub(super) fn is_the_targets(&self) -> bool {
+        match self {
+            Self::OurIdentity(_)
+            | Self::Displaced
+            | Self::Header(_)
+            | Self::LongHeader
+            | Self::NoLonger(_)
+            | Self::Caller(_)
+            | Self::NoTarget(_)
+            | Self::Over => false,
+            Self::Connect { source, .. } => !is_our_want(source),
+            Self::LookUp { source, .. } => !is_our_want(source),
+            Self::NoneAnswers { tried, .. } => !tried.is_our_want,
+            _ => true,
+        }
+    }
+}
+
+/// No descriptor, no memory, no free port or no way out is left on this machine.
+fn is_our_want(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(
+            Errno::EMFILE
+                | Errno::ENFILE
+                | Errno::ENOBUFS
+                | Errno::ENOMEM
+                | Errno::EADDRNOTAVAIL
+                | Errno::EAGAIN
+        )
+    )
+}
+
+/// Where a connection was tried, and what came of each; of a long list, the first ones and how many more there were.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    lines: Vec<String>,
+    more: usize,
+    is_our_want: bool,
+}
+
+impl Tried {
+    const MOST: usize = 8;
+    const LONGEST: usize = 160;
+
+    pub(super) fn add(&mut self, place: &str, why: &impl fmt::Display) {
+        if self.lines.len() == Self::MOST {
+            self.more += 1;
+            return;
+        }
+        let mut line = format!("{place}: {why}");
+        if line.len() > Self::LONGEST {
+            line.truncate(line.floor_char_boundary(Self::LONGEST));
+            line.push('…');
+        }
+        self.lines.push(line);
+    }
+
+    /// As [`Tried::add`].
+    pub(super) fn add_error(&mut self, place: &str, error: &io::Error) {
+        self.is_our_want |= is_our_want(error);
+        self.add(place, error);
+    }
+
+    /// For these no time was left.
+    pub(super) fn leave_out(&mut self, targets: usize) {
+        self.more += targets;
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines.join("; "))?;
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::metrics::Metrics;
 use super::peers::{Known, Peers};
 use super::places::Turns;
 use super::record::Record;
+use super::target::{Resolver, Targets};
 use crate::caller::Access;
 use crate::config::{RouteSettings, Side, Target};
 use mtls_identity::peer::NotAllowed;
@@ -14,7 +15,7 @@ use pki_types::ServerName;
 use rustls::crypto::CryptoProvider;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// What all routes share.
@@ -24,6 +25,9 @@ pub(super) struct Shared {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) access: Access,
     pub(super) metrics: Metrics,
+    pub(super) names: Resolver,
+    /// Told when a target goes down.
+    pub(super) down: Arc<Notify>,
 }
 
 /// A route in force.
@@ -32,6 +36,7 @@ pub(super) struct Route {
     pub(super) shared: Arc<Shared>,
     pub(super) named: Arc<Named>,
     pub(super) tls: Config,
+    pub(super) targets: Targets,
     pub(super) slots: Arc<Semaphore>,
     pub(super) turns: Arc<Turns>,
 }
@@ -39,8 +44,7 @@ pub(super) struct Route {
 /// The TLS side's config.
 pub(super) enum Config {
     Server(Arc<rustls::ServerConfig>),
-    /// With the name to send.
-    Client(Arc<rustls::ClientConfig>, ServerName<'static>),
+    Client(Arc<rustls::ClientConfig>),
 }
 
 /// What belongs to a route's name.
@@ -91,6 +95,7 @@ impl Route {
         );
         Ok(Self {
             tls: config(&settings, shared)?,
+            targets: Targets::new(&settings, shared, before.map(|before| &before.targets)),
             shared: Arc::clone(shared),
             settings,
             named,
@@ -132,10 +137,7 @@ fn config(settings: &RouteSettings, shared: &Shared) -> Result<Config, ProxyErro
                 .map(Config::Server)
                 .map_err(|source| no_tls(settings, source))
         }
-        Side::Outbound { .. } => {
-            let (config, name) = client(settings, reader, provider, clock)?;
-            Ok(Config::Client(config, name))
-        }
+        Side::Outbound { .. } => client(settings, reader, provider, clock).map(Config::Client),
     }
 }
 
@@ -152,27 +154,31 @@ fn no_tls(settings: &RouteSettings, source: TlsConfigError) -> ProxyError {
     }
 }
 
-/// The config of an outbound route, and the name that it sends.
+/// The config of an outbound route.
 pub(super) fn client(
     settings: &RouteSettings,
     reader: Reader,
     provider: Arc<CryptoProvider>,
     clock: Clock,
-) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), ProxyError> {
+) -> Result<Arc<rustls::ClientConfig>, ProxyError> {
+    let config = client_config(reader, &options(settings, provider, clock));
+    config.map_err(|source| no_tls(settings, source))
+}
+
+/// The name that an outbound route sends to a target.
+pub(super) fn server_name(settings: &RouteSettings, target: &Target) -> ServerName<'static> {
     let said = match &settings.side {
         Side::Outbound { server_name } => server_name.as_deref(),
         Side::Inbound => None,
     };
-    let name = said.or(match &settings.target {
+    let name = said.or(match target {
         Target::Name { host, .. } => Some(host.as_str()),
         Target::Tcp(_) | Target::Unix(_) => None,
     });
     // rustls wants a name. An address is never sent (RFC 6066, section 3), and neither is compared with the certificate.
     let nobody = || ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
     let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-    let config = client_config(reader, &options(settings, provider, clock));
-    let config = config.map_err(|source| no_tls(settings, source))?;
-    Ok((config, name.unwrap_or_else(nobody)))
+    name.unwrap_or_else(nobody)
 }
 
 impl Named {

@@ -1,11 +1,15 @@
 //! Outbound routes of the proxy: is the one there whom each expects, and does it take us? Tried with the identity that the source delivers.
 use super::{Finding, Scene};
-use crate::config::{RouteSettings, Side};
+use crate::config::{RouteSettings, Side, Target};
 use crate::proxy::{self, Trouble};
 use mtls_identity::{Clock, IdentitySnapshot};
 use rustls::time_provider::DefaultTimeProvider;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+/// Probes in flight.
+const AT_ONCE: usize = 64;
 
 pub(super) fn probe(scene: &Scene<'_>, identity: IdentitySnapshot) -> Vec<Finding> {
     let routes = scene.settings.proxy.routes.iter();
@@ -23,14 +27,21 @@ pub(super) fn probe(scene: &Scene<'_>, identity: IdentitySnapshot) -> Vec<Findin
         return Vec::new(); // a machine without descriptors; others say so
     };
     let mut found = runtime.block_on(async {
-        // All at once: each may take its full time.
+        // Side by side: each may take its full time.
+        let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut probes = JoinSet::new();
-        for (index, route) in outbound.into_iter().enumerate() {
+        let all = outbound
+            .iter()
+            .flat_map(|route| route.targets.iter().map(move |target| (route, target)));
+        for (index, (route, target)) in all.enumerate() {
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
             let (clock, reader): (Clock, _) = (Arc::new(DefaultTimeProvider), reader.clone());
+            let (route, target, places) = (route.clone(), target.clone(), Arc::clone(&places));
             probes.spawn(async move {
-                let trouble = proxy::probe(&route, reader, provider, clock).await.err()?;
-                Some((index, finding(&route, &trouble)))
+                // Never closed.
+                let _place = places.acquire().await;
+                let tried = proxy::probe(&route, &target, reader, provider, clock).await;
+                Some((index, finding(&route, &target, &tried.err()?)))
             });
         }
         probes.join_all().await
@@ -39,15 +50,17 @@ pub(super) fn probe(scene: &Scene<'_>, identity: IdentitySnapshot) -> Vec<Findin
     found.into_iter().flatten().map(|(_, finding)| finding).collect()
 }
 
-fn finding(route: &RouteSettings, trouble: &Trouble) -> Finding {
+fn finding(route: &RouteSettings, target: &Target, trouble: &Trouble) -> Finding {
     let (id, fix) = explain(trouble.reason);
     let what = format!(
-        "the route {} does not reach {}: {}",
-        route.name, route.target, trouble.text
+        "the route {} does not reach {target}: {}",
+        route.name, trouble.text
     );
-    Finding::error(id, what)
-        .why("its callers get no connection")
-        .fix(fix)
+    let why = match route.targets.len() {
+        1 => "its callers get no connection",
+        _ => "its callers get connections only to the other targets, if those are well",
+    };
+    Finding::error(id, what).why(why).fix(fix)
 }
 
 /// A stable name, and what to do.

@@ -1,4 +1,5 @@
 //! The keys of `proxy`.
+use super::alternatives::Targets;
 use super::scalar::{Address, IdNumber, ModeText, NameText, Text, TimeText};
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ pub(in crate::config) struct Proxy {
 pub(in crate::config) struct Inbound {
     pub(in crate::config) name: Option<Text>,
     pub(in crate::config) listen: Option<Address>,
-    pub(in crate::config) forward: Option<Address>,
+    pub(in crate::config) forward: Option<Targets>,
     pub(in crate::config) unsafe_forward: Option<bool>,
     pub(in crate::config) allow: Option<Vec<Text>>,
     pub(in crate::config) unsafe_allow_all: Option<bool>,
@@ -39,7 +40,7 @@ pub(in crate::config) struct Outbound {
     pub(in crate::config) mode: Option<ModeText>,
     pub(in crate::config) owner: Option<NameText>,
     pub(in crate::config) group: Option<NameText>,
-    pub(in crate::config) connect: Option<Address>,
+    pub(in crate::config) connect: Option<Targets>,
     pub(in crate::config) expect: Option<Text>,
     pub(in crate::config) server_name: Option<Text>,
     pub(in crate::config) alpn: Option<Vec<Text>>,

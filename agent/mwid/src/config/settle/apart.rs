@@ -181,17 +181,8 @@ pub(super) fn routes(root: &At, settings: &Settings) {
         let index = *number;
         *number += 1;
         let at = proxy.key(side).item(index);
-        if let Side::Inbound = route.side
-            && let Some((there, other)) = apis.iter().find(|(_, other)| leads_to(&route.target, other))
-        {
-            // There mwid itself is the caller, who may have everything.
-            at.key("forward").refuse(
-                Wrong::new(
-                    &format!("{}, where {there} is ({other})", route.target),
-                    "an application's address",
-                )
-                .fix("a peer from the network would have what mwid's own user has; no route leads to an API of mwid"),
-            );
+        if let Side::Inbound = route.side {
+            leads_to_none(&at.key("forward"), &route.targets, &apis);
         }
         let address = &route.listen.address;
         if let Some((there, other)) = taken.iter().find(|(_, other)| clash(other, address)) {
@@ -204,6 +195,25 @@ pub(super) fn routes(root: &At, settings: &Settings) {
             );
         }
         taken.push((format!("proxy.{side}[{index}]"), address.clone()));
+    }
+}
+
+/// At an API of mwid's, mwid itself would be the caller, who may have everything.
+fn leads_to_none(at: &At, targets: &[Target], apis: &[(String, Address)]) {
+    for (index, target) in targets.iter().enumerate() {
+        let Some((there, other)) = apis.iter().find(|(_, other)| leads_to(target, other)) else {
+            continue;
+        };
+        let wrong = Wrong::new(
+            &format!("{target}, where {there} is ({other})"),
+            "an application's address",
+        )
+        .fix("a peer from the network would have what mwid's own user has; no route leads to an API of mwid");
+        if targets.len() == 1 {
+            at.refuse(wrong);
+        } else {
+            at.item(index).refuse(wrong);
+        }
     }
 }
 

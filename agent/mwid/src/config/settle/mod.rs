@@ -9,6 +9,7 @@ mod proxy;
 mod publish;
 mod reaction;
 mod sds;
+mod targets;
 mod tokens;
 mod values;
 

@@ -1,11 +1,10 @@
 //! `proxy`: the routes. In: as written. Out: typed, each with a name of its own. No name is looked up.
 use super::place::At;
+use super::targets;
 use super::values::{self, quoted};
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{
-    Address, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Target, Timeouts,
-};
+use crate::config::{Address, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Timeouts};
 use mtls_identity::{PeerPolicy, peer::PeerRule};
 use std::path::Path;
 use std::time::Duration;
@@ -79,8 +78,9 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
     let address = listen(at, raw.listen, runtime_dir);
     let forward = needed(at, "forward", raw.forward, "where to, such as \"127.0.0.1:8080\"");
     let unsafe_forward = raw.unsafe_forward == Some(true);
-    let forward =
-        forward.and_then(|text| at.maybe("forward", Some(forward_to(&text.0, runtime_dir, unsafe_forward))));
+    let forward = targets::settle(at, "forward", forward, |text| {
+        targets::near(text, runtime_dir, unsafe_forward)
+    });
     let bounds = bounds(at, (raw.max_connections, raw.max_handshakes, raw.timeouts));
     let alpn = alpn(&at.key("alpn"), raw.alpn);
     let send_proxy = raw.send_proxy.map(|text| values::word(&text.0, &SEND_PROXY));
@@ -111,7 +111,7 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
             group: None,
             unsafe_listen: true,
         },
-        target: forward?,
+        targets: forward?,
         peers,
         dry_run: raw.dry_run == Some(true),
         send_proxy,
@@ -142,7 +142,7 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
         raw.connect,
         "where to, such as \"ledger.internal:8443\"",
     );
-    let connect = connect.and_then(|text| at.maybe("connect", Some(values::target(&text.0, runtime_dir))));
+    let connect = targets::settle(at, "connect", connect, |text| values::target(text, runtime_dir));
     let expect = needed(
         at,
         "expect",
@@ -160,7 +160,7 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
             owner,
             group,
         },
-        target: connect?,
+        targets: connect?,
         peers: PeerPolicy::nobody().allow(expect?),
         dry_run: false,
         send_proxy: SendProxy::None,
@@ -252,7 +252,7 @@ fn listen(at: &At, raw: Option<raw::Address>, runtime_dir: &Path) -> Option<Addr
 }
 
 /// Plaintext leaves this machine only when the file says so.
-fn near(address: Address, key: &str, unsafe_said: bool) -> Result<Address, Wrong> {
+pub(super) fn near(address: Address, key: &str, unsafe_said: bool) -> Result<Address, Wrong> {
     match address {
         Address::Tcp(tcp) if !tcp.ip().to_canonical().is_loopback() && !unsafe_said => Err(Wrong::new(
             &format!("{tcp}, which is not loopback"),
@@ -260,20 +260,6 @@ fn near(address: Address, key: &str, unsafe_said: bool) -> Result<Address, Wrong
         )
         .fix(format!("use one, or say unsafe_{key}: true beside it"))),
         near => Ok(near),
-    }
-}
-
-fn forward_to(text: &str, runtime_dir: &Path, unsafe_forward: bool) -> Result<Target, Wrong> {
-    match values::target(text, runtime_dir)? {
-        Target::Tcp(tcp) => near(Address::Tcp(tcp), "forward", unsafe_forward).map(|_| Target::Tcp(tcp)),
-        Target::Name { host, port } if !unsafe_forward => Err(Wrong::new(
-            &format!("the name {}", quoted(&host)),
-            "a loopback address (127.0.0.1, [::1]) or a Unix socket, since this side is plaintext",
-        )
-        .fix(format!(
-            "write \"127.0.0.1:{port}\" if it is this machine, or say unsafe_forward: true beside it"
-        ))),
-        target => Ok(target),
     }
 }
 

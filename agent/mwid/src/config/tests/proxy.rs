@@ -23,7 +23,7 @@ fn few_words_make_a_route_and_the_rest_has_defaults() {
         panic!("{:?}", settings.proxy)
     };
     assert_eq!(inbound.side, Side::Inbound);
-    assert_eq!(inbound.target, Target::Unix(PathBuf::from("/r/app.sock")));
+    assert_eq!(inbound.targets, [Target::Unix(PathBuf::from("/r/app.sock"))]);
     for (peer, allowed) in [
         ("spiffe://a.test/x", true),
         ("spiffe://a.test/y", false),
@@ -50,9 +50,41 @@ fn few_words_make_a_route_and_the_rest_has_defaults() {
         host: "ledger.internal".to_owned(),
         port: 8443,
     };
-    assert_eq!(outbound.target, target);
+    assert_eq!(outbound.targets, [target]);
     assert!(outbound.peers.decide(&id("spiffe://a.test/x")).is_ok());
     assert!(outbound.peers.decide(&id("spiffe://a.test/other")).is_err());
+}
+
+#[test]
+fn a_route_has_one_target_or_a_list_of_them_each_once() {
+    let out = |connect: &str| {
+        format!(
+            "proxy: {{ outbound: [{{ name: a, listen: \"127.0.0.1:1\", connect: {connect}, expect: \"spiffe://a.test/x\" }}] }}"
+        )
+    };
+    let settings = right(&out("[\"10.0.0.1:2\", \"b.test:3\", \"[fd00::1]:4\"]"));
+    assert_eq!(
+        settings.proxy.routes[0].targets_text(),
+        "10.0.0.1:2, b.test:3, [fd00::1]:4"
+    );
+    let many: Vec<String> = (1..=65).map(|port| format!("\"10.0.0.1:{port}\"")).collect();
+    for (connect, wrong) in [
+        (
+            "[]".to_owned(),
+            "1:64: proxy.outbound[0].connect: found 0 targets; wanted an address, or a list of 1 to 64",
+        ),
+        (
+            format!("[{}]", many.join(", ")),
+            "1:64: proxy.outbound[0].connect: found 65 targets; wanted an address, or a list of 1 to 64",
+        ),
+        (
+            "[\"A.test:2\", \"a.test:2\"]".to_owned(),
+            "1:77: proxy.outbound[0].connect[1]: found \"a.test:2\" a second time; wanted each target once; \
+             remove it: connections go to the target that has the least, and there are no weights",
+        ),
+    ] {
+        refused(&[(&out(&connect), &[wrong])]);
+    }
 }
 
 #[test]

@@ -8,12 +8,12 @@ use super::super::places::Turn;
 use super::super::proxy_protocol;
 use super::super::record::Facts;
 use super::super::refusal::Refusal;
-use super::super::route::{Config, Decision, Route};
+use super::super::route::{Config, Decision, Route, server_name};
 use super::super::splice::{Early, Splice, abort};
-use super::super::target;
+use super::super::target::Chosen;
 use super::super::tls::Tls;
 use super::caller::Caller;
-use crate::config::SendProxy;
+use crate::config::{SendProxy, Target};
 use crate::http::Stream;
 use mtls_identity::peer::PeerRole;
 use mtls_identity::tls::IdentityUnusable;
@@ -28,6 +28,8 @@ use tokio::time::timeout;
 pub(super) struct Made {
     pub(super) splice: Box<Splice>,
     pub(super) seat: Seat,
+    /// Where it goes.
+    pub(super) at: Chosen,
     /// On outbound routes.
     pub(super) caller: Option<Caller>,
 }
@@ -97,7 +99,7 @@ async fn inbound(
         Stream::Tcp(_) | Stream::Unix(_) => None,
     };
     let generation = route.shared.reader.generation();
-    let (link, early) = shake(route, stream, &turn).await?;
+    let (link, early) = shake(route, stream, &turn, None).await?;
     // Whoever has shown who he is, holds no place of those who have not.
     drop(turn);
     let (link, seat) = decide(route, link, PeerRole::Client, generation, facts)?;
@@ -113,8 +115,8 @@ async fn inbound(
         seat.gone().await;
         seat.why().map_or(Refusal::Over, Refusal::NoLonger)
     };
-    let plain = match unless(gone, dial(route)).await {
-        Ok(plain) => plain,
+    let (plain, at) = match unless(gone, dial(route)).await {
+        Ok(dialled) => dialled,
         Err(refusal) => return Err(refused(refusal, Some(seat), Leave::Abort(link.stream))),
     };
     // The dial may have taken long: nothing is passed on for a peer whom changes of that time do not let in.
@@ -122,14 +124,17 @@ async fn inbound(
         abort(plain);
         return Err(refused(refusal, Some(seat), Leave::Abort(link.stream)));
     }
-    Ok(made(link, plain, header, early, seat, None))
+    Ok(made(link, (plain, at), header, early, seat, None))
 }
 
-async fn dial(route: &Route) -> Result<Stream, Refusal> {
+async fn dial(route: &Route) -> Result<(Stream, Chosen), Refusal> {
     let timeouts = &route.settings.timeouts;
-    let stream = target::dial(&route.settings.target, timeouts.connect).await?;
+    let (stream, at) = route.targets.dial(timeouts.connect).await?;
     alive::watch(&stream, timeouts.unacknowledged);
-    Ok(stream)
+    if route.is_inbound() {
+        at.worked();
+    }
+    Ok((stream, at))
 }
 
 /// What is done, unless whoever it is for has to go first.
@@ -193,19 +198,20 @@ async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> 
         }
     };
     let dialled = unless(gone, async {
-        let wire = dial(route).await?;
-        Ok((wire, turn(route).await?))
+        let (wire, at) = dial(route).await?;
+        Ok((wire, at, turn(route).await?))
     });
-    let (mut wire, turn) = match dialled.await {
+    let (mut wire, at, turn) = match dialled.await {
         Ok(done) => done,
         Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
     };
     if handshake::speaks_first(&mut wire).await {
         abort(wire);
+        at.failed(&Refusal::SpokeFirst);
         return Err(refused(Refusal::SpokeFirst, None, Leave::Abort(stream)));
     }
     let generation = route.shared.reader.generation();
-    let shaken = shake(route, wire, &turn).await;
+    let shaken = shake(route, wire, &turn, Some(at.target())).await;
     drop(turn);
     let decided = shaken.and_then(|(link, early)| {
         let (link, seat) = decide(route, link, PeerRole::Server, generation, facts)?;
@@ -215,8 +221,12 @@ async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> 
         }
     });
     match decided {
-        Ok((link, seat, early)) => Ok(made(link, stream, Vec::new(), early, seat, Some(caller))),
+        Ok((link, seat, early)) => {
+            at.worked();
+            Ok(made(link, (stream, at), Vec::new(), early, seat, Some(caller)))
+        }
         Err(no) => {
+            at.failed(&no.refusal);
             // The caller need not wait until the peer has read its alert.
             abort(stream);
             Err(no)
@@ -226,7 +236,7 @@ async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> 
 
 fn made(
     link: Box<Link>,
-    plain: Stream,
+    (plain, at): (Stream, Chosen),
     header: Vec<u8>,
     early: Early,
     seat: Seat,
@@ -235,13 +245,19 @@ fn made(
     Made {
         splice: Box::new(Splice::new(*link, plain, header, early)),
         seat,
+        at,
         caller,
     }
 }
 
-/// The handshake within its time.
-async fn shake(route: &Route, stream: Stream, turn: &Turn) -> Result<(Box<Link>, Early), Box<Refused>> {
-    let tls = match tls(&route.tls) {
+/// The handshake within its time; `target` is the other side's, on outbound routes.
+async fn shake(
+    route: &Route,
+    stream: Stream,
+    turn: &Turn,
+    target: Option<&Target>,
+) -> Result<(Box<Link>, Early), Box<Refused>> {
+    let tls = match tls(route, target) {
         Ok(tls) => tls,
         Err(error) => return Err(refused(Refusal::Tls(error), None, Leave::Abort(stream))),
     };
@@ -280,12 +296,15 @@ fn own_fault(route: &Route) -> Option<Refusal> {
     })
 }
 
-fn tls(config: &Config) -> Result<Tls, rustls::Error> {
-    Ok(match config {
-        Config::Server(config) => Tls::Server(UnbufferedServerConnection::new(Arc::clone(config))?),
-        Config::Client(config, name) => {
-            Tls::Client(UnbufferedClientConnection::new(Arc::clone(config), name.clone())?)
+fn tls(route: &Route, target: Option<&Target>) -> Result<Tls, rustls::Error> {
+    Ok(match (&route.tls, target) {
+        (Config::Server(config), _) => Tls::Server(UnbufferedServerConnection::new(Arc::clone(config))?),
+        (Config::Client(config), Some(target)) => {
+            let name = server_name(&route.settings, target);
+            Tls::Client(UnbufferedClientConnection::new(Arc::clone(config), name)?)
         }
+        // Outbound routes dial before they get here.
+        (Config::Client(_), None) => return Err(rustls::Error::HandshakeNotComplete),
     })
 }
 

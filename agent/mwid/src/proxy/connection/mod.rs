@@ -38,6 +38,7 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
     let Made {
         mut splice,
         seat,
+        at: _counted,
         caller,
     } = match made {
         Ok(made) => made,

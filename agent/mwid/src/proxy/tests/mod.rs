@@ -6,6 +6,7 @@ mod limits;
 mod passed;
 mod refusals;
 mod strangers;
+mod targets;
 mod transport;
 
 use super::*;

@@ -231,7 +231,7 @@ async fn a_probe_tells_what_a_caller_would_meet() {
     };
     let probe = |route: RouteSettings| {
         let (reader, clock) = (site.reader.clone(), site.clock.clone());
-        async move { probe(&route, reader, provider(), clock).await }
+        async move { probe(&route, &route.targets[0], reader, provider(), clock).await }
     };
     let port = remote.address.port();
     let serve = |leaf: Leaf| async {

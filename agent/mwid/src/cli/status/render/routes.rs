@@ -1,6 +1,6 @@
 //! The proxy's routes, as lines of a status.
 use super::{Page, one_line};
-use crate::health::status::RouteStatus;
+use crate::health::status::{RouteStatus, TargetStatus};
 
 pub(super) fn routes(page: &mut Page, routes: &[RouteStatus]) {
     let mut label = "routes";
@@ -24,7 +24,34 @@ pub(super) fn routes(page: &mut Page, routes: &[RouteStatus]) {
                 .warn("  dry run: peers that the rules refuse are let in");
             page.line("", &text);
         }
+        targets(page, &route.targets);
         page.trouble("  last refusal", route.last_refusal.as_ref());
+    }
+}
+
+/// Each, where there are several; of a single one, only what is wrong.
+fn targets(page: &mut Page, targets: &[TargetStatus]) {
+    for one in targets {
+        let since = one
+            .since
+            .map(|at| format!(" since {}", page.ago(at)))
+            .unwrap_or_default();
+        let error = one.last_error.as_ref();
+        if !one.up {
+            let why = error.map(|error| format!(": {}", error.text)).unwrap_or_default();
+            let text = format!("  target {} down{since}{why}", one.target);
+            let text = page.paint.bad(&one_line(&text));
+            page.line("", &text);
+        } else if targets.len() > 1 {
+            let text = format!("  target {} up{since}, {} open", one.target, one.open);
+            page.line("", &one_line(&text));
+            page.trouble("    last error", error);
+        }
+        if let Some(why) = &one.old_addresses {
+            let text = format!("  target {}: {why}", one.target);
+            let text = page.paint.warn(&one_line(&text));
+            page.line("", &text);
+        }
     }
 }
 
@@ -61,6 +88,22 @@ mod tests {
         }
     }
 
+    fn target(name: &str, up: bool) -> TargetStatus {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        TargetStatus {
+            target: name.to_owned(),
+            up,
+            since: Some(at(60)),
+            open: 2,
+            last_error: Some(ErrorLine {
+                at: at(50),
+                text: "connect:\nconnection refused".to_owned(),
+            }),
+            addresses: vec![],
+            old_addresses: None,
+        }
+    }
+
     #[test]
     fn a_route_has_its_counts_and_its_last_refusal() {
         let mut page = Page {
@@ -72,7 +115,14 @@ mod tests {
             name: "payments".to_owned(),
             inbound: true,
             listen: "0.0.0.0:8443".to_owned(),
-            target: "127.0.0.1:8080".to_owned(),
+            target: "127.0.0.1:8080, 127.0.0.1:8081".to_owned(),
+            targets: vec![
+                target("127.0.0.1:8080", true),
+                TargetStatus {
+                    old_addresses: Some("its addresses of 70 s ago are used".to_owned()),
+                    ..target("127.0.0.1:8081", false)
+                },
+            ],
             dry_run: true,
             open: 2,
             made: 7,
@@ -87,9 +137,13 @@ mod tests {
         routes(&mut page, &[route]);
         assert_eq!(
             page.text,
-            "routes      payments inbound, 0.0.0.0:8443 to 127.0.0.1:8080\n\
+            "routes      payments inbound, 0.0.0.0:8443 to 127.0.0.1:8080, 127.0.0.1:8081\n\
              \x20             2 open, 7 made, 1 refused, 2.0 KiB received, 5 B sent\n\
              \x20             dry run: peers that the rules refuse are let in\n\
+             \x20             target 127.0.0.1:8080 up since 40s ago, 2 open\n\
+             \x20               last error 50s ago: connect: connection refused\n\
+             \x20             target 127.0.0.1:8081 down since 40s ago: connect: connection refused\n\
+             \x20             target 127.0.0.1:8081: its addresses of 70 s ago are used\n\
              \x20             last refusal 10s ago: no_rule: no rule allows this peer\n"
         );
     }
