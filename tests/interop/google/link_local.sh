@@ -16,21 +16,24 @@ as() { local uid=$1; shift; setpriv --reuid "$uid" --regid "$uid" --clear-groups
 "$MWID" run --config "$config" 2> "$work/mwid-ns.log" & started+=($!)
 "$MWID" wait --config "$config" --timeout 20s
 as "$granted" env -i PATH="$PATH" HOME="$work" timeout 60 "$work/rust-client" gcp_auth "$scope" "$audience" > "$work/gcp_auth.out"
-grep -q "^project	mwid-dev$" "$work/gcp_auth.out"
-grep -q "^access	" "$work/gcp_auth.out"
-echo "ok: gcp_auth by metadata.google.internal"
 
 # What gcloud asks, in its shape: a text listing that has the e-mail with a slash, plain values, an ID token.
 ask() { as "$granted" curl -sS --fail --max-time 10 -H 'Metadata-Flavor: Google' -A 'google-cloud-sdk' "http://metadata.google.internal/computeMetadata/v1/$1"; }
 email=$(ask instance/service-accounts/default/email)
 ask instance/service-accounts/ | grep -qx "$email/"
 ask instance/service-accounts/ | grep -qx "default/"
-[ "$(ask project/project-id)" = mwid-dev ]
 ask instance/zone | grep -q '^projects/[0-9]*/zones/'
-ask "instance/service-accounts/$email/token" > "$work/gcloud-token.json"
-grep -q '"access_token"' "$work/gcloud-token.json"
-ask "instance/service-accounts/default/identity?audience=32555940559.apps.googleusercontent.com&format=standard&licenses=FALSE" | grep -q '^eyJ'
-echo "ok: requests of gcloud's shape by the link-local address"
+token() { python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])'; }
+{
+    printf 'project\t%s\n' "$(ask project/project-id)"
+    printf 'email\t%s\n' "$email"
+    printf 'access\t%s\n' "$(ask "instance/service-accounts/$email/token" | token)"
+    printf 'scoped\t%s\n' "$(ask "instance/service-accounts/$email/token?scopes=$scope" | token)"
+    printf 'id\t%s\n' "$(ask "instance/service-accounts/default/identity?audience=$audience&format=standard&licenses=FALSE")"
+    printf 'universe\t%s\n' "$(ask universe/universe-domain)"
+} > "$work/gcloud.out"
+jwks=$(sed -n 's|.*\(http://127.0.0.1:[0-9]*/oauth2/v3/certs\).*|\1|p' "$work/mwid-ns.log" | head -1)
+"$work/venv/bin/python" "$here/verify.py" "$work" "$jwks" "$scope" "$audience" gcp_auth gcloud
 kill "${started[0]}" && wait "${started[0]}" || true
 started=()
 

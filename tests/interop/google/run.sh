@@ -103,7 +103,7 @@ curl -sS --fail --unix-socket "$work/run/admin.sock" http://localhost/metrics > 
 
 # Where the platform publishes its keys, the log says.
 jwks=$(sed -n 's|.*\(http://127.0.0.1:[0-9]*/oauth2/v3/certs\).*|\1|p' "$work/mwid.log" | head -1)
-"$work/venv/bin/python" "$here/verify.py" "$work" "$jwks" "$scope" "$audience" python node go java rust python-scoped || fail "verification"
+"$work/venv/bin/python" "$here/verify.py" "$work" "$jwks" "$scope" "$audience" python node go java rust python-scoped cli || fail "verification"
 
 echo "in a network namespace with the link-local address"
 config 'listen: ["169.254.169.254:80", "127.0.0.1:8174"], unsafe_listen: true' | sed "s|runtime_dir: .*|runtime_dir: $work/run-ns|" > "$work/mwid-ns.yaml"
