@@ -26,7 +26,7 @@ mod tls;
 
 pub(crate) use error::ProxyError;
 pub(crate) use metrics::Metrics;
-pub(crate) use probe::{Trouble, probe};
+pub(crate) use probe::{Trouble, probe, reach};
 
 use crate::caller::Access;
 use crate::clock::ClockJumps;

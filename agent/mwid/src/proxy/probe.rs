@@ -61,6 +61,12 @@ pub(crate) async fn probe(
     Ok(meet(stream, &config, target, settings, &Rules::of(settings)).await?)
 }
 
+/// Whether an application of an inbound route takes connections. It sees one without a byte.
+pub(crate) async fn reach(settings: &RouteSettings, target: &Target) -> Result<(), Trouble> {
+    target::try_one(target, settings.timeouts.connect).await?;
+    Ok(())
+}
+
 /// The handshake and the decision, and whether the other side takes us too.
 pub(super) async fn meet(
     mut stream: Stream,

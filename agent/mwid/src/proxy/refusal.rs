@@ -136,7 +136,7 @@ impl Refusal {
             | Self::Over => false,
             Self::Connect { source, .. } => !is_our_want(source),
             Self::LookUp { source, .. } => !is_our_want(source),
-            Self::NoneAnswers { tried, .. } => !tried.is_our_want,
+            Self::NoneAnswers { tried, .. } => !tried.is_our_want(),
             _ => true,
         }
     }
@@ -148,14 +148,7 @@ fn is_our_want(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(
         errno,
-        Some(
-            Errno::EMFILE
-                | Errno::ENFILE
-                | Errno::ENOBUFS
-                | Errno::ENOMEM
-                | Errno::EADDRNOTAVAIL
-                | Errno::EAGAIN
-        )
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::EADDRNOTAVAIL)
     )
 }
 
@@ -164,7 +157,8 @@ fn is_our_want(error: &io::Error) -> bool {
 pub(super) struct Tried {
     lines: Vec<String>,
     more: usize,
-    is_our_want: bool,
+    /// Some failure is not for want of something here.
+    theirs: bool,
 }
 
 impl Tried {
@@ -186,8 +180,12 @@ impl Tried {
 
     /// As [`Tried::add`].
     pub(super) fn add_error(&mut self, place: &str, error: &io::Error) {
-        self.is_our_want |= is_our_want(error);
+        self.theirs |= !is_our_want(error);
         self.add(place, error);
+    }
+
+    fn is_our_want(&self) -> bool {
+        !self.theirs
     }
 
     /// For these no time was left.
@@ -303,5 +301,60 @@ impl End {
             )),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    fn connect(errno: Errno) -> Refusal {
+        Refusal::Connect {
+            target: "a.test:1".to_owned(),
+            source: errno.into(),
+        }
+    }
+
+    fn none_answers(errnos: &[Errno]) -> Refusal {
+        let mut tried = Tried::default();
+        for errno in errnos {
+            tried.add_error("10.0.0.1:1", &(*errno).into());
+        }
+        Refusal::NoneAnswers {
+            target: "a.test:1".to_owned(),
+            tried,
+        }
+    }
+
+    #[test]
+    fn what_we_lack_is_held_against_no_target() {
+        for (refusal, is_the_targets) in [
+            (connect(Errno::ECONNREFUSED), true),
+            (connect(Errno::EAGAIN), true), // a Unix socket whose queue is full
+            (connect(Errno::EMFILE), false),
+            (none_answers(&[Errno::EMFILE, Errno::EMFILE]), false),
+            (none_answers(&[Errno::EADDRNOTAVAIL, Errno::ECONNREFUSED]), true),
+            (Refusal::Timeout(Duration::ZERO), true),
+            (Refusal::OurIdentity(IdentityUnusable::Missing), false),
+            (Refusal::Over, false),
+        ] {
+            assert_eq!(refusal.is_the_targets(), is_the_targets, "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_what_was_tried_has_an_end() {
+        let mut tried = Tried::default();
+        for port in 1..=10 {
+            tried.add(&format!("10.0.0.1:{port}"), &"é".repeat(1000));
+        }
+        tried.leave_out(54);
+        let text = tried.to_string();
+        assert!(
+            text.starts_with("10.0.0.1:1: éé") && text.ends_with("…; and 56 more"),
+            "{text}"
+        );
+        assert!(text.len() < 2000);
     }
 }

@@ -1,8 +1,9 @@
-//! Outbound routes of the proxy: is the one there whom each expects, and does it take us? Tried with the identity that the source delivers.
+//! Routes of the proxy. Outbound: is the one there whom each expects, and does it take us? Tried with the identity that the source delivers. Inbound:
+//! does the application take connections?
 use super::{Finding, Scene};
 use crate::config::{RouteSettings, Side, Target};
 use crate::proxy::{self, Trouble};
-use mtls_identity::{Clock, IdentitySnapshot};
+use mtls_identity::{Clock, IdentitySnapshot, Reader};
 use rustls::time_provider::DefaultTimeProvider;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -12,12 +13,8 @@ use tokio::task::JoinSet;
 const AT_ONCE: usize = 64;
 
 pub(super) fn probe(scene: &Scene<'_>, identity: IdentitySnapshot) -> Vec<Finding> {
-    let routes = scene.settings.proxy.routes.iter();
-    let outbound: Vec<RouteSettings> = routes
-        .filter(|route| matches!(route.side, Side::Outbound { .. }))
-        .cloned()
-        .collect();
-    if outbound.is_empty() {
+    let routes = &scene.settings.proxy.routes;
+    if routes.is_empty() {
         return Vec::new();
     }
     let (mut writer, reader) = mtls_identity::store();
@@ -30,24 +27,48 @@ pub(super) fn probe(scene: &Scene<'_>, identity: IdentitySnapshot) -> Vec<Findin
         // Side by side: each may take its full time.
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut probes = JoinSet::new();
-        let all = outbound
+        let all = routes
             .iter()
             .flat_map(|route| route.targets.iter().map(move |target| (route, target)));
         for (index, (route, target)) in all.enumerate() {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let (clock, reader): (Clock, _) = (Arc::new(DefaultTimeProvider), reader.clone());
-            let (route, target, places) = (route.clone(), target.clone(), Arc::clone(&places));
+            let (route, target, reader) = (route.clone(), target.clone(), reader.clone());
+            let places = Arc::clone(&places);
             probes.spawn(async move {
                 // Never closed.
                 let _place = places.acquire().await;
-                let tried = proxy::probe(&route, &target, reader, provider, clock).await;
-                Some((index, finding(&route, &target, &tried.err()?)))
+                Some((index, look(&route, &target, reader).await?))
             });
         }
         probes.join_all().await
     });
     found.sort_by_key(|one| one.as_ref().map(|(index, _)| *index));
     found.into_iter().flatten().map(|(_, finding)| finding).collect()
+}
+
+async fn look(route: &RouteSettings, target: &Target, reader: Reader) -> Option<Finding> {
+    match route.side {
+        Side::Inbound => {
+            let trouble = proxy::reach(route, target).await.err()?;
+            Some(no_application(route, target, &trouble))
+        }
+        Side::Outbound { .. } => {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let clock: Clock = Arc::new(DefaultTimeProvider);
+            let tried = proxy::probe(route, target, reader, provider, clock).await;
+            Some(finding(route, target, &tried.err()?))
+        }
+    }
+}
+
+/// A warning: the application may be started after mwid.
+fn no_application(route: &RouteSettings, target: &Target, trouble: &Trouble) -> Finding {
+    let what = format!(
+        "the application of the route {}, {target}, takes no connections: {}",
+        route.name, trouble.text
+    );
+    Finding::warning("route_no_application", what)
+        .why("peers are refused, or served by the route's other targets alone")
+        .fix("start it, or correct `forward`")
 }
 
 fn finding(route: &RouteSettings, target: &Target, trouble: &Trouble) -> Finding {
@@ -116,6 +137,25 @@ fn explain(reason: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    #[tokio::test]
+    async fn an_application_that_does_not_listen_is_a_warning() {
+        let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = app.local_addr().unwrap();
+        let text = format!(
+            "proxy: {{ inbound: [{{ name: in, listen: \"0.0.0.0:1\", forward: \"{at}\", unsafe_allow_all: true }}] }}"
+        );
+        let settings = crate::config::parse(&text, Path::new("test.yaml")).unwrap();
+        let route = &settings.proxy.routes[0];
+        let (_writer, reader) = mtls_identity::store();
+        let target = &route.targets[0];
+        assert!(look(route, target, reader.clone()).await.is_none());
+        drop(app);
+        let found = look(route, target, reader).await.unwrap();
+        assert_eq!(found.id, "route_no_application");
+        assert!(found.what.contains(&at.to_string()), "{}", found.what);
+    }
 
     #[test]
     fn each_trouble_has_a_name_and_a_way_out() {

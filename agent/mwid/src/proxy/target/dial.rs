@@ -36,12 +36,16 @@ async fn named(target: &Target, port: u16, name: &Arc<Name>) -> (Result<Stream, 
             return (Err(refusal), false);
         }
     };
-    let addresses = interleaved(&found.addresses);
+    let addresses = name.best_first(interleaved(&found.addresses));
     let addresses = addresses
         .into_iter()
         .map(|ip| SocketAddr::new(ip, port))
         .collect();
-    let connected = race(addresses, tcp).await.map_err(|failed| {
+    let connected = race(addresses, tcp).await.map(|(stream, losers)| {
+        name.lost(losers.iter().map(SocketAddr::ip));
+        stream
+    });
+    let connected = connected.map_err(|failed| {
         let mut tried = Tried::default();
         for (address, error) in failed {
             tried.add_error(&address.to_string(), &error);

@@ -28,25 +28,30 @@ pub(super) fn interleaved(addresses: &[IpAddr]) -> Vec<IpAddr> {
     }
 }
 
-/// Connects to the first that answers; the error is that of each.
+/// The first that answers, and those that had their chance before it; the error is that of each.
 pub(super) async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
-) -> Result<T, Vec<(SocketAddr, io::Error)>>
+) -> Result<(T, Vec<SocketAddr>), Vec<(SocketAddr, io::Error)>>
 where
     F: Future<Output = io::Result<T>>,
 {
     let attempt = async |address: SocketAddr| (address, connect(address).await);
     let mut failed = Vec::new();
     let mut attempts = FuturesUnordered::new();
-    let mut next = addresses.into_iter();
+    let mut begun = Vec::new();
+    let mut next = addresses.into_iter().inspect(|address| begun.push(*address));
     attempts.extend(next.next().map(&attempt));
     loop {
         let is_last = next.len() == 0;
         tokio::select! {
             biased;
             done = attempts.next() => match done {
-                Some((_, Ok(stream))) => return Ok(stream),
+                Some((winner, Ok(stream))) => {
+                    drop(next);
+                    begun.retain(|address| *address != winner);
+                    return Ok((stream, begun));
+                }
                 // A failure is no reason to wait.
                 Some((address, Err(error))) => failed.push((address, error)),
                 None => return Err(failed),
@@ -95,7 +100,7 @@ mod tests {
                 Ok(if is_third { 3 } else { 0 }),
             )
         });
-        assert_eq!(won.await.unwrap(), 3);
+        assert_eq!(won.await.unwrap(), (3, vec![address(1), address(2)]));
         assert_eq!(begun.elapsed(), DELAY * 2 + Duration::from_millis(10));
         let at = [
             (address(1), Duration::ZERO),
@@ -111,7 +116,7 @@ mod tests {
             let first = to == address(1);
             after(if first { 300 } else { 100 }, Ok(if first { 1 } else { 2 }))
         });
-        assert_eq!(won.await.unwrap(), 1);
+        assert_eq!(won.await.unwrap().0, 1);
     }
 
     #[tokio::test(start_paused = true)]

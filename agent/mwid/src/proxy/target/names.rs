@@ -21,6 +21,8 @@ const FAILED: Duration = Duration::from_secs(2);
 /// How long a connection waits for a newer answer than the one that is known: as long as for another address (RFC 8305, section 8).
 const GRACE: Duration = Duration::from_millis(250);
 const MOST_ADDRESSES: usize = 16;
+/// How long an address that lost against a later one is tried after the others, so that not every connection waits for it.
+const BEHIND: Duration = Duration::from_secs(60);
 /// A look-up that hangs keeps a thread; files are written by threads of the same pool.
 const AT_ONCE: usize = 32;
 
@@ -42,6 +44,8 @@ pub(super) struct Name {
     look_up: LookUp,
     at_once: Arc<Semaphore>,
     known: watch::Sender<Known>,
+    /// Addresses that lost, and when.
+    losers: Mutex<Vec<(IpAddr, Instant)>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +95,7 @@ impl Resolver {
             look_up: Arc::clone(&self.look_up),
             at_once: Arc::clone(&self.at_once),
             known: watch::Sender::default(),
+            losers: Mutex::default(),
         });
         names.insert(host.to_owned(), Arc::downgrade(&name));
         name
@@ -167,6 +172,32 @@ impl Name {
         };
         let why = why.map(|why| format!("{why}; its addresses of {seconds} s ago are used"));
         (addresses.to_vec(), why)
+    }
+
+    /// In the same order, but those last that lost a short while ago.
+    pub(super) fn best_first(&self, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let losers = self.losers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_behind = |ip: &IpAddr| {
+            let mut lost = losers.iter();
+            lost.any(|(loser, at)| loser == ip && at.elapsed() < BEHIND)
+        };
+        addresses.sort_by_key(is_behind);
+        addresses
+    }
+
+    /// These had their chance, and another one answered before them.
+    pub(super) fn lost(&self, these: impl Iterator<Item = IpAddr>) {
+        let these: Vec<IpAddr> = these.collect();
+        if these.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let mut losers = self.losers.lock().unwrap_or_else(PoisonError::into_inner);
+        // So there are never more than an answer has in this time.
+        losers.retain(|(ip, at)| at.elapsed() < BEHIND && !these.contains(ip));
+        losers.extend(these.into_iter().map(|ip| (ip, now)));
+        let too_many = losers.len().saturating_sub(MOST_ADDRESSES);
+        losers.drain(..too_many);
     }
 
     fn ask(self: &Arc<Self>) {
@@ -373,6 +404,19 @@ mod tests {
         assert_eq!(site.asked.load(Ordering::SeqCst), 1);
         tokio::time::advance(FAILED).await;
         site.knows(1).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_lost_is_the_last_to_be_tried_for_a_minute() {
+        let name = Site::new().name;
+        let all = || (1..=3).map(ip).collect::<Vec<_>>();
+        name.lost([ip(1)].into_iter());
+        assert_eq!(name.best_first(all()), [ip(2), ip(3), ip(1)]);
+        assert_eq!(name.best_first(vec![ip(1)]), [ip(1)]);
+        tokio::time::advance(BEHIND).await;
+        assert_eq!(name.best_first(all()), all());
+        name.lost((0..200).map(ip));
+        assert_eq!(name.losers.lock().unwrap().len(), MOST_ADDRESSES);
     }
 
     #[test]

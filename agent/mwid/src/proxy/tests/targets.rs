@@ -203,6 +203,66 @@ async fn the_applications_of_an_inbound_route_share_its_connections() {
         .await;
 }
 
+/// The resolver answers once, and hangs from then on.
+#[tokio::test]
+async fn a_resolver_that_hangs_loses_no_connection_and_is_told() {
+    let here = World::new(HERE);
+    let site = Site::new(&here, &[&here]);
+    let app = App::start().await;
+    let asked = Arc::new(AtomicI64::new(0));
+    let shared = Shared {
+        reader: site.reader.clone(),
+        clock: site.clock.clone(),
+        provider: provider(),
+        access: site.access.clone(),
+        metrics: site.proxy.shared.metrics.clone(),
+        names: target::Resolver::new(Arc::new(move |host| {
+            assert_eq!(host, "app.test");
+            let is_first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+            Box::pin(async move {
+                if !is_first {
+                    std::future::pending::<()>().await;
+                }
+                Ok(vec![std::net::IpAddr::from([127, 0, 0, 1])])
+            })
+        })),
+        down: Arc::default(),
+    };
+    let port = app.address.port();
+    let text = format!(
+        "proxy: {{ outbound: [{{ name: out, listen: \"127.0.0.1:1\", connect: \"app.test:{port}\", expect: \"spiffe://here.test/ok\" }}] }}"
+    );
+    let settings = settings(&text).proxy.routes.swap_remove(0);
+    let targets = target::Targets::new(&settings, &shared, None);
+    let stale = format!("proxy_stale_addresses_total{{route=\"out\",target=\"app.test:{port}\"}}");
+    drop(
+        targets
+            .dial(PATIENCE)
+            .await
+            .map_err(drop)
+            .expect("the first look-up"),
+    );
+    assert_eq!(
+        (site.metric(&stale), targets.status()[0].old_addresses.clone()),
+        (None, None)
+    );
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    for _ in 0..3 {
+        drop(
+            targets
+                .dial(PATIENCE)
+                .await
+                .map_err(drop)
+                .expect("the last answer"),
+        );
+    }
+    assert_eq!(site.metric(&stale).as_deref(), Some("3"));
+    let told = targets.status()[0].old_addresses.clone().expect("it is told");
+    assert!(told.starts_with("the resolver does not answer"), "{told}");
+}
+
 #[tokio::test]
 async fn a_name_is_looked_up_by_the_system_and_reached_at_whichever_address_answers() {
     let here = World::new(HERE);
