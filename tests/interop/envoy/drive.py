@@ -141,7 +141,7 @@ class Ledger(AppServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), App)
-        self.material = "ledger"
+        self.material, self.seen = "ledger", None
 
     def get_request(self):
         stream, address = super().get_request()
@@ -150,7 +150,9 @@ class Ledger(AppServer):
         context.load_verify_locations(WORK / "new" / "root.pem")
         stream.settimeout(10)
         try:
-            return context.wrap_socket(stream, server_side=True), address
+            tls = context.wrap_socket(stream, server_side=True)
+            self.seen = hashlib.sha256(tls.getpeercert(True)).hexdigest()
+            return tls, address
         except (ssl.SSLError, OSError) as error:
             stream.close()
             raise OSError(str(error)) from error
@@ -236,27 +238,46 @@ class Envoy:
 
 
 class Load:
-    """Requests in a closed loop, one after the other."""
+    """Requests of eight at once, each in a closed loop."""
 
-    def __init__(self, envoy):
-        self.envoy, self.done, self.failures, self.stopped = envoy, 0, [], threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+    AT_ONCE = 8
 
-    def run(self):
+    def __init__(self, envoy, wanted=f"URI={ID}"):
+        self.envoy, self.wanted, self.failures, self.stopped = envoy, wanted, [], threading.Event()
+        self.each = [0] * self.AT_ONCE
+        self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(self.AT_ONCE)]
+        for thread in self.threads:
+            thread.start()
+
+    @property
+    def done(self):
+        return sum(self.each)
+
+    def went_on(self, before):
+        """Each of them has had an answer that he asked for since."""
+        return all(now >= then + 2 for now, then in zip(self.each, before, strict=True))
+
+    def stop(self):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join(15)
+            if thread.is_alive():
+                raise Failed(f"{self.envoy.name}: a request has no end")
+
+    def run(self, i):
         connection = http.client.HTTPConnection("127.0.0.1", self.envoy.out, timeout=10)
         while not self.stopped.wait(0.002):
             try:
                 connection.request("GET", "/")
                 answer = connection.getresponse()
                 body = answer.read().decode()
-                good = answer.status == 200 and f"URI={ID}" in body
+                good = answer.status == 200 and self.wanted in body
                 what = f"{answer.status} {body}"
             except (OSError, http.client.HTTPException) as error:
                 good, what = False, repr(error)
                 connection.close()
             if good:
-                self.done += 1
+                self.each[i] += 1
             else:
                 self.failures.append(what)
 
@@ -306,7 +327,7 @@ def rotate(envoys, loads):
     for n in range(1, ROTATIONS + 1):
         # The new root is trusted a rotation before a leaf of it comes, and the old one is left after the last leaf of it is gone.
         trusted = ["old"] if n < half else ["old", "new"] if n <= half + 1 else ["new"]
-        wanted, before = leaf_of(n), {load: load.done for load in loads}
+        wanted, before = leaf_of(n), {load: list(load.each) for load in loads}
         began = time.monotonic()
         deliver(n, *trusted)
         waiting = set(envoys)
@@ -318,7 +339,7 @@ def rotate(envoys, loads):
             return not waiting
 
         until(20, f"rotation {n}: all Envoys show the new certificate", all_show)
-        until(20, f"rotation {n}: requests go on", lambda: all(load.done >= before[load] + 12 or load.failures for load in loads))
+        until(20, f"rotation {n}: requests go on", lambda: all(load.went_on(before[load]) or load.failures for load in loads))
         for load in loads:
             if load.failures:
                 raise Failed(f"rotation {n}, {load.envoy.name}: {load.failures[:3]}")
@@ -367,8 +388,7 @@ def main():
     loads = [Load(envoy) for envoy in envoys]
     took = rotate(envoys, loads)
     for load in loads:
-        load.stopped.set()
-        load.thread.join(15)
+        load.stop()
     seconds = time.monotonic() - began
     failed = sum(len(load.failures) for load in loads)
     for load in loads:
@@ -378,10 +398,13 @@ def main():
         broken = load.envoy.stats(r"^cluster\.ledger\.(upstream_cx_connect_fail|ssl\.(connection_error|fail_verify.*))$")
         if any(broken.values()):
             raise Failed(f"{load.envoy.name} had failed handshakes: {broken}")
-    check(failed == 0, f"{ROTATIONS} rotations, the root's among them, {sum(l.done for l in loads)} requests in {seconds:.0f} s, each with its "
-                       f"own handshake: {failed} failed")
+    check(failed == 0, f"{ROTATIONS} rotations, the root's among them, {sum(l.done for l in loads)} requests in {seconds:.0f} s, {Load.AT_ONCE} at once "
+                       f"at each Envoy and each with its own handshake: {failed} failed")
     refusals(envoys)
-    as_client(app)
+    for n, api in enumerate(["GRPC", "DELTA_GRPC"], ROTATIONS + 1):
+        as_client(app, api, n)
+    for envoy in envoys:
+        until(20, f"{envoy.name} shows the last certificate", lambda: envoy.shown() == leaf_of(ROTATIONS + 2))
     restart(daemon, envoys)
     if IS_ROOT:
         denied(app)
@@ -405,17 +428,27 @@ def up(envoy):
         return False
 
 
-def as_client(app):
-    """Who Envoy talks to: the ledger and nobody else, each time with the VM's certificate verified by OpenSSL."""
+def as_client(app, api, n):
+    """Who Envoy talks to: the ledger and nobody else, each time with the VM's certificate verified by OpenSSL, also with the next one."""
     ledger = Ledger()
-    envoy = Envoy("client", app, ledger=serve(ledger))
+    envoy = Envoy(f"client-{api}", app, api=api, ledger=serve(ledger))
     until(20, "the client has its secrets", lambda: up(envoy) and envoy.ask()[0] == 200)
     for material, good in [("ledger", True), ("other", False), ("forged-ledger", False), ("ledger", True)]:
         ledger.material = material
         status, body = envoy.ask()
         if (status == 200) != good or (not good and status != 503):
             raise Failed(f"Envoy as client of {material}: {status} {body}")
-    ok("as client: talks to the ledger, refuses another service of its domain and the ledger's ID from another domain's CA")
+    ok(f"as client ({api}): talks to the ledger, refuses another service of its domain and the ledger's ID from another domain's CA")
+    if ledger.seen == leaf_of(n):
+        raise Failed("the next certificate came before it was there")
+    load = Load(envoy, wanted="nobody")  # the ledger sees no proxy's header
+    deliver(n, "new")
+    until(20, "the ledger sees the new certificate", lambda: ledger.seen == leaf_of(n) or load.failures)
+    before = list(load.each)
+    until(20, "requests go on", lambda: load.went_on(before) or load.failures)
+    load.stop()
+    check(not load.failures and ledger.seen == leaf_of(n),
+          f"as client ({api}): a rotation under {load.done} requests, 0 failed {load.failures[:3] or ''}")
     stop(envoy.process)
 
 

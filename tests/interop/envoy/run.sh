@@ -35,7 +35,7 @@ pki_make "$work/old" $domain
 pki_make "$work/new" $domain        # the root that takes over half way
 pki_make "$work/partner" $partner   # known, and another domain
 pki_make "$work/stranger" $domain   # nobody's
-for n in $(seq 0 "$ROTATIONS"); do
+for n in $(seq 0 $((ROTATIONS + 2))); do   # two more for Envoys as clients
     ca=$([ "$n" -gt $((ROTATIONS / 2)) ] && echo new || echo old)
     pki_leaf "$work/$ca" $id "$work/leaf$n" >/dev/null
 done

@@ -9,7 +9,7 @@ use crate::options::{Options, Rotation};
 use crate::seen::{Reach, Server};
 use crate::wire::{Trouble, within};
 use futures_util::future::join_all;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One check and what came of it.
 #[derive(Clone, Debug)]
@@ -42,10 +42,14 @@ pub async fn run(
     let (after, before): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| is_rotation(check));
     let rotate = !after.is_empty() && !matches!(options.rotation, Rotation::NoWay);
     let denied = Verdicts::by(&options).await;
+    let began = Instant::now();
     let mut server = Server::meet(options, now, denied).await?;
+    // The clock goes on: what is issued while we look is judged by the time at which it came.
+    server.now = now + began.elapsed();
     let mut lines = join_all(before.into_iter().map(|check| look(&server, check))).await;
     if rotate && matches!(server.reach, Reach::Fine) {
         server.rotated = Some(Rotated::watch(&server).await);
+        server.now = now + began.elapsed();
     }
     lines.extend(join_all(after.into_iter().map(|check| look(&server, check))).await);
     Ok(lines)
