@@ -14,7 +14,9 @@ mod yaml;
 
 pub(crate) use defaults::GUEST_AGENT_DIRECTORY;
 pub(crate) use error::ConfigError;
-pub(crate) use proxy::{ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Target, Timeouts};
+pub(crate) use proxy::{
+    HttpTo, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Target, Timeouts,
+};
 
 use defaults::Defaults;
 use mtls_identity::{IdPattern, TrustDomain};

@@ -33,6 +33,8 @@ pub(crate) struct RouteSettings {
     pub(crate) send_proxy: SendProxy,
     /// Each connection begins with a header of a load balancer's.
     pub(crate) accept_proxy: bool,
+    /// Each request is told of the peer, and asked of the application like this; none: bytes are copied.
+    pub(crate) http: Option<HttpTo>,
     pub(crate) max_connections: usize,
     pub(crate) max_handshakes: usize,
     pub(crate) timeouts: Timeouts,
@@ -54,6 +56,16 @@ pub(crate) enum SendProxy {
     V2,
     /// Addresses, the TLS connection, the peer's certificate and SPIFFE ID.
     V2Tls,
+}
+
+/// The version of HTTP in which the application is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpTo {
+    /// HTTP/1.1; gRPC over HTTP/2 as HTTP/2.
+    Auto,
+    Http1,
+    /// HTTP/2 without TLS, with prior knowledge.
+    H2c,
 }
 
 /// Which side of the proxy speaks TLS.

@@ -20,6 +20,11 @@ impl Backlog {
         self.bytes.is_empty()
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     /// Keeps bytes to be sent later.
     pub(super) fn keep(&mut self, bytes: Vec<u8>) {
         self.bytes = bytes;

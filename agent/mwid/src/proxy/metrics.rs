@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     bytes: Family<BytesLabels, Counter>,
     accept_errors: Family<Labels, Counter>,
     full: Family<FullLabels, Counter>,
+    requests: Family<ClassLabels, Counter>,
+    no_answers: Family<ReasonLabels, Counter>,
     target_up: Family<TargetLabels, Gauge>,
     stale_addresses: Family<TargetLabels, Counter>,
 }
@@ -62,6 +64,12 @@ struct FullLabels {
     of: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    route: Arc<str>,
+    class: &'static str,
+}
+
 impl Metrics {
     /// Registers everything that this room counts.
     pub(crate) fn register(&self, registry: &mut Registry) {
@@ -91,6 +99,16 @@ impl Metrics {
             "bytes",
             "Plain bytes, received from peers and sent to them",
             self.bytes.clone(),
+        );
+        proxy.register(
+            "http_requests",
+            "Requests that were answered, by class of the answer's status; 5xx has our own of no_answers too",
+            self.requests.clone(),
+        );
+        proxy.register(
+            "http_no_answers",
+            "Requests without an answer from the application, by reason",
+            self.no_answers.clone(),
         );
         proxy.register("accept_errors", "Failed accepts", self.accept_errors.clone());
         proxy.register(
@@ -205,6 +223,26 @@ impl Counters {
 
     pub(super) fn would_refuse(&self, reason: &'static str) {
         self.all.would_refuse.get_or_create(&self.labels(reason)).inc();
+    }
+
+    /// A request has the head of its answer.
+    pub(super) fn answered(&self, status: u16) {
+        let class = match status {
+            100..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        let route = Arc::clone(&self.route);
+        self.all
+            .requests
+            .get_or_create(&ClassLabels { route, class })
+            .inc();
+    }
+
+    pub(super) fn no_answer(&self, reason: &'static str) {
+        self.all.no_answers.get_or_create(&self.labels(reason)).inc();
     }
 
     pub(super) fn accept_failed(&self) {

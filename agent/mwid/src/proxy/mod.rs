@@ -7,6 +7,7 @@ mod alive;
 mod connection;
 mod error;
 mod handshake;
+mod http;
 mod link;
 mod listen;
 mod metrics;
@@ -210,6 +211,15 @@ impl Proxy {
         }
         show_targets(&before, &change.routes);
         let changed = changed(&before, &change.routes);
+        for old in &before {
+            if !change
+                .routes
+                .iter()
+                .any(|new| new.name() == old.name() && new.leads_as(old))
+            {
+                old.leave.cancel();
+            }
+        }
         for gone in before
             .iter()
             .filter(|old| !change.routes.iter().any(|new| new.name() == old.name()))
@@ -259,6 +269,9 @@ fn end_in_time(routes: &watch::Sender<Vec<Arc<Route>>>, shutdown: &Shutdown) {
     let (routes, stop) = (routes.subscribe(), shutdown.token());
     tokio::spawn(async move {
         stop.cancelled().await;
+        for route in routes.borrow().iter() {
+            route.leave.cancel();
+        }
         tokio::time::sleep(DRAIN).await;
         for route in routes.borrow().iter() {
             route.named.over.cancel();

@@ -39,6 +39,16 @@ pub(super) struct Facts<'a> {
     pub(super) since: Instant,
 }
 
+/// What a connection has moved.
+pub(super) struct Moved {
+    /// Plain bytes of the peer.
+    pub(super) received: u64,
+    /// Plain bytes for the peer.
+    pub(super) sent: u64,
+    /// Where requests are told apart.
+    pub(super) requests: Option<u64>,
+}
+
 impl Record {
     pub(super) fn new(counters: Counters, clock: Clock) -> Self {
         Self {
@@ -49,7 +59,7 @@ impl Record {
         }
     }
 
-    pub(super) fn ended(&self, facts: &Facts<'_>, peer: &Peer, bytes: (u64, u64), end: &End) {
+    pub(super) fn ended(&self, facts: &Facts<'_>, peer: &Peer, moved: Moved, end: &End) {
         let reason = end.reason();
         self.counters.ended(reason);
         // Building the line costs more than the rest of this: not where nobody reads it.
@@ -62,8 +72,9 @@ impl Record {
             peer = %peer.id(),
             serial = peer.serial(),
             from = facts.from.map(tracing::field::display),
-            received = bytes.0,
-            sent = bytes.1,
+            received = moved.received,
+            sent = moved.sent,
+            requests = moved.requests,
             duration_ms = u64::try_from(facts.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             reason,
             detail = end.detail(),
@@ -113,6 +124,21 @@ impl Record {
             reason,
             left_out = (left_out > 0).then_some(left_out),
             "dry run: without dry_run this connection would be refused: {why}"
+        );
+    }
+
+    /// A request that the application did not answer.
+    pub(super) fn no_answer(&self, route: &str, reason: &'static str, text: &str) {
+        self.counters.no_answer(reason);
+        let Some(left_out) = self.lines().say(Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            target: "mwid::proxy",
+            route,
+            reason,
+            left_out = (left_out > 0).then_some(left_out),
+            "no answer from the application: {text}"
         );
     }
 

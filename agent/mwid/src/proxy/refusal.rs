@@ -253,6 +253,10 @@ pub(super) enum End {
     NoLonger(Arc<NoLonger>),
     /// The caller may not use the route any more.
     Caller(String),
+    /// The peer broke the rules of HTTP.
+    Http(hyper::Error),
+    /// The peer took too long for the head of a request.
+    SlowHead,
     /// mwid stops, or the route was removed.
     Over,
 }
@@ -284,6 +288,8 @@ impl End {
             Self::Expired(..) => "expired",
             Self::NoLonger(source) => source.reason(),
             Self::Caller(_) => "caller_no_longer",
+            Self::Http(_) => "http",
+            Self::SlowHead => "slow_head",
             Self::Over => "over",
         }
     }
@@ -294,6 +300,7 @@ impl End {
             Self::Peer(error) | Self::Local(error) => Some(error.to_string()),
             Self::Tls(error) => Some(error.to_string()),
             Self::Caller(why) => Some(why.clone()),
+            Self::Http(error) => Some(crate::report::Causes(error).to_string()),
             Self::NoLonger(source) => Some(crate::report::Causes(&**source).to_string()),
             Self::Expired(id, not_after) => Some(format!(
                 "the certificate of {id} ended at {}",

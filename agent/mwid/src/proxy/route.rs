@@ -39,6 +39,8 @@ pub(super) struct Route {
     pub(super) targets: Targets,
     pub(super) slots: Arc<Semaphore>,
     pub(super) turns: Arc<Turns>,
+    /// Asks those to come again that speak HTTP here: the route is gone, goes elsewhere, or mwid stops.
+    pub(super) leave: CancellationToken,
 }
 
 /// The TLS side's config.
@@ -93,6 +95,8 @@ impl Route {
             || Turns::new(settings.max_handshakes),
             |before| Arc::clone(&before.turns),
         );
+        let leave = before.filter(|before| lead_alike(&settings, &before.settings));
+        let leave = leave.map(|before| before.leave.clone()).unwrap_or_default();
         Ok(Self {
             tls: config(&settings, shared)?,
             targets: Targets::new(&settings, shared, before.map(|before| &before.targets)),
@@ -101,11 +105,17 @@ impl Route {
             named,
             slots,
             turns,
+            leave,
         })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Whether requests go where they went before.
+    pub(super) fn leads_as(&self, before: &Self) -> bool {
+        lead_alike(&self.settings, &before.settings)
     }
 
     pub(super) fn is_inbound(&self) -> bool {
@@ -125,6 +135,10 @@ impl Route {
         }
         self.turns.wait().await
     }
+}
+
+fn lead_alike(one: &RouteSettings, other: &RouteSettings) -> bool {
+    one.targets == other.targets && one.http == other.http && one.side == other.side
 }
 
 fn config(settings: &RouteSettings, shared: &Shared) -> Result<Config, ProxyError> {

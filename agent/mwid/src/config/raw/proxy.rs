@@ -1,5 +1,5 @@
 //! The keys of `proxy`.
-use super::alternatives::Targets;
+use super::alternatives::{Http, Targets};
 use super::scalar::{Address, IdNumber, ModeText, NameText, Text, TimeText};
 use serde::Deserialize;
 
@@ -23,6 +23,7 @@ pub(in crate::config) struct Inbound {
     pub(in crate::config) dry_run: Option<bool>,
     pub(in crate::config) send_proxy: Option<Text>,
     pub(in crate::config) accept_proxy: Option<bool>,
+    pub(in crate::config) http: Option<Http>,
     pub(in crate::config) alpn: Option<Vec<Text>>,
     pub(in crate::config) tls12: Option<bool>,
     pub(in crate::config) close_expired: Option<bool>,
@@ -49,6 +50,13 @@ pub(in crate::config) struct Outbound {
     pub(in crate::config) max_connections: Option<IdNumber>,
     pub(in crate::config) max_handshakes: Option<IdNumber>,
     pub(in crate::config) timeouts: Option<Timeouts>,
+}
+
+/// The keys of `http`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct HttpKeys {
+    pub(in crate::config) to: Option<Text>,
 }
 
 /// Each a time, or `none` where that can be.

@@ -4,7 +4,9 @@ use super::targets;
 use super::values::{self, quoted};
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Timeouts};
+use crate::config::{
+    Address, HttpTo, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Timeouts,
+};
 use mtls_identity::{PeerPolicy, peer::PeerRule};
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +29,14 @@ const SEND_PROXY: [(&str, SendProxy); 3] = [
     ("v2", SendProxy::V2),
     ("v2_tls", SendProxy::V2Tls),
 ];
+
+const HTTP_TO: [(&str, HttpTo); 3] = [
+    ("auto", HttpTo::Auto),
+    ("h1", HttpTo::Http1),
+    ("h2c", HttpTo::H2c),
+];
+/// What an HTTP route speaks, best first.
+const HTTP_PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 
 pub(super) fn settle(at: &At, raw: raw::Proxy, runtime_dir: &Path) -> ProxySettings {
     let inbound = list(&at.key("inbound"), raw.inbound, |at, raw| {
@@ -82,9 +92,16 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
         targets::near(text, runtime_dir, unsafe_forward)
     });
     let bounds = bounds(at, (raw.max_connections, raw.max_handshakes, raw.timeouts));
-    let alpn = alpn(&at.key("alpn"), raw.alpn);
+    let http = http(at, raw.http);
+    let alpn = inbound_alpn(&at.key("alpn"), raw.alpn, http.is_some());
     let send_proxy = raw.send_proxy.map(|text| values::word(&text.0, &SEND_PROXY));
     let send_proxy = at.take("send_proxy", send_proxy, SendProxy::None);
+    if http.is_some() && send_proxy != SendProxy::None {
+        at.key("send_proxy").refuse(
+            Wrong::new("a key of no use beside `http`", "no such key")
+                .fix("an HTTP application reads the peer from X-Forwarded-Client-Cert, and connections to it carry requests, not a peer's connection; remove one of the two"),
+        );
+    }
     let allow = rules(&at.key("allow"), raw.allow);
     let deny = rules(&at.key("deny"), raw.deny);
     let mut peers = PeerPolicy::nobody();
@@ -116,6 +133,7 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
         dry_run: raw.dry_run == Some(true),
         send_proxy,
         accept_proxy: raw.accept_proxy == Some(true),
+        http,
         alpn,
         tls12: raw.tls12 == Some(true),
         close_expired: raw.close_expired == Some(true),
@@ -165,6 +183,7 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
         dry_run: false,
         send_proxy: SendProxy::None,
         accept_proxy: false,
+        http: None,
         alpn,
         tls12: raw.tls12 == Some(true),
         close_expired: raw.close_expired == Some(true),
@@ -299,6 +318,33 @@ fn alpn(at: &At, raw: Option<Vec<raw::Text>>) -> Vec<String> {
                 &quoted(&text.0),
                 "the name of a protocol, such as h2 or http/1.1, each once",
             ));
+        }
+    }
+    protocols
+}
+
+/// How requests are forwarded; none: bytes are.
+fn http(at: &At, raw: Option<raw::Http>) -> Option<HttpTo> {
+    match raw? {
+        raw::Http::Word(word) => word.then_some(HttpTo::Auto),
+        raw::Http::Keys(keys) => {
+            let to = keys.to.map(|text| values::word(&text.0, &HTTP_TO));
+            Some(at.key("http").take("to", to, HttpTo::Auto))
+        }
+    }
+}
+
+fn inbound_alpn(at: &At, raw: Option<Vec<raw::Text>>, http: bool) -> Vec<String> {
+    if http && raw.is_none() {
+        return HTTP_PROTOCOLS.map(str::to_owned).to_vec();
+    }
+    let protocols = alpn(at, raw);
+    for (index, protocol) in protocols.iter().enumerate() {
+        if http && !HTTP_PROTOCOLS.contains(&&**protocol) {
+            at.item(index).refuse(
+                Wrong::new(&quoted(protocol), "h2 or http/1.1, which an HTTP route speaks")
+                    .fix("remove it, or `http`"),
+            );
         }
     }
     protocols

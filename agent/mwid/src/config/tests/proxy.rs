@@ -1,6 +1,6 @@
 //! `proxy`: what routes mean, and what is wrong with them.
 use super::{parse, refused, right};
-use crate::config::{Address, SendProxy, Side, Target};
+use crate::config::{Address, HttpTo, SendProxy, Side, Target};
 use mtls_identity::SpiffeId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -142,6 +142,36 @@ fn a_route_takes_a_socket_of_systemds_and_no_two_take_one() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn http_has_a_short_form_its_own_protocols_and_no_proxy_header() {
+    let route = |more: &str| {
+        let settings = right(&format!(
+            "proxy: {{ inbound: [{{ name: in, listen: \"[::]:1\", forward: \"127.0.0.1:2\", allow: [\"spiffe://a.test\"]{more} }}] }}"
+        ));
+        let route = &settings.proxy.routes[0];
+        (route.http, route.alpn.clone())
+    };
+    let both = || vec!["h2".to_owned(), "http/1.1".to_owned()];
+    assert_eq!(route(""), (None, vec![]));
+    assert_eq!(route(", http: false"), (None, vec![]));
+    assert_eq!(route(", http: true"), (Some(HttpTo::Auto), both()));
+    assert_eq!(route(", http: { to: auto }"), (Some(HttpTo::Auto), both()));
+    assert_eq!(route(", http: { to: h2c }"), (Some(HttpTo::H2c), both()));
+    let one = vec!["http/1.1".to_owned()];
+    assert_eq!(
+        route(", http: { to: h1 }, alpn: [http/1.1]"),
+        (Some(HttpTo::Http1), one)
+    );
+    refused(&[(
+        "proxy: { inbound: [{ name: a, listen: \"[::]:1\", forward: \"127.0.0.1:2\", allow: [\"spiffe://a.test\"],\n http: true, send_proxy: v2,\n alpn: [h3] }] }",
+        &[
+            "2:26: proxy.inbound[0].send_proxy: found a key of no use beside `http`; wanted no such key; \
+               an HTTP application reads the peer from X-Forwarded-Client-Cert, and connections to it carry requests, not a peer's connection; remove one of the two",
+            "3:9: proxy.inbound[0].alpn[0]: found \"h3\"; wanted h2 or http/1.1, which an HTTP route speaks; remove it, or `http`",
+        ],
+    )]);
 }
 
 #[test]

@@ -26,12 +26,20 @@ use tokio::time::timeout;
 
 /// A connection that was made.
 pub(super) struct Made {
-    pub(super) splice: Box<Splice>,
+    pub(super) way: Way,
     pub(super) seat: Seat,
-    /// Where it goes.
-    pub(super) at: Chosen,
+    /// Where it goes; none: each request chooses.
+    pub(super) at: Option<Chosen>,
     /// On outbound routes.
     pub(super) caller: Option<Caller>,
+}
+
+/// How it goes on.
+pub(super) enum Way {
+    /// To a program whose connection was made too.
+    Copy(Box<Splice>),
+    /// The application is asked when there is a request.
+    Http(Box<Link>, Early),
 }
 
 /// A connection that was not.
@@ -103,6 +111,14 @@ async fn inbound(
     // Whoever has shown who he is, holds no place of those who have not.
     drop(turn);
     let (link, seat) = decide(route, link, PeerRole::Client, generation, facts)?;
+    if route.settings.http.is_some() {
+        return Ok(Made {
+            way: Way::Http(link, early),
+            seat,
+            at: None,
+            caller: None,
+        });
+    }
     let how = route.settings.send_proxy;
     let Some(header) = proxy_protocol::header(how, facts.from, to, seat.peer(), link.tls.state()) else {
         return Err(refused(
@@ -243,9 +259,9 @@ fn made(
     caller: Option<Caller>,
 ) -> Made {
     Made {
-        splice: Box::new(Splice::new(*link, plain, header, early)),
+        way: Way::Copy(Box::new(Splice::new(*link, plain, header, early))),
         seat,
-        at,
+        at: Some(at),
         caller,
     }
 }

@@ -2,18 +2,19 @@
 //! a plain byte in either direction before the peer at the other end of the TLS was verified and decided.
 mod caller;
 mod establish;
-mod run;
+pub(super) mod run;
 
 use super::alive;
+use super::http::{self, Served};
 use super::metrics::Open;
 use super::peers::Seat;
 use super::places::Turn;
-use super::record::Facts;
+use super::record::{Facts, Moved};
 use super::refusal::End;
 use super::route::Route;
 use super::splice::{Splice, abort};
 use crate::http::Stream;
-use establish::{Made, Refused};
+use establish::{Made, Refused, Way};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
     // Boxed: what a handshake needs is much, and is given back when it is done.
     let made = Box::pin(establish::establish(&route, stream, turn, &mut facts)).await;
     let Made {
-        mut splice,
+        way,
         seat,
         at: _counted,
         caller,
@@ -50,10 +51,25 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
         }
     };
     record.counters.made.inc();
-    let end = run::run(&route, &mut splice, &seat, caller, since).await;
-    let bytes = (splice.received(), splice.sent());
-    part(*splice, &end);
-    record.ended(&facts, seat.peer(), bytes, &end);
+    let (moved, end) = match way {
+        Way::Copy(mut splice) => {
+            let end = run::run(&route, &mut splice, &seat, caller, since).await;
+            let moved = Moved {
+                received: splice.received(),
+                sent: splice.sent(),
+                requests: None,
+            };
+            part(*splice, &end);
+            (moved, end)
+        }
+        // Boxed: the other way needs less.
+        Way::Http(link, early) => {
+            let served = Box::pin(http::serve(&route, link, early, &seat, since)).await;
+            let Served { end, moved } = served;
+            (moved, end)
+        }
+    };
+    record.ended(&facts, seat.peer(), moved, &end);
     drop(slot);
 }
 

@@ -53,8 +53,8 @@ pub(super) async fn run(
     .await
 }
 
-/// The times of one connection. Has a timer only where there is something to wait for, and looks at the clock only then.
-struct Limits {
+/// The times of one connection, copied or HTTP. Has a timer only where there is something to wait for, and looks at the clock only then.
+pub(in super::super) struct Limits {
     idle: Option<Duration>,
     half_close: Option<Duration>,
     /// When something last moved.
@@ -73,7 +73,7 @@ enum Fixed {
 }
 
 impl Limits {
-    fn new(route: &Route, seat: &Seat, since: Instant) -> Self {
+    pub(in super::super) fn new(route: &Route, seat: &Seat, since: Instant) -> Self {
         let timeouts = &route.settings.timeouts;
         let (peer, now) = (seat.peer(), Instant::now());
         let lifetime = timeouts.lifetime;
@@ -97,7 +97,12 @@ impl Limits {
     }
 
     /// Ready when a limit is reached.
-    fn poll(&mut self, cx: &mut Context<'_>, moved: bool, is_half_closed: bool) -> Poll<End> {
+    pub(in super::super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: bool,
+        is_half_closed: bool,
+    ) -> Poll<End> {
         let still = if is_half_closed {
             shorter(self.half_close, self.idle)
         } else {

@@ -2,6 +2,7 @@
 mod callers;
 mod change;
 mod headers;
+mod http;
 mod limits;
 mod passed;
 mod refusals;

@@ -1,0 +1,216 @@
+//! One request and its answer. In: a request of a peer. Out: the application's answer, or a short page of our own. What goes on says of the peer what was
+//! verified, and nothing else of that kind.
+use super::super::refusal::Refusal;
+use super::super::route::Route;
+use super::app::{App, NoAnswer};
+use super::body::Passing;
+use super::fields::{self, CLIENT_CERT, Unfit};
+use super::tunnel::Tunnel;
+use super::wire::{Busy, Wire};
+use crate::config::HttpTo;
+use crate::report::Causes;
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, TE};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What answers the requests of one connection.
+pub(super) struct Front {
+    pub(super) route: Arc<Route>,
+    pub(super) wire: Arc<Wire>,
+    pub(super) app: Arc<App>,
+    /// What the application is told of the peer.
+    pub(super) client_cert: Option<HeaderValue>,
+    pub(super) requests: AtomicU64,
+    /// What the connection becomes when its last answer was sent.
+    pub(super) tunnel: Mutex<Option<Tunnel>>,
+}
+
+/// hyper's way to ask it.
+#[derive(Clone)]
+pub(super) struct Answers(pub(super) Arc<Front>);
+
+pub(super) type Out = Either<Full<Bytes>, Passing>;
+
+impl hyper::service::Service<Request<Incoming>> for Answers {
+    type Response = Response<Out>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Out>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let front = Arc::clone(&self.0);
+        // Here, not when it is first polled: the head is whole now.
+        let busy = front.wire.busy();
+        Box::pin(async move {
+            front.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = front.answer(request, &busy).await;
+            front
+                .route
+                .named
+                .record
+                .counters
+                .answered(answer.status().as_u16());
+            Ok(answer)
+        })
+    }
+}
+
+/// In which version the application is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Http1,
+    Http2,
+}
+
+impl Front {
+    async fn answer(&self, request: Request<Incoming>, busy: &Busy) -> Response<Out> {
+        if request.method() == Method::CONNECT {
+            let mut page = page(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not for this server");
+            page.headers_mut().insert(
+                ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            );
+            return page;
+        }
+        match self.forward(request, busy).await {
+            Ok(answer) => answer,
+            Err(No::Unfit(unfit)) => {
+                let status = match unfit {
+                    Unfit::Coding => StatusCode::NOT_IMPLEMENTED,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                page(status, &unfit.to_string())
+            }
+            Err(No::Answer(why)) => {
+                self.note(&why);
+                match why {
+                    NoAnswer::Reach(Refusal::ConnectTimeout { .. }) => page(
+                        StatusCode::GATEWAY_TIMEOUT,
+                        "the application did not answer in time",
+                    ),
+                    _ => page(StatusCode::BAD_GATEWAY, "the application does not answer"),
+                }
+            }
+        }
+    }
+
+    async fn forward(&self, mut request: Request<Incoming>, busy: &Busy) -> Result<Response<Out>, No> {
+        let wants = (request.version() == Version::HTTP_11 && fields::is_websocket(request.headers()))
+            .then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, body) = request.into_parts();
+        let way = self.way(&parts);
+        let client_cert = self.client_cert.clone().ok_or(No::Unfit(Unfit::Target))?;
+        let wants = wants.filter(|_| way == Way::Http1);
+        let host = fields::host(&parts)?;
+        fields::frame(&mut parts.headers)?;
+        let trailers = fields::takes_trailers(&parts.headers);
+        fields::clean(&mut parts.headers);
+        parts.headers.insert(CLIENT_CERT, client_cert);
+        parts.headers.remove(HOST);
+        parts.extensions.clear();
+        match way {
+            Way::Http1 => {
+                parts.uri = fields::origin_form(&parts.uri)?;
+                parts.version = Version::HTTP_11;
+                parts.headers.insert(HOST, host);
+                if wants.is_some() {
+                    fields::set_websocket(&mut parts.headers);
+                }
+            }
+            Way::Http2 => {
+                parts.uri = fields::absolute_form(&parts.uri, &host)?;
+                parts.version = Version::HTTP_2;
+                if trailers {
+                    parts.headers.insert(TE, HeaderValue::from_static("trailers"));
+                }
+            }
+        }
+        let request = Request::from_parts(parts, Passing::new(body, busy.clone(), None));
+        let (mut answer, lent) = match way {
+            Way::Http1 => {
+                let (answer, lent) = self.app.ask(request).await?;
+                (answer, Some(lent))
+            }
+            Way::Http2 => (self.app.ask_http2(request).await?, None),
+        };
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(client) = wants.filter(|_| fields::is_websocket(answer.headers())) else {
+                return Err(No::Answer(NoAnswer::Switches));
+            };
+            let app = hyper::upgrade::on(&mut answer);
+            let tunnel = Tunnel::new(client, app, busy.clone());
+            *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+            lent.into_iter().for_each(super::app::Lent::keep_away);
+            return Ok(back(answer, |_| Either::Left(Full::default()), true));
+        }
+        Ok(back(
+            answer,
+            |body| Either::Right(Passing::new(body, busy.clone(), lent)),
+            false,
+        ))
+    }
+
+    fn way(&self, parts: &Parts) -> Way {
+        match self.route.settings.http {
+            Some(HttpTo::H2c) => Way::Http2,
+            Some(HttpTo::Auto) if parts.version == Version::HTTP_2 && is_grpc(parts) => Way::Http2,
+            _ => Way::Http1,
+        }
+    }
+
+    fn note(&self, why: &NoAnswer) {
+        let record = &self.route.named.record;
+        record.no_answer(self.route.name(), why.reason(), &Causes(why).to_string());
+    }
+}
+
+/// gRPC needs HTTP/2 from end to end, and its applications speak it without TLS.
+fn is_grpc(parts: &Parts) -> bool {
+    let content = parts.headers.get(CONTENT_TYPE);
+    content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Why a request got no answer of the application's.
+enum No {
+    Unfit(Unfit),
+    Answer(NoAnswer),
+}
+
+impl From<Unfit> for No {
+    fn from(unfit: Unfit) -> Self {
+        Self::Unfit(unfit)
+    }
+}
+
+impl From<NoAnswer> for No {
+    fn from(why: NoAnswer) -> Self {
+        Self::Answer(why)
+    }
+}
+
+fn back(answer: Response<Incoming>, body: impl FnOnce(Incoming) -> Out, websocket: bool) -> Response<Out> {
+    let (mut parts, incoming) = answer.into_parts();
+    fields::clean(&mut parts.headers);
+    if websocket {
+        fields::set_websocket(&mut parts.headers);
+    }
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    Response::from_parts(parts, body(incoming))
+}
+
+fn page(status: StatusCode, text: &str) -> Response<Out> {
+    let mut page = Response::new(Either::Left(Full::from(format!("{text}\n"))));
+    *page.status_mut() = status;
+    page.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    page
+}

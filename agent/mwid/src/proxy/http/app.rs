@@ -1,0 +1,273 @@
+//! The way to the application. In: requests that are ready to go. Out: its answers. Its connections are kept and used again, but only for the one client
+//! connection that they were made for: an application may remember who speaks on a connection, and what one peer left behind on one (a half-read body,
+//! a wrong length) is never another's beginning.
+use super::super::alive;
+use super::super::refusal::Refusal;
+use super::super::route::Route;
+use super::super::splice::abort;
+use super::super::target::Chosen;
+use super::body::Passing;
+use crate::http::Stream;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Idle connections that are kept; with HTTP/2 from the client there may be more in use for a time.
+const MOST_IDLE: usize = 16;
+/// Of an answer's head.
+const HEAD_BYTES: usize = 256 * 1024;
+const HEADERS: usize = 200;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error(transparent)]
+    Reach(Refusal),
+    #[error("the application broke off, or speaks no HTTP of this version")]
+    Broke(#[source] hyper::Error),
+    #[error("the application changes the protocol without being asked to")]
+    Switches,
+}
+
+impl NoAnswer {
+    /// A short, bounded name.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Reach(refusal) => refusal.reason(),
+            Self::Broke(_) => "broke",
+            Self::Switches => "switches",
+        }
+    }
+}
+
+/// Runs what belongs to one connection, and ends it with it.
+#[derive(Clone, Default)]
+pub(super) struct Tasks(pub(super) CancellationToken);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let over = self.0.clone();
+        tokio::spawn(async move {
+            over.run_until_cancelled(task).await;
+        });
+    }
+}
+
+/// The connections to the application, of one client connection.
+pub(super) struct App {
+    route: Arc<Route>,
+    tasks: Tasks,
+    /// Set when the client's connection was broken off: then theirs are too.
+    cut: Arc<AtomicBool>,
+    idle: Mutex<Vec<http1::SendRequest<Passing>>>,
+    /// One carries all streams.
+    http2: tokio::sync::Mutex<Option<http2::SendRequest<Passing>>>,
+}
+
+/// A connection in use for one answer.
+pub(super) struct Lent {
+    sender: Option<http1::SendRequest<Passing>>,
+    app: Arc<App>,
+}
+
+impl App {
+    pub(super) fn new(route: &Arc<Route>, tasks: Tasks) -> Arc<Self> {
+        Arc::new(Self {
+            route: Arc::clone(route),
+            tasks,
+            cut: Arc::default(),
+            idle: Mutex::default(),
+            http2: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// From now on its connections end so that nobody takes that for an end.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    async fn dial(&self) -> Result<TokioIo<AppStream>, NoAnswer> {
+        let settings = &self.route.settings;
+        let dialled = self.route.targets.dial(settings.timeouts.connect).await;
+        let (stream, at) = dialled.map_err(NoAnswer::Reach)?;
+        alive::watch(&stream, settings.timeouts.unacknowledged);
+        at.worked();
+        Ok(TokioIo::new(AppStream {
+            stream: Some(stream),
+            cut: Arc::clone(&self.cut),
+            _at: at,
+        }))
+    }
+
+    /// Asks in HTTP/1.1.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        mut request: Request<Passing>,
+    ) -> Result<(Response<Incoming>, Lent), NoAnswer> {
+        loop {
+            let kept = self.kept();
+            let is_new = kept.is_none();
+            let mut sender = match kept {
+                Some(sender) => sender,
+                None => self.connect().await?,
+            };
+            match sender.try_send_request(request).await {
+                Ok(answer) => {
+                    let lent = Lent {
+                        sender: Some(sender),
+                        app: Arc::clone(self),
+                    };
+                    return Ok((answer, lent));
+                }
+                // The application had closed a connection that was kept; nothing of the request was sent.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_new => request = unsent,
+                    _ => return Err(NoAnswer::Broke(error.into_error())),
+                },
+            }
+        }
+    }
+
+    /// Asks in HTTP/2, with prior knowledge.
+    pub(super) async fn ask_http2(
+        &self,
+        mut request: Request<Passing>,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        loop {
+            let (mut sender, is_new) = self.shared().await?;
+            match sender.try_send_request(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_new => request = unsent,
+                    _ => return Err(NoAnswer::Broke(error.into_error())),
+                },
+            }
+        }
+    }
+
+    fn kept(&self) -> Option<http1::SendRequest<Passing>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|sender| !sender.is_closed());
+        let ready = idle.iter().rposition(http1::SendRequest::is_ready)?;
+        Some(idle.swap_remove(ready))
+    }
+
+    async fn connect(&self) -> Result<http1::SendRequest<Passing>, NoAnswer> {
+        let io = self.dial().await?;
+        let mut http = http1::Builder::new();
+        http.max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+        let (sender, connection) = http.handshake(io).await.map_err(NoAnswer::Broke)?;
+        // How it ended is told to whoever waits for an answer.
+        self.tasks
+            .execute(async move { drop(connection.with_upgrades().await) });
+        Ok(sender)
+    }
+
+    /// The one connection; true: it is new.
+    async fn shared(&self) -> Result<(http2::SendRequest<Passing>, bool), NoAnswer> {
+        // Held while it dials, so that all wait for one.
+        let mut shared = self.http2.lock().await;
+        if let Some(sender) = &*shared
+            && !sender.is_closed()
+        {
+            return Ok((sender.clone(), false));
+        }
+        let io = self.dial().await?;
+        let mut http = http2::Builder::new(self.tasks.clone());
+        http.initial_stream_window_size(super::STREAM_WINDOW)
+            .initial_connection_window_size(super::CONNECTION_WINDOW)
+            .max_send_buf_size(super::SEND_BUFFER)
+            .max_header_list_size(super::HEAD_BYTES);
+        let (sender, connection) = http.handshake(io).await.map_err(NoAnswer::Broke)?;
+        self.tasks.execute(async move { drop(connection.await) });
+        *shared = Some(sender.clone());
+        Ok((sender, true))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(sender) = self.sender.take() else { return };
+        let mut idle = self.app.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !sender.is_closed() && idle.len() < MOST_IDLE {
+            idle.push(sender);
+        }
+    }
+}
+
+impl Lent {
+    /// It carries another protocol from now on.
+    pub(super) fn keep_away(mut self) {
+        self.sender = None;
+    }
+}
+
+/// A connection to the application.
+struct AppStream {
+    /// Gone only when this is dropped.
+    stream: Option<Stream>,
+    cut: Arc<AtomicBool>,
+    /// Counts for its target.
+    _at: Chosen,
+}
+
+impl AppStream {
+    fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut Stream>> {
+        let stream = self.get_mut().stream.as_mut();
+        stream
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl AsyncRead for AppStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for AppStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
+
+impl Drop for AppStream {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take()
+            && self.cut.load(Ordering::Relaxed)
+        {
+            abort(stream);
+        }
+    }
+}
