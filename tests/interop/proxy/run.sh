@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The proxy between programs that we did not write: openssl, curl, and, where they are installed, nginx, haproxy and PostgreSQL, each on the other side
-# of a route with mutual TLS. PEERS="nginx haproxy psql" makes a peer that is not there a failure instead of a line.
+# The proxy between programs that we did not write: openssl, curl, and, where they are installed, nginx, haproxy, PostgreSQL and Node, each on the other side
+# of a route with mutual TLS. PEERS="nginx haproxy psql web" makes a peer that is not there a failure instead of a line.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . tests/interop/pki.sh
@@ -51,7 +51,7 @@ echo "plain words" > "$work/www/words"
 head -c 3000000 /dev/urandom > "$work/www/large"
 
 app=$(free_port); inbound=$(free_port); remote=$(free_port); outbound=$(free_port); chain=$(free_port); postgres=$(free_port)
-pg_in=$(free_port); pg_out=$(free_port)
+pg_in=$(free_port); pg_out=$(free_port); web_app=$(free_port); web_in=$(free_port); web_out=$(free_port); rpc_app=$(free_port); rpc_in=$(free_port); rpc_out=$(free_port)
 cat > "$work/mwid.yaml" <<YAML
 identity:
   source: { guest_agent: { directory: $work/secrets/workload-spiffe-credentials, poll: 30s } }
@@ -61,7 +61,11 @@ proxy:
   inbound:
     - { name: in, listen: "127.0.0.1:$inbound", forward: "127.0.0.1:$app", allow: ["spiffe://$domain/ns/shop/**"] }
     - { name: pg-in, listen: "127.0.0.1:$pg_in", forward: "127.0.0.1:$postgres", allow: ["$id"] }
+    - { name: web-in, listen: "127.0.0.1:$web_in", forward: "127.0.0.1:$web_app", allow: ["spiffe://$domain/ns/shop/**"], http: true }
+    - { name: rpc-in, listen: "127.0.0.1:$rpc_in", forward: "127.0.0.1:$rpc_app", allow: ["$id"], http: true }
   outbound:
+    - { name: web-out, listen: "127.0.0.1:$web_out", connect: "127.0.0.1:$web_in", expect: "$id" }
+    - { name: rpc-out, listen: "127.0.0.1:$rpc_out", connect: "127.0.0.1:$rpc_in", expect: "$id", alpn: [h2] }
     - { name: out, listen: "127.0.0.1:$outbound", connect: "127.0.0.1:$remote", expect: "$peer" }
     - { name: chain, listen: "127.0.0.1:$chain", connect: "127.0.0.1:$inbound", expect: "$id" }
     - { name: pg-out, listen: "127.0.0.1:$pg_out", connect: "127.0.0.1:$pg_in", expect: "$id" }
@@ -191,5 +195,28 @@ if there "${initdb:-initdb}" psql && there psql psql; then
     [ "$(sql -c 'select sum(n) from generate_series(1, 200000) n')" = 20000100000 ] || fail "psql: a wrong sum"
     [ "$(sql -c 'select n from generate_series(1, 200000) n' | md5sum)" = "$(seq 200000 | md5sum)" ] || fail "psql: other rows"
     ok "psql through an outbound and an inbound route to PostgreSQL"
+fi
+# --- HTTP: applications are told of the peer
+if there node web && there npm web; then
+    cp -r tests/interop/proxy/node "$work/node"
+    (cd "$work/node" && timeout 180 npm install --silent --no-audit --no-fund --no-package-lock) || fail "npm"
+    node "$work/node/web.js" serve "$web_app" "$rpc_app" > "$work/web.log" 2>&1 & started+=($!)
+    until_true 20 listens "$web_app" || fail "the web application does not listen"
+    until_true 20 listens "$rpc_app" || fail "the gRPC application does not listen"
+    hash_of() { openssl x509 -in "$1/certificates.pem" -outform der | sha256sum | cut -d' ' -f1; }
+    said="By=$id;Hash=$(hash_of "$work/peer");URI=$peer"
+    for version in 1.1 2; do
+        # shellcheck disable=SC2046
+        curl -sS --max-time 20 --http$version -k $(show "$work/peer") -D "$work/head" -H 'X-Forwarded-Client-Cert: evil' -H 'x_forwarded_client_cert: evil' \
+            "https://127.0.0.1:$web_in/" > "$work/got" || fail "curl over HTTP/$version"
+        [ "$(cat "$work/got")" = "$said" ] || fail "the application was told $(cat "$work/got"), not $said"
+        grep -q "^HTTP/$version 200" "$work/head" && grep -qi "^version: 1.1" "$work/head" || fail "not HTTP/$version: $(cat "$work/head")"
+    done
+    ok "curl over HTTP/1.1 and HTTP/2; a plain application is told of the peer, and not by the client"
+    said="By=$id;Hash=$(hash_of "$work/leaf");URI=$id"
+    timeout 60 node "$work/node/web.js" ask "$web_out" "$rpc_out" "$said" > "$work/ask.log" 2>&1 || fail "WebSocket and gRPC through both routes"
+    [ "$(cat "$work/ask.log")" = "websocket
+grpc" ] || fail "WebSocket and gRPC through both routes"
+    ok "WebSocket and a gRPC stream with trailers, through an outbound and an inbound route"
 fi
 echo "proxy interop: $passed passed"

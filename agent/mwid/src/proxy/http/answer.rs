@@ -119,6 +119,7 @@ impl Front {
                 parts.uri = fields::origin_form(&parts.uri)?;
                 parts.version = Version::HTTP_11;
                 parts.headers.insert(HOST, host);
+                fields::join_cookies(&mut parts.headers);
                 if wants.is_some() {
                     fields::set_websocket(&mut parts.headers);
                 }

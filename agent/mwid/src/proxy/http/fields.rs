@@ -2,7 +2,8 @@
 //! could take for our word about the peer but our word itself.
 use aws_lc_rs::digest::{SHA256, digest};
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::http::{request::Parts, uri};
@@ -145,6 +146,22 @@ pub(super) fn frame(headers: &mut HeaderMap) -> Result<(), Unfit> {
 
 fn chunked_too(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Makes one field of several of a cookie: only HTTP/2 may have them apart (RFC 9113, 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() < 2 {
+        return;
+    }
+    // Each was one, and so is what they make.
+    if let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// For whom the request is: as the target says, else the Host (RFC 9112, 3.2).

@@ -31,6 +31,8 @@ async fn a_plain_application_gets_http1_from_http2() {
     let request = Request::get("https://shop.test/p?q")
         .header("x-forwarded-client-cert", "evil")
         .header("x_forwarded_client_cert", "evil")
+        .header("cookie", "a=b")
+        .header("cookie", "c=d")
         .body(Empty::<Bytes>::new())
         .unwrap();
     let answer = sender.send_request(request).await.unwrap();
@@ -39,6 +41,7 @@ async fn a_plain_application_gets_http1_from_http2() {
     let seen = app.seen();
     assert!(seen[0].starts_with("GET /p?q HTTP/1.1\r\n"), "{seen:?}");
     assert_eq!(fields(&seen[0], "host"), ["shop.test"]);
+    assert_eq!(fields(&seen[0], "cookie"), ["a=b; c=d"]);
     assert_eq!(fields(&seen[0], "x-forwarded-client-cert"), [said_of(&web.leaf)]);
     assert!(!seen[0].contains("evil"));
 }
