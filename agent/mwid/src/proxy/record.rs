@@ -40,6 +40,7 @@ pub(super) struct Facts<'a> {
 }
 
 /// What a connection has moved.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Moved {
     /// Plain bytes of the peer.
     pub(super) received: u64,

@@ -172,7 +172,7 @@ async fn run(route: &Route, speech: &mut Speech, front: &Front, seat: &Seat, sin
             let tunnel = front.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
             match (&ended, tunnel) {
                 (Ok(()), Some(tunnel)) => {
-                    *speech = Speech::Tunnel(Box::pin(tunnel.run(Arc::clone(&front.app))))
+                    *speech = Speech::Tunnel(Box::pin(tunnel.run(Arc::clone(&front.app))));
                 }
                 _ => return Poll::Ready(end(ended, wire)),
             }
