@@ -17,6 +17,7 @@ mod process;
 mod reactions;
 mod routes;
 mod secret_discovery;
+mod secret_discovery_slow;
 mod secrets;
 mod spiffe;
 mod tokens;

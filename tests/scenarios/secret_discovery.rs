@@ -19,7 +19,7 @@ const A_WHILE: Duration = Duration::from_millis(300);
 const NOT_FOUND: u16 = 5;
 const ALICE: u32 = 45_011;
 
-fn socket(place: &Place) -> PathBuf {
+pub(crate) fn socket(place: &Place) -> PathBuf {
     place.path("run/workload.sock")
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn subscribes(names: &[&str]) -> DeltaDiscoveryRequest {
     }
 }
 
-fn secret(any: &prost_types::Any) -> tls::Secret {
+pub(crate) fn secret(any: &prost_types::Any) -> tls::Secret {
     assert!(
         any.type_url
             .ends_with("/envoy.extensions.transport_sockets.tls.v3.Secret")
@@ -67,12 +67,12 @@ fn secret(any: &prost_types::Any) -> tls::Secret {
     tls::Secret::decode(&*any.value).unwrap()
 }
 
-fn secrets(answer: &DiscoveryResponse) -> Vec<tls::Secret> {
+pub(crate) fn secrets(answer: &DiscoveryResponse) -> Vec<tls::Secret> {
     answer.resources.iter().map(secret).collect()
 }
 
 /// The chain of a secret with a certificate, and whether it is this leaf's with its key.
-fn is_of(secret: &tls::Secret, leaf: &Leaf) -> bool {
+pub(crate) fn is_of(secret: &tls::Secret, leaf: &Leaf) -> bool {
     let Some(Type::TlsCertificate(certificate)) = &secret.r#type else {
         panic!("no certificate");
     };

@@ -9,11 +9,13 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use std::convert::Infallible;
+use std::future::Future as _;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// The daemon's generated code, in the modules that it knows itself in.
 #[path = "../../agent/mwid/src/proto/envoy/mod.rs"]
@@ -45,6 +47,8 @@ pub(crate) use google::rpc;
 pub(crate) const STREAM: &str = "StreamSecrets";
 pub(crate) const DELTA: &str = "DeltaSecrets";
 pub(crate) const FETCH: &str = "FetchSecrets";
+
+const SERVICE: &str = "envoy.service.secret.v3.SecretDiscoveryService";
 
 /// How long a test waits for an answer before it says that there is none.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -143,8 +147,7 @@ impl Envoy {
             let bytes = queue.recv().await?;
             Some((Ok::<_, Infallible>(Frame::data(bytes)), queue))
         });
-        let service = "envoy.service.secret.v3.SecretDiscoveryService";
-        let request = Request::post(format!("http://localhost/{service}/{method}"))
+        let request = Request::post(format!("http://localhost/{SERVICE}/{method}"))
             .header("te", "trailers")
             .header("content-type", "application/grpc")
             .body(UnsyncBoxBody::new(StreamBody::new(queue)))
@@ -165,6 +168,97 @@ impl Envoy {
     }
 }
 
+/// A call of a client whose window is closed until it opens it.
+pub(crate) struct Stalled {
+    pub(crate) method: &'static str,
+    runtime: Runtime,
+    /// Dropped: the window is open.
+    closed: Option<oneshot::Sender<()>>,
+    body: h2::RecvStream,
+    rest: Vec<u8>,
+    /// The call goes on.
+    _requests: h2::SendStream<Bytes>,
+}
+
+impl Stalled {
+    pub(crate) fn call(socket: &Path, method: &'static str, first: &impl Message) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (closed, open) = oneshot::channel::<()>();
+        let called = runtime.block_on(async {
+            let stream = UnixStream::connect(socket).await.unwrap();
+            let mut http = h2::client::Builder::new();
+            let http = http.initial_window_size(0);
+            let (mut send, mut connection) = http.handshake::<_, Bytes>(stream).await.unwrap();
+            tokio::spawn(async move {
+                let mut open = Some(open);
+                std::future::poll_fn(|cx| {
+                    if let Some(opened) = &mut open
+                        && Pin::new(opened).poll(cx).is_ready()
+                    {
+                        open = None;
+                        connection.set_initial_window_size(WINDOW).unwrap();
+                    }
+                    Pin::new(&mut connection).poll(cx)
+                })
+                .await
+            });
+            let request = Request::post(format!("http://localhost/{SERVICE}/{method}"))
+                .header("te", "trailers")
+                .header("content-type", "application/grpc")
+                .body(())
+                .unwrap();
+            let (answer, mut requests) = send.send_request(request, false).unwrap();
+            requests.send_data(framed(first), false).unwrap();
+            let answer = tokio::time::timeout(PATIENCE, answer).await.unwrap();
+            (answer.unwrap().into_body(), requests)
+        });
+        Self {
+            method,
+            runtime,
+            closed: Some(closed),
+            body: called.0,
+            rest: vec![],
+            _requests: called.1,
+        }
+    }
+
+    pub(crate) fn open(&mut self) {
+        self.closed = None;
+    }
+
+    /// The bytes of a message that is not whole.
+    pub(crate) fn taken(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The next message, if there comes one.
+    pub(crate) fn next_within(&mut self, time: Duration) -> Option<Vec<u8>> {
+        loop {
+            if let Some(message) = whole(&mut self.rest) {
+                return Some(message);
+            }
+            let Self { runtime, body, .. } = self;
+            let data = async { tokio::time::timeout(time, body.data()).await };
+            let data = runtime.block_on(data).ok()??.ok()?;
+            body.flow_control().release_capacity(data.len()).unwrap();
+            self.rest.extend(data);
+        }
+    }
+}
+
+/// Takes a whole message from the front.
+fn whole(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let length = u32::from_be_bytes(bytes.get(1..5)?.try_into().unwrap());
+    let end = 5 + usize::try_from(length).unwrap();
+    let message = bytes.get(5..end)?.to_vec();
+    bytes.drain(..end);
+    Some(message)
+}
+
 impl Call<'_> {
     pub(crate) fn say(&self, message: &impl Message) {
         self.requests.as_ref().unwrap().send(framed(message)).unwrap();
@@ -181,7 +275,7 @@ impl Call<'_> {
             return Next::End(code, words);
         }
         loop {
-            if let Some(message) = self.whole() {
+            if let Some(message) = whole(&mut self.rest) {
                 return Next::Message(M::decode(&*message).unwrap());
             }
             let Self { envoy, body, .. } = self;
@@ -199,13 +293,5 @@ impl Call<'_> {
                 other => panic!("the stream ended without a word: {other:?}"),
             }
         }
-    }
-
-    fn whole(&mut self) -> Option<Vec<u8>> {
-        let length = u32::from_be_bytes(self.rest.get(1..5)?.try_into().unwrap());
-        let end = 5 + usize::try_from(length).unwrap();
-        let message = self.rest.get(5..end)?.to_vec();
-        self.rest.drain(..end);
-        Some(message)
     }
 }

@@ -1,5 +1,6 @@
 //! Messages behind their five bytes: not compressed, length. In: a message; or the data of a stream. Out: bytes that any number of streams
-//! share; or one message after the other. Never a message that is larger than was agreed.
+//! share; or one message after the other. Never a message that is larger than was agreed, and never more work than there are bytes: what came is
+//! moved once, and after some messages others have their turn.
 use super::serve::Purse;
 use super::status::{Code, Status};
 use h2::RecvStream;
@@ -11,6 +12,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Before each message.
 const HEAD: usize = 5;
+/// So many messages of one stream are read before others have their turn.
+const AT_ONCE: u32 = 16;
 
 /// One message as it goes over the wire, encoded once. A clone shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,14 +27,6 @@ impl Frame {
     /// For a message with keys or tokens: its bytes are wiped when the last who shares it is done.
     pub(crate) fn secret(message: &impl Message) -> Self {
         Self(Bytes::from_owner(Zeroizing::new(framed(message))))
-    }
-
-    /// The same for a message that is put together from parts that are encoded already. `put` gets exactly so many bytes' room.
-    pub(crate) fn secret_with(length: usize, put: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut bytes = Zeroizing::new(head(length));
-        put(&mut bytes);
-        debug_assert_eq!(bytes.len(), HEAD + length, "another length than was said");
-        Self(Bytes::from_owner(bytes))
     }
 
     pub(super) fn into_bytes(self) -> Bytes {
@@ -60,6 +55,89 @@ impl Frame {
     }
 }
 
+/// One message in pieces, of which some are shared with other messages.
+pub(crate) struct Pieces {
+    all: Vec<Bytes>,
+    own: usize,
+}
+
+/// Pieces that are put together.
+pub(crate) struct Joint {
+    /// The own bytes of the message, which hold no secret.
+    own: Vec<u8>,
+    /// What is shared, and the own bytes before it.
+    shared: Vec<(usize, Bytes)>,
+}
+
+impl Pieces {
+    /// For a message of so many bytes in all.
+    pub(crate) fn of_length(length: usize) -> Joint {
+        Joint {
+            own: head(length, 0),
+            shared: vec![],
+        }
+    }
+
+    /// The bytes that no other message shares.
+    pub(crate) fn own(&self) -> usize {
+        self.own
+    }
+}
+
+impl Joint {
+    /// Where the next own bytes belong.
+    pub(crate) fn own(&mut self) -> &mut Vec<u8> {
+        &mut self.own
+    }
+
+    pub(crate) fn share(&mut self, bytes: &Bytes) {
+        self.shared.push((self.own.len(), bytes.clone()));
+    }
+
+    pub(crate) fn done(self) -> Pieces {
+        let own = self.own.len();
+        let mut left = Bytes::from(self.own.into_boxed_slice());
+        let mut all = Vec::with_capacity(2 * self.shared.len() + 1);
+        let mut at = 0;
+        for (end, shared) in self.shared {
+            all.extend([left.split_to(end - at), shared]);
+            at = end;
+        }
+        all.push(left);
+        all.retain(|piece| !piece.is_empty());
+        Pieces { all, own }
+    }
+}
+
+impl From<Frame> for Pieces {
+    fn from(frame: Frame) -> Self {
+        let own = frame.len();
+        let all = vec![frame.into_bytes()];
+        Self { all, own }
+    }
+}
+
+impl IntoIterator for Pieces {
+    type Item = Bytes;
+    type IntoIter = std::vec::IntoIter<Bytes>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.into_iter()
+    }
+}
+
+#[cfg(test)]
+impl Pieces {
+    /// The message without what stands before it.
+    pub(crate) fn message(&self) -> Bytes {
+        Bytes::from(self.all.concat()).slice(HEAD..)
+    }
+
+    pub(crate) fn all(&self) -> &[Bytes] {
+        &self.all
+    }
+}
+
 /// Closed: it may hold a key.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,14 +147,15 @@ impl fmt::Debug for Frame {
 
 /// Of the right size from the start, so that no part of a secret stays behind where the bytes were before they grew.
 fn framed(message: &impl Message) -> Vec<u8> {
-    let mut bytes = head(message.encoded_len());
+    let length = message.encoded_len();
+    let mut bytes = head(length, length);
     message.encode_raw(&mut bytes);
     bytes
 }
 
-/// What is before a message of this length, with room for it.
-fn head(length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD + length);
+/// What is before a message of this length, with room for so much of it.
+fn head(length: usize, room: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD + room);
     bytes.push(0);
     // What memory holds and a peer takes is shorter.
     bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
@@ -86,8 +165,14 @@ fn head(length: usize) -> Vec<u8> {
 /// The messages that come on a stream. What was read is wiped.
 pub(super) struct Messages {
     stream: RecvStream,
-    /// Data that is not yet a whole message.
+    /// Data, behind what was read already.
     have: Zeroizing<Vec<u8>>,
+    /// So much of it was read, and is wiped.
+    read: usize,
+    /// Messages since others had their turn.
+    at_once: u32,
+    /// What the service keeps of them.
+    kept: usize,
     largest: usize,
     /// What pays for `have`; none where the peer is one that we asked.
     purse: Option<Purse>,
@@ -99,7 +184,8 @@ pub(crate) enum Broken {
     #[error("a message of {length} bytes is larger than the allowed {largest}")]
     TooLarge { length: usize, largest: usize },
     #[error(
-        "this user has sent {held} bytes of messages that are not whole, as much as one user may: send them whole, or fewer at a time"
+        "this user has sent {held} bytes of messages that are not whole or that are kept, as much as one user may: send them whole, and fewer \
+         at a time"
     )]
     OverShare { held: usize },
     #[error("a message is compressed, or its frame is none of gRPC's")]
@@ -129,6 +215,9 @@ impl Messages {
         Self {
             stream,
             have: Zeroizing::new(Vec::new()),
+            read: 0,
+            at_once: 0,
+            kept: 0,
             largest,
             purse: None,
         }
@@ -144,18 +233,41 @@ impl Messages {
         self.largest = self.largest.min(bytes);
     }
 
-    /// The next message; none after the last one.
+    /// From now on so many bytes of what came are kept elsewhere.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.kept = bytes;
+        self.pay(self.have.capacity())
+    }
+
+    /// For so much room for data.
+    fn pay(&mut self, capacity: usize) -> Result<(), Broken> {
+        let Some(purse) = &mut self.purse else {
+            return Ok(());
+        };
+        let held = purse.hold(capacity + self.kept);
+        held.map_err(|held| Broken::OverShare { held })
+    }
+
+    /// The next message; none after the last one. Nothing is lost if this is dropped half way.
     pub(super) async fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Broken> {
+        if self.at_once == AT_ONCE {
+            self.at_once = 0;
+            tokio::task::yield_now().await;
+        }
         let Some(length) = self.fill().await? else {
             return Ok(None);
         };
-        let (frame, rest) = self.have.split_at(HEAD + length);
+        self.at_once += 1;
+        let end = self.read + HEAD + length;
+        let frame = &mut self.have[self.read..end];
         let message = M::decode(&frame[HEAD..]).map_err(Broken::Decode);
-        let rest = Zeroizing::new(rest.to_vec());
-        self.have = rest;
-        if let Some(purse) = &mut self.purse {
+        frame.zeroize();
+        self.read = end;
+        if self.read == self.have.len() {
+            self.read = 0;
+            self.have = Zeroizing::default();
             // Less than before.
-            purse.hold(self.have.capacity()).ok();
+            self.pay(0).ok();
         }
         message.map(Some)
     }
@@ -169,14 +281,19 @@ impl Messages {
             match poll_fn(|cx| self.stream.poll_data(cx)).await {
                 Some(Ok(data)) => self.take(data)?,
                 Some(Err(error)) => return Err(Broken::Stream(error)),
-                None if self.have.is_empty() => return Ok(None),
+                None if self.left().is_empty() => return Ok(None),
                 None => return Err(Broken::Short),
             }
         }
     }
 
+    /// What was not read yet.
+    fn left(&self) -> &[u8] {
+        &self.have[self.read..]
+    }
+
     fn whole(&self) -> Result<Option<usize>, Broken> {
-        let [flag, a, b, c, d, rest @ ..] = &self.have[..] else {
+        let [flag, a, b, c, d, rest @ ..] = self.left() else {
             return Ok(None);
         };
         let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX);
@@ -189,17 +306,21 @@ impl Messages {
     }
 
     fn take(&mut self, data: Bytes) -> Result<(), Broken> {
-        let needed = self.have.len() + data.len();
-        if needed > self.have.capacity() {
-            // Not by growing it in place, which leaves the old bytes behind.
-            let capacity = needed.max(self.have.capacity() * 2);
-            if let Some(purse) = &mut self.purse {
-                let held = purse.hold(capacity);
-                held.map_err(|held| Broken::OverShare { held })?;
-            }
+        let needed = self.left().len() + data.len();
+        // Not by growing it in place, which leaves the old bytes behind. What was read goes: the rest is less than what came last.
+        if self.read > 0 || needed > self.have.capacity() {
+            let room = if self.read > 0 {
+                0
+            } else {
+                self.have.capacity() * 2
+            };
+            let capacity = needed.max(room);
+            self.pay(capacity)?;
             let mut grown = Zeroizing::new(Vec::with_capacity(capacity));
-            grown.extend_from_slice(&self.have);
-            self.have = grown;
+            grown.extend_from_slice(self.left());
+            #[cfg(test)]
+            tests::moved(self.left().len());
+            (self.have, self.read) = (grown, 0);
         }
         self.have.extend_from_slice(&data);
         let length = data.len();
@@ -215,5 +336,84 @@ impl Messages {
     pub(super) async fn trailers(&mut self) -> Result<Option<hyper::HeaderMap>, Broken> {
         let trailers = poll_fn(|cx| self.stream.poll_trailers(cx)).await;
         trailers.map_err(Broken::Stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::health::HealthCheckRequest as Question;
+    use futures_util::FutureExt as _;
+    use std::cell::Cell;
+
+    thread_local! {
+        static MOVED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Counts bytes that were kept and had to be moved.
+    pub(super) fn moved(bytes: usize) {
+        MOVED.set(MOVED.get() + bytes);
+    }
+
+    /// A stream with these data, in frames of 16 KB.
+    async fn stream_of(data: Vec<u8>) -> (RecvStream, impl Sized) {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let (client, server) = tokio::join!(h2::client::handshake(near), h2::server::handshake(far));
+        let ((mut client, driver), mut server) = (client.unwrap(), server.unwrap());
+        let driver = tokio::spawn(async move { drop(driver.await) });
+        let request = hyper::Request::post("http://localhost/").body(()).unwrap();
+        let (answer, mut stream) = client.send_request(request, false).unwrap();
+        stream.send_data(data.into(), false).unwrap();
+        let (request, reply) = server.accept().await.unwrap().unwrap();
+        let serving = tokio::spawn(async move { while server.accept().await.is_some() {} });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        (
+            request.into_body(),
+            (client, driver, serving, answer, stream, reply),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_small_messages_are_moved_once_and_read_a_few_at_a_time() {
+        const COUNT: usize = 9_999;
+        let (stream, _open) = stream_of(vec![0; HEAD * COUNT]).await;
+        let mut messages = Messages::new(stream, 100);
+        MOVED.set(0);
+        let (mut all, mut most) = (0, 0);
+        while all < COUNT {
+            let mut turn = 0;
+            while let Some(next) = messages.next::<Question>().now_or_never() {
+                assert!(next.unwrap().is_some());
+                turn += 1;
+            }
+            (all, most) = (all + turn, most.max(turn));
+            tokio::task::yield_now().await;
+        }
+        assert!(most <= 16, "{most} messages in one turn");
+        let moved = MOVED.get();
+        assert!(
+            moved <= HEAD * 4,
+            "{moved} bytes moved, and the data came in four frames"
+        );
+    }
+
+    #[test]
+    fn pieces_are_one_message_and_share_what_is_shared() {
+        let shared = Bytes::from_static(b"shared");
+        let mut joint = Pieces::of_length(10 + 2 * shared.len());
+        for own in ["", "first", "last"] {
+            joint.own().extend(own.as_bytes());
+            if own != "last" {
+                joint.share(&shared);
+            }
+        }
+        joint.own().push(b'!');
+        let pieces = joint.done();
+        assert_eq!(&pieces.message()[..], b"sharedfirstsharedlast!");
+        assert_eq!((pieces.own(), pieces.all().len()), (HEAD + 10, 5));
+        assert_eq!(pieces.all()[1].as_ptr(), shared.as_ptr());
+        assert_eq!(pieces.all()[0][..], [0, 0, 0, 0, 22]);
     }
 }

@@ -10,7 +10,7 @@ mod metrics;
 mod serve;
 mod status;
 
-pub(crate) use frame::Frame;
+pub(crate) use frame::{Frame, Joint, Pieces};
 pub(crate) use metrics::Metrics;
-pub(crate) use serve::{Answer, Call, Calls, Limits, Revoked, Service, serve};
+pub(crate) use serve::{Answer, Call, Calls, Dated, Limits, Revoked, Service, serve};
 pub(crate) use status::{Code, Status};

@@ -25,11 +25,21 @@ pub(crate) fn knows(path: &str) -> bool {
     [reflection_methods::INFO, reflection_v1alpha_methods::INFO].contains(&path)
 }
 
+/// So many questions are answered on one stream: a tool that describes everything here asks a tenth of it.
+const MOST_QUESTIONS: u32 = 1024;
+
 /// Answers each question of a stream in turn. `services` is what is served where it came from.
 pub(crate) fn answer(call: Call, services: &'static [&'static str]) -> Answer {
-    let answers = stream::unfold(call, move |mut call| async move {
+    let answers = stream::unfold((call.without_head(), 0), move |(mut call, answered)| async move {
         let asked: Result<ServerReflectionRequest, Status> = call.next().await.transpose()?;
-        Some((asked.map(|asked| Frame::of(&respond(asked, services))), call))
+        let told = match asked {
+            Ok(_) if answered == MOST_QUESTIONS => Err(Status::new(
+                Code::RESOURCE_EXHAUSTED,
+                format!("{MOST_QUESTIONS} questions were answered on this stream: ask on another"),
+            )),
+            asked => asked.map(|asked| Frame::of(&respond(asked, services)).into()),
+        };
+        Some((told, (call, answered + 1)))
     });
     Answer::Each(Box::pin(answers), None)
 }

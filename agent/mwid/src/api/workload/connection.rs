@@ -6,10 +6,10 @@ use super::guest::Guest;
 use super::jwt;
 use super::method::{Method, SERVICE};
 use super::refusal;
-use super::revoked::revoked;
+use super::revoked::{over, revoked};
 use super::sds::Sds;
 use crate::caller::What;
-use crate::grpc::{Answer, Call, Calls, Status};
+use crate::grpc::{Answer, Call, Calls, Dated, Status};
 use crate::proto::workload::{JwtBundlesRequest, X509BundlesRequest, X509svidRequest};
 use hyper::header::HeaderMap;
 use std::sync::Arc;
@@ -67,13 +67,22 @@ impl<G: Guest> Connection<G> {
             Method::FetchJwtSvid => {
                 let request = call.one().await?;
                 let revoked = revoked(self);
-                let frame = jwt::fetch(&self.site, &self.guest, &request)?;
-                Ok(Answer::One(frame, Some(revoked)))
+                // Who gets none is told at once.
+                jwt::ready(&self.site, &self.guest, &request)?;
+                let connection = Arc::clone(self);
+                let made = async move {
+                    let (frame, edition) = jwt::fetch(&connection.site, &connection.guest, &request)?;
+                    Ok(Dated {
+                        over: Some(over(&connection, &edition.identity)),
+                        ..frame.into()
+                    })
+                };
+                Ok(Answer::once(made, Some(revoked)))
             }
             Method::ValidateJwtSvid => {
                 let request = call.one().await?;
                 let frame = jwt::validate(&self.site, &self.guest, request)?;
-                Ok(Answer::One(frame, None))
+                Ok(Answer::One(frame))
             }
             Method::FetchWitSvid | Method::FetchWitBundles => {
                 Err(refusal::unimplemented("mwid does not serve WIT-SVIDs"))

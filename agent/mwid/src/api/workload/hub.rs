@@ -94,6 +94,13 @@ impl Hub {
             now => now,
         }
     }
+
+    /// How long an identity lives on. It is over a moment after the second in which it ends.
+    pub(super) fn left(&self, identity: &IdentitySnapshot) -> Duration {
+        let end = identity.not_after().as_secs().saturating_add(1);
+        let now = self.clock.current_time().map_or(u64::MAX, |now| now.as_secs());
+        Duration::from_secs(end.saturating_sub(now))
+    }
 }
 
 impl Subscription {

@@ -72,6 +72,14 @@ pub(super) fn no_identity(now: &Now) -> Option<Status> {
     })
 }
 
+/// To who had taken a part of what is no more in force.
+pub(super) fn replaced() -> Status {
+    Status::new(
+        Code::UNAVAILABLE,
+        "the identity was replaced before its message was taken: ask again",
+    )
+}
+
 /// mwid ends, or this listener.
 pub(super) fn stopping() -> Status {
     Status::new(Code::UNAVAILABLE, "mwid stops: connect again")

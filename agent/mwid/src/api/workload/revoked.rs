@@ -1,12 +1,19 @@
-//! The end of what waits for a client that does not read. In: its caller, what holds now. Out: the status that ends it, once its caller may not have
-//! it any more. Never the end of a stream whose caller may: it gets what waits for it when it reads on.
+//! The end of what a client does not take. In: its caller, what holds now, what a message was made from. Out: the status that ends a stream whose
+//! caller may not have it any more, and the one that takes back what is left of a message that was made from what is over. Never the end of a
+//! stream whose caller may have it and that has taken all that it got: it gets the newest when it reads on.
 use super::connection::Connection;
 use super::guest::{Guest, Watch as _};
 use super::hub::Now;
 use super::refusal;
 use crate::caller::What;
 use crate::grpc::Revoked;
+use mtls_identity::IdentitySnapshot;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// So long may a client take to read on in a message when there is a newer one.
+const REST: Duration = Duration::from_secs(10);
 
 /// Made before the caller is asked about for the first time, so that no change falls between.
 pub(super) fn revoked<G: Guest>(connection: &Arc<Connection<G>>) -> Revoked {
@@ -30,6 +37,40 @@ pub(super) fn revoked<G: Guest>(connection: &Arc<Connection<G>>) -> Revoked {
                 && let Some(status) = refusal::no_identity(&now)
             {
                 return status;
+            }
+        }
+    })
+}
+
+/// The end of a message of this identity: when it has expired, was taken away, or has another name, and some time after there is a newer one.
+pub(super) fn over<G: Guest>(connection: &Arc<Connection<G>>, identity: &Arc<IdentitySnapshot>) -> Revoked {
+    let site = Arc::clone(&connection.site);
+    let identity = Arc::clone(identity);
+    let mut subscription = site.hub.subscribe();
+    Box::pin(async move {
+        let mut end: Option<Instant> = None;
+        loop {
+            let newest = match site.hub.judged(subscription.now()) {
+                Now::Alive(edition) => edition,
+                none => return refusal::no_identity(&none).unwrap_or_else(refusal::replaced),
+            };
+            if newest.identity.id() != identity.id() {
+                return refusal::replaced();
+            }
+            if newest.identity.generation() != identity.generation() {
+                end.get_or_insert_with(|| Instant::now() + REST.min(site.hub.left(&identity)));
+            }
+            let rest = async {
+                match end {
+                    Some(end) => sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = rest => return refusal::replaced(),
+                goes_on = subscription.changed() => if !goes_on {
+                    return refusal::stopping();
+                }
             }
         }
     })

@@ -32,6 +32,17 @@ impl Call {
         self
     }
 
+    /// The same without its head: a stream that lasts does not keep what its client said at the start.
+    pub(crate) fn without_head(mut self) -> Self {
+        (self.path, self.metadata) = (Uri::default(), HeaderMap::new());
+        self
+    }
+
+    /// From now on the service keeps so many bytes of what this stream's client said. The error is the answer.
+    pub(crate) fn keep(&mut self, bytes: usize) -> Result<(), Status> {
+        self.messages.keep(bytes).map_err(|broken| broken.status())
+    }
+
     /// `/package.Service/Method`, as it came.
     pub(crate) fn path(&self) -> &str {
         self.path.path()

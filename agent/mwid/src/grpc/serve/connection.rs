@@ -225,14 +225,14 @@ where
         };
         connection.about.place.pace.enter(Phase::Serving);
         let limits = &connection.limits;
-        let purse = connection.shares.purse(connection.about.holder);
-        let messages = Messages::new(data, limits.message_bytes).paid_from(purse);
+        let purse = || connection.shares.purse(connection.about.holder);
+        let messages = Messages::new(data, limits.message_bytes).paid_from(purse());
         let call = Call::new(parts.uri, parts.headers, messages, limits.message);
         let work = Box::pin(Arc::clone(&connection.calls).call(call));
         let deadline: Option<Pin<Box<Sleep>>> = timeout.map(|timeout| Box::pin(sleep(timeout)));
         let server = connection.server.clone();
         self.running
-            .push(Running::new(work, reply, deadline, server, seat));
+            .push(Running::new(work, reply, deadline, server, (seat, purse())));
     }
 
     /// Ends all streams, so that their clients connect anew; calls that are worked on go on.

@@ -16,7 +16,7 @@ mod tests;
 pub(crate) use call::Call;
 pub(crate) use limits::Limits;
 pub(super) use shares::Purse;
-pub(crate) use stream::{Answer, Revoked};
+pub(crate) use stream::{Answer, Dated, Revoked};
 
 use super::metrics::Server;
 use crate::http::Holder;

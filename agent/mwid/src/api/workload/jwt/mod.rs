@@ -22,8 +22,12 @@ use mtls_identity::{SpiffeId, UnixTime};
 use std::sync::Arc;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// `FetchJWTSVID` (section 6.2.1). There is one identity, so one JWT-SVID.
-pub(super) fn fetch(site: &Site, guest: &impl Guest, request: &JwtsvidRequest) -> Result<Frame, Status> {
+/// What a JWT-SVID is made from now, if there may be one.
+pub(super) fn ready(
+    site: &Site,
+    guest: &impl Guest,
+    request: &JwtsvidRequest,
+) -> Result<(Arc<Edition>, Arc<Minter>), Status> {
     limits::audiences(&request.audience)?;
     let wanted = match &*request.spiffe_id {
         "" => None,
@@ -40,6 +44,18 @@ pub(super) fn fetch(site: &Site, guest: &impl Guest, request: &JwtsvidRequest) -
         return Err(status);
     }
     let minter = minter(site, edition.identity.id())?;
+    Ok((edition, minter))
+}
+
+/// `FetchJWTSVID` (section 6.2.1). There is one identity, so one JWT-SVID; with what it was made from.
+pub(super) fn fetch(
+    site: &Site,
+    guest: &impl Guest,
+    request: &JwtsvidRequest,
+) -> Result<(Frame, Arc<Edition>), Status> {
+    let (edition, minter) = ready(site, guest, request)?;
+    let audience = request.audience.join(", ");
+    let what = What::JwtSvid { audience: &audience };
     let minted = minter
         .mint(&request.audience, time(site)?)
         .map_err(|_| Status::new(Code::INTERNAL, "the JWT-SVID could not be signed"))?;
@@ -56,7 +72,7 @@ pub(super) fn fetch(site: &Site, guest: &impl Guest, request: &JwtsvidRequest) -
     for svid in &mut message.svids {
         svid.svid.zeroize();
     }
-    Ok(frame)
+    Ok((frame, edition))
 }
 
 /// `ValidateJWTSVID` (section 6.2.3): by the bundles that the caller may have.

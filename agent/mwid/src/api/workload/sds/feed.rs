@@ -1,22 +1,23 @@
 //! One stream.
 //!
-//! In: its requests, what holds now, the names in force, and what its caller may have. Out: one answer at a time, made when its connection has room
-//! for it: who reads slowly gets the newest when it reads on, and nothing is read from it meanwhile. Ends with a status when its caller may
-//! not have the identity any more, or asks for what can never be.
+//! In: its requests, what holds now, the names in force, and what its caller may have. Out: one answer at a time, made when its client takes it:
+//! who reads slowly gets the newest when it reads on, and nothing is read from it meanwhile. What it leaves of an answer is taken back when that
+//! is over. Ends with a status when its caller may not have the identity any more, asks for what can never be, or for more than its share.
 use super::super::connection::Connection;
 use super::super::guest::{Guest, Watch as _};
 use super::super::hub::{Now, Subscription};
 use super::super::refusal;
-use super::super::revoked::revoked;
+use super::super::revoked::{over, revoked};
 use super::kind::Session;
 use super::metrics::OpenStream;
 use super::record::Who;
 use super::secrets::Secrets;
-use super::session::{Answer, Outcome, Refusal, plain_wanted};
+use super::session::{Answer, MOST_NAMES, Outcome, Refusal, plain_wanted};
 use crate::caller::What;
 use crate::config::SdsSettings;
-use crate::grpc::{self, Call, Code, Frame, Status};
+use crate::grpc::{self, Call, Code, Dated, Status};
 use futures_util::stream;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -31,6 +32,7 @@ pub(super) struct Feed<S, G: Guest> {
     plain: bool,
     /// How many answers went out.
     sent: u64,
+    refused: Refused,
     _open: OpenStream,
 }
 
@@ -40,7 +42,7 @@ impl<S: Session, G: Guest> Feed<S, G> {
         let revoked = revoked(&connection);
         let site = &connection.site;
         let mut feed = Self {
-            call,
+            call: call.without_head(),
             watch: connection.guest.watch(),
             subscription: site.hub.subscribe(),
             names: site.sds.names.subscribe(),
@@ -48,6 +50,7 @@ impl<S: Session, G: Guest> Feed<S, G> {
             who: Who::default(),
             plain: false,
             sent: 0,
+            refused: Refused::default(),
             _open: site.sds.metrics.opened(S::KIND),
             connection,
         };
@@ -62,8 +65,8 @@ impl<S: Session, G: Guest> Feed<S, G> {
         Ok(grpc::Answer::Each(Box::pin(answers), Some(revoked)))
     }
 
-    /// The next answer; none when the client asks no more. Nothing is made before there is room for it.
-    async fn next(&mut self) -> Result<Option<Frame>, Status> {
+    /// The next answer; none when the client asks no more. Asked for only when the client takes one.
+    async fn next(&mut self) -> Result<Option<Dated>, Status> {
         loop {
             let mut switched = false;
             let request = tokio::select! {
@@ -88,16 +91,16 @@ impl<S: Session, G: Guest> Feed<S, G> {
                 }
             };
             let before = self.sent;
-            if let Some(frame) = self.step(request.as_ref())? {
+            if let Some(dated) = self.step(request.as_ref())? {
                 if switched && before > 0 {
                     self.reached();
                 }
-                return Ok(Some(frame));
+                return Ok(Some(dated));
             }
         }
     }
 
-    fn step(&mut self, request: Option<&S::Request>) -> Result<Option<Frame>, Status> {
+    fn step(&mut self, request: Option<&S::Request>) -> Result<Option<Dated>, Status> {
         if let Some(node) = request.and_then(S::node) {
             // Only the first request has one, as a rule.
             self.plain = plain_wanted(node);
@@ -110,12 +113,17 @@ impl<S: Session, G: Guest> Feed<S, G> {
             (None, None) => return Ok(None),
         };
         let outcome = outcome.map_err(|refusal| self.refused(&refusal))?;
+        if request.is_some() {
+            self.call.keep(self.session.kept())?;
+        }
         if let Some(nack) = outcome.nack {
             let sds = &self.connection.site.sds;
             sds.metrics.refused(S::KIND);
             sds.record.refused(S::KIND, &self.who, &nack);
         }
-        Ok(outcome.answer.map(|answer| self.frame(&answer)))
+        // There is no answer without secrets.
+        let both = outcome.answer.zip(secrets);
+        Ok(both.map(|(answer, secrets)| self.message(&answer, &secrets)))
     }
 
     /// What there is now for this caller.
@@ -138,15 +146,18 @@ impl<S: Session, G: Guest> Feed<S, G> {
         }
     }
 
-    fn frame(&mut self, answer: &Answer) -> Frame {
-        note(&self.connection.guest, answer);
+    fn message(&mut self, answer: &Answer, secrets: &Secrets) -> Dated {
+        note(&self.connection.guest, answer, &mut self.refused);
         if self.sent == 0 {
             tracing::debug!(kind = S::KIND.word(), node = self.who.id, cluster = self.who.cluster,
                 version = &*answer.version, names = ?answer.names(), "first secrets of a stream");
         }
         self.sent += 1;
         self.connection.site.sds.metrics.updated(S::KIND);
-        S::frame(answer)
+        Dated {
+            pieces: S::message(answer),
+            over: Some(over(&self.connection, secrets.identity())),
+        }
     }
 
     fn refused(&self, refusal: &Refusal) -> Status {
@@ -156,20 +167,32 @@ impl<S: Session, G: Guest> Feed<S, G> {
     }
 }
 
-/// Puts on record what a caller got, and each name that it did not get.
-pub(super) fn note(guest: &impl Guest, answer: &Answer) {
+/// Names that a stream was refused, and that are on record: a caller that asks on is not denied anew. No more than one stream may name at a time.
+#[derive(Debug, Default)]
+pub(super) struct Refused(BTreeSet<Arc<str>>);
+
+impl Refused {
+    fn is_new(&mut self, name: &Arc<str>) -> bool {
+        self.0.len() < MOST_NAMES && self.0.insert(Arc::clone(name))
+    }
+}
+
+/// Puts on record what a caller got, and each name that it did not get, once.
+pub(super) fn note(guest: &impl Guest, answer: &Answer, refused: &mut Refused) {
     let (mut key, mut bundles) = (false, false);
     for (_, secret) in &answer.found {
         key |= secret.holds_key;
         bundles |= !secret.holds_key;
+    }
+    for (name, missing) in &answer.missing {
+        if refused.is_new(name) {
+            guest.denied(What::Identity, &format!("secret {name}: {missing}"));
+        }
     }
     if key {
         guest.granted(What::Identity);
     }
     if bundles {
         guest.granted(What::Bundles);
-    }
-    for (name, missing) in &answer.missing {
-        guest.denied(What::Identity, &format!("secret {name}: {missing}"));
     }
 }

@@ -1,24 +1,45 @@
-//! One question, one answer. In: a request. Out: the secrets that it asks for. Waits for nothing: without an identity it says so, and who asks
-//! comes again.
+//! One question, one answer. In: a request. Out: the secrets that it asks for, made when the client takes them. Waits for nothing: without an
+//! identity it says so, and who asks comes again.
 use super::super::connection::Connection;
 use super::super::guest::Guest;
 use super::super::refusal;
-use super::super::revoked::revoked;
-use super::feed::note;
+use super::super::revoked::{over, revoked};
+use super::feed::{Refused, note};
 use super::kind::Session;
 use super::metrics::Kind;
-use super::session::plain_wanted;
+use super::secrets::Secrets;
 use super::session::sotw::Sotw;
+use super::session::{self, plain_wanted};
 use crate::caller::What;
-use crate::grpc::{Answer, Call, Code, Status};
+use crate::grpc::{Answer, Call, Code, Dated, Status};
 use crate::proto::envoy::service::discovery::v3::DiscoveryRequest;
 use std::sync::Arc;
 
 pub(super) async fn one<G: Guest>(connection: &Arc<Connection<G>>, mut call: Call) -> Result<Answer, Status> {
-    let Connection { site, guest, .. } = &**connection;
-    let sds = &site.sds;
     let request: DiscoveryRequest = call.one().await?;
     let revoked = revoked(connection);
+    // Who gets nothing is told at once.
+    find(connection, &request)?;
+    let connection = Arc::clone(connection);
+    let made = async move {
+        let (answer, secrets) = find(&connection, &request)?;
+        note(&connection.guest, &answer, &mut Refused::default());
+        connection.site.sds.metrics.updated(Kind::Fetch);
+        Ok(Dated {
+            pieces: Sotw::message(&answer),
+            over: Some(over(&connection, secrets.identity())),
+        })
+    };
+    Ok(Answer::once(made, Some(revoked)))
+}
+
+/// What there is now for a request, and what it is of.
+fn find<G: Guest>(
+    connection: &Connection<G>,
+    request: &DiscoveryRequest,
+) -> Result<(session::Answer, Arc<Secrets>), Status> {
+    let Connection { site, guest, .. } = connection;
+    let sds = &site.sds;
     let refuse = |status: Status| {
         guest.denied(What::Identity, &status.message);
         status
@@ -32,19 +53,18 @@ pub(super) async fn one<G: Guest>(connection: &Arc<Connection<G>>, mut call: Cal
     let Some(secrets) = sds.secrets(&now, &names, plain)? else {
         return Err(refusal::no_identity(&now).unwrap_or_else(refusal::stopping));
     };
-    let outcome = Sotw::default().request(&request, Some(&secrets));
+    let outcome = Sotw::default().request(request, Some(&secrets));
     let outcome =
         outcome.map_err(|refusal| refuse(Status::new(Code::INVALID_ARGUMENT, refusal.to_string())))?;
     let Some(mut answer) = outcome.answer else {
         return Err(refuse(Status::new(Code::INVALID_ARGUMENT, "no secret asked for")));
     };
-    note(guest, &answer);
     // Nobody waits for a name here, so that there is nothing is the answer.
     if let (true, Some((name, missing))) = (answer.found.is_empty(), answer.missing.first()) {
+        note(guest, &answer, &mut Refused::default());
         return Err(Status::new(Code::NOT_FOUND, format!("{name}: {missing}")));
     }
     // Nobody acknowledges it.
     answer.nonce.clear();
-    sds.metrics.updated(Kind::Fetch);
-    Ok(Answer::One(Sotw::frame(&answer), Some(revoked)))
+    Ok((answer, secrets))
 }

@@ -5,7 +5,7 @@ use super::session::delta::Delta;
 use super::session::sotw::Sotw;
 use super::session::{Answer, Outcome, Refusal};
 use super::wire;
-use crate::grpc::Frame;
+use crate::grpc::Pieces;
 use crate::proto::envoy::config::core::v3::Node;
 use crate::proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use prost::Message;
@@ -21,7 +21,10 @@ pub(super) trait Session: Default + Send + 'static {
 
     fn due(&mut self, secrets: &Secrets) -> Result<Option<Answer>, Refusal>;
 
-    fn frame(answer: &Answer) -> Frame;
+    /// How many bytes it keeps of its client's words.
+    fn kept(&self) -> usize;
+
+    fn message(answer: &Answer) -> Pieces;
 }
 
 impl Session for Sotw {
@@ -40,7 +43,11 @@ impl Session for Sotw {
         Self::due(self, secrets)
     }
 
-    fn frame(answer: &Answer) -> Frame {
+    fn kept(&self) -> usize {
+        Self::kept(self)
+    }
+
+    fn message(answer: &Answer) -> Pieces {
         wire::sotw(answer)
     }
 }
@@ -65,7 +72,11 @@ impl Session for Delta {
         Self::due(self, secrets)
     }
 
-    fn frame(answer: &Answer) -> Frame {
+    fn kept(&self) -> usize {
+        Self::kept(self)
+    }
+
+    fn message(answer: &Answer) -> Pieces {
         wire::delta(answer)
     }
 }

@@ -1,10 +1,10 @@
 //! Answers as bytes.
 //!
-//! In: what is to be answered. Out: one message in its frame, of its size from the start and wiped on drop. Never encodes a secret: those are
-//! encoded once for all streams, and are put after the stream's own fields (protobuf messages can be joined so).
+//! In: what is to be answered. Out: one message in its frame, in pieces. Never encodes a secret, nor copies one: those are encoded once for all
+//! streams, which share the bytes, and stand behind the stream's own fields (protobuf messages can be joined so). What is a stream's own is no secret.
 use super::secrets::{Missing, Secret};
 use super::session::Answer;
-use crate::grpc::Frame;
+use crate::grpc::{Joint, Pieces};
 use crate::proto::envoy::service::discovery::v3::{
     DeltaDiscoveryResponse, DiscoveryResponse, ResourceError, ResourceName,
 };
@@ -20,7 +20,7 @@ const INVALID_ARGUMENT: i32 = 3;
 const NOT_FOUND: i32 = 5;
 
 /// An answer of `StreamSecrets` and `FetchSecrets`.
-pub(super) fn sotw(answer: &Answer) -> Frame {
+pub(super) fn sotw(answer: &Answer) -> Pieces {
     let head = DiscoveryResponse {
         version_info: answer.version.to_string(),
         resources: vec![],
@@ -30,17 +30,17 @@ pub(super) fn sotw(answer: &Answer) -> Frame {
     };
     let resources: Vec<Any<'_>> = answer.found.iter().map(Any::of).collect();
     let size = head.encoded_len() + resources.iter().map(|any| nested_len(any.len())).sum::<usize>();
-    Frame::secret_with(size, |out| {
-        head.encode_raw(out);
-        for any in resources {
-            open(out, 2, any.len());
-            any.put(out);
-        }
-    })
+    let mut out = Pieces::of_length(size);
+    head.encode_raw(out.own());
+    for any in resources {
+        open(out.own(), 2, any.len());
+        any.put(&mut out);
+    }
+    out.done()
 }
 
 /// An answer of `DeltaSecrets`.
-pub(super) fn delta(answer: &Answer) -> Frame {
+pub(super) fn delta(answer: &Answer) -> Pieces {
     let removed = answer.missing.iter().map(|(name, _)| name).chain(&answer.removed);
     let head = DeltaDiscoveryResponse {
         system_version_info: answer.version.to_string(),
@@ -53,16 +53,17 @@ pub(super) fn delta(answer: &Answer) -> Frame {
     let resources: Vec<Any<'_>> = answer.found.iter().map(Any::of).collect();
     let len = |any: &Any<'_>| text_len(&any.secret.version) + nested_len(any.len()) + text_len(any.name);
     let size = head.encoded_len() + resources.iter().map(|any| nested_len(len(any))).sum::<usize>();
-    Frame::secret_with(size, |out| {
-        head.encode_raw(out);
-        for any in resources {
-            open(out, 2, len(&any));
-            put_text(out, 1, &any.secret.version);
-            open(out, 2, any.len());
-            any.put(out);
-            put_text(out, 3, any.name);
-        }
-    })
+    let mut out = Pieces::of_length(size);
+    head.encode_raw(out.own());
+    for any in resources {
+        let own = out.own();
+        open(own, 2, len(&any));
+        put_text(own, 1, &any.secret.version);
+        put_text(own, 3, any.name);
+        open(own, 2, any.len());
+        any.put(&mut out);
+    }
+    out.done()
 }
 
 fn errors(missing: &[(Arc<str>, Missing)]) -> Vec<ResourceError> {
@@ -101,11 +102,12 @@ impl<'a> Any<'a> {
         text_len(SECRET_TYPE) + nested_len(self.secret_len())
     }
 
-    fn put(&self, out: &mut Vec<u8>) {
-        put_text(out, 1, SECRET_TYPE);
-        open(out, 2, self.secret_len());
-        put_text(out, 1, self.name);
-        out.extend_from_slice(&self.secret.body);
+    fn put(&self, out: &mut Joint) {
+        let own = out.own();
+        put_text(own, 1, SECRET_TYPE);
+        open(own, 2, self.secret_len());
+        put_text(own, 1, self.name);
+        out.share(&self.secret.body);
     }
 }
 
@@ -144,7 +146,6 @@ mod tests {
     use crate::proto::envoy::extensions::transport_sockets::tls::v3 as tls;
     use crate::proto::envoy::service::discovery::v3::Resource;
     use prost_types::Any as AnyMessage;
-    use zeroize::Zeroizing;
 
     /// Stands for a secret: the field that Envoy calls tls_certificate, of any length.
     fn secret(version: &str, bytes: usize) -> Arc<Secret> {
@@ -157,7 +158,7 @@ mod tests {
         };
         Arc::new(Secret {
             version: version.into(),
-            body: Zeroizing::new(message.encode_to_vec()),
+            body: message.encode_to_vec().into(),
             holds_key: false,
         })
     }
@@ -170,7 +171,7 @@ mod tests {
     }
 
     fn any(name: &str, bytes: usize) -> AnyMessage {
-        let mut message = tls::Secret::decode(&**secret("", bytes).body).unwrap();
+        let mut message = tls::Secret::decode(&secret("", bytes).body[..]).unwrap();
         message.name = name.to_owned();
         AnyMessage {
             type_url: SECRET_TYPE.to_owned(),
@@ -234,5 +235,16 @@ mod tests {
         assert_eq!(message.resource_errors.len(), 2);
         assert_eq!((&*message.system_version_info, &*message.nonce), ("all", "7"));
         assert_eq!(message.encoded_len(), bytes.len());
+    }
+
+    #[test]
+    fn streams_share_the_bytes_of_a_secret_and_pay_for_the_rest() {
+        let answer = answer();
+        let body = answer.found.last().unwrap().1.body.as_ptr();
+        for pieces in [sotw(&answer), delta(&answer), delta(&answer)] {
+            assert!(pieces.all().iter().any(|piece| piece.as_ptr() == body), "a copy");
+            let own = pieces.own();
+            assert!((100..4096).contains(&own), "{own} bytes of a stream's own");
+        }
     }
 }

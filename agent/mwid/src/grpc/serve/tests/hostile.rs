@@ -204,6 +204,37 @@ async fn one_user_has_his_share_of_the_memory_for_messages_that_are_not_whole() 
     server.until(|s| s.counters.streams() == 0).await;
 }
 
+/// Answers that are never read.
+#[tokio::test(start_paused = true)]
+async fn one_user_has_his_share_of_the_memory_for_what_it_does_not_read() {
+    let server = start(Limits {
+        half_messages: 256 * 1024,
+        ..Limits::default()
+    });
+    let asks = crate::grpc::Frame::of(&question(&"x".repeat(15_000))).into_bytes();
+    let mut open = vec![];
+    for _ in 0..8 {
+        let (mut sender, driver) = h2::client::Builder::new()
+            .initial_window_size(1)
+            .handshake::<_, hyper::body::Bytes>(server.connect_as(1000))
+            .await
+            .unwrap();
+        tokio::spawn(async move { drop(driver.await) });
+        let (parts, _) = post(EACH, "").into_parts();
+        let request = hyper::Request::from_parts(parts, ());
+        let (answer, mut stream) = sender.send_request(request, false).unwrap();
+        stream.send_data(asks.clone(), false).unwrap();
+        open.push((answer.await.unwrap(), sender, stream));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let refused = server.counters.calls(Code::RESOURCE_EXHAUSTED);
+    assert_eq!(refused, 4, "of 8, each 15 KB of a share of 64");
+    works(&server.client_as(1000).await).await;
+    drop(open);
+    server.until(|s| s.counters.streams() == 0).await;
+    works(&server.client_as(1000).await).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_connection_has_so_many_streams_and_the_next_call_waits() {
     let server = start(Limits {

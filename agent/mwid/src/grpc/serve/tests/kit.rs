@@ -48,6 +48,10 @@ pub(super) struct Tester {
     holders: Arc<Mutex<VecDeque<Holder>>>,
     /// Ends what waits for its client at [`EACH`] and [`ONE_WHILE`].
     pub(super) revoked: watch::Sender<Option<Status>>,
+    /// Takes back what a client left of an answer of [`EACH`].
+    pub(super) over: watch::Sender<Option<Status>>,
+    /// Answers of [`EACH`] that were made.
+    pub(super) made: watch::Sender<usize>,
     /// Whether connections are of no more use.
     pub(super) spent: Arc<AtomicBool>,
     /// Calls that the service has seen the end of, in whatever way.
@@ -56,12 +60,24 @@ pub(super) struct Tester {
 
 impl Tester {
     fn revoked(&self) -> Revoked {
-        let mut revoked = self.revoked.subscribe();
-        Box::pin(async move {
-            let status = revoked.wait_for(Option::is_some).await.unwrap();
-            status.clone().unwrap()
-        })
+        once_told(&self.revoked)
     }
+
+    fn each(&self, question: &Question) -> Dated {
+        self.made.send_modify(|made| *made += 1);
+        Dated {
+            pieces: Frame::of(question).into(),
+            over: Some(once_told(&self.over)),
+        }
+    }
+}
+
+fn once_told(status: &watch::Sender<Option<Status>>) -> Revoked {
+    let mut status = status.subscribe();
+    Box::pin(async move {
+        let status = status.wait_for(Option::is_some).await.unwrap();
+        status.clone().unwrap()
+    })
 }
 
 struct Guard(watch::Sender<usize>);
@@ -112,15 +128,17 @@ impl Calls for Tester {
                 )))
             }
             EACH => {
-                let answers = stream::unfold((call, guard), |(mut call, guard)| async {
+                let revoked = self.revoked();
+                let answers = stream::unfold((self, call, guard), |(this, mut call, guard)| async {
                     let next = call.next::<Question>().await.transpose()?;
-                    Some((next.map(|question| Frame::of(&question)), (call, guard)))
+                    Some((next.map(|question| this.each(&question)), (this, call, guard)))
                 });
-                Answer::Each(Box::pin(answers), Some(self.revoked()))
+                Answer::Each(Box::pin(answers), Some(revoked))
             }
             ONE_WHILE => {
                 let question = call.one::<Question>().await.unwrap();
-                Answer::One(Frame::of(&question), Some(self.revoked()))
+                let made = async move { Ok(Frame::of(&question).into()) };
+                Answer::once(made, Some(self.revoked()))
             }
             _ => Status::new(Code::UNIMPLEMENTED, "there is no such method").into(),
         }
@@ -141,6 +159,8 @@ pub(super) fn start(limits: Limits) -> Running {
         latest: watch::Sender::new(Some(told(0))),
         holders: Arc::default(),
         revoked: watch::Sender::new(None),
+        over: watch::Sender::new(None),
+        made: watch::Sender::new(0),
         spent: Arc::default(),
         dropped: watch::Sender::new(0),
     };

@@ -158,27 +158,67 @@ async fn until_broken_off(stream: &mut h2::RecvStream) -> (usize, h2::Reason) {
 
 #[tokio::test(start_paused = true)]
 async fn a_denial_reaches_a_client_whose_window_is_closed_and_what_waited_for_it_does_not() {
-    let two = [large(b'a').into_bytes(), large(b'b').into_bytes()].concat();
-    for (path, asks, window) in [(EACH, two.into(), 100), (ONE_WHILE, large(b'a').into_bytes(), 0)] {
+    let server = start(Limits::default());
+    let (mut stream, driver) = stingy_at(EACH, two(), &server, 100).await;
+    // Until a part of the first waits.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(server.counters.streams(), 1);
+    let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+    server.tester.revoked.send_replace(Some(denied));
+    let began = tokio::time::Instant::now();
+    let end = until_broken_off(&mut stream).await;
+    assert_eq!(end, (100, h2::Reason::INADEQUATE_SECURITY));
+    assert!(began.elapsed().as_millis() < 10, "{:?}", began.elapsed());
+    server.until(|s| s.counters.streams() == 0).await;
+    assert_eq!(server.counters.calls(Code::PERMISSION_DENIED), 1);
+    driver.abort();
+}
+
+fn two() -> hyper::body::Bytes {
+    [large(b'a').into_bytes(), large(b'b').into_bytes()]
+        .concat()
+        .into()
+}
+
+/// The end of a call of which nothing waits is told in words.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_made_for_a_client_whose_window_is_closed_and_its_denial_is_told() {
+    for (path, asks) in [(EACH, two()), (ONE_WHILE, large(b'a').into_bytes())] {
         let server = start(Limits::default());
-        let (mut stream, driver) = stingy_at(path, asks, &server, window).await;
-        // Until both frames wait, the first one partly sent.
+        let (mut stream, driver) = stingy_at(path, asks, &server, 0).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(server.counters.streams(), 1);
+        assert_eq!((server.counters.streams(), *server.tester.made.borrow()), (1, 0));
         let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
         server.tester.revoked.send_replace(Some(denied));
-        let began = tokio::time::Instant::now();
-        let end = until_broken_off(&mut stream).await;
-        assert_eq!(end, (window.try_into().unwrap(), h2::Reason::INADEQUATE_SECURITY));
-        assert!(
-            began.elapsed() < Duration::from_millis(10),
-            "{:?}",
-            began.elapsed()
-        );
-        server.until(|s| s.counters.streams() == 0).await;
-        assert_eq!(server.counters.calls(Code::PERMISSION_DENIED), 1, "{path}");
+        assert!(stream.data().await.is_none(), "{path}");
+        let trailers = stream.trailers().await.unwrap().unwrap();
+        assert_eq!(trailers["grpc-message"], "no identity issued", "{path}");
         driver.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_message_that_is_over_is_taken_back_and_the_next_is_not_made_before_it_is_taken() {
+    let server = start(Limits::default());
+    let (mut slow, driver) = stingy_at(EACH, two(), &server, 100).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(*server.tester.made.borrow(), 1);
+    let mut got = 0;
+    while got <= 3008 {
+        let data = slow.data().await.unwrap().unwrap();
+        slow.flow_control().release_capacity(data.len()).unwrap();
+        got += data.len();
+    }
+    assert_eq!(*server.tester.made.borrow(), 2);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let gone = Status::new(Code::UNAVAILABLE, "expired");
+    server.tester.over.send_replace(Some(gone));
+    let (more, reason) = until_broken_off(&mut slow).await;
+    assert!(got + more < 2 * 3008, "{got} {more}");
+    assert_eq!(reason, h2::Reason::REFUSED_STREAM);
+    server.until(|s| s.counters.streams() == 0).await;
+    assert_eq!(server.counters.calls(Code::UNAVAILABLE), 1);
+    driver.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@ use super::{Form, Secret};
 use crate::proto::envoy::config::core::v3::{DataSource, TypedExtensionConfig, data_source::Specifier};
 use crate::proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use aws_lc_rs::digest;
+use hyper::body::Bytes;
 use mtls_identity::{IdentitySnapshot, TrustBundle};
 use prost::Message;
 use std::fmt::Write;
@@ -117,10 +118,10 @@ fn inline(bytes: Vec<u8>) -> DataSource {
 }
 
 /// Without a growing buffer that leaves copies behind.
-fn encoded(message: &tls::Secret) -> Zeroizing<Vec<u8>> {
+fn encoded(message: &tls::Secret) -> Bytes {
     let mut out = Zeroizing::new(Vec::with_capacity(message.encoded_len()));
     message.encode_raw(&mut *out);
-    out
+    Bytes::from_owner(out)
 }
 
 /// A fingerprint of public contents: a chain stands for its key, since the two were proven to belong together.

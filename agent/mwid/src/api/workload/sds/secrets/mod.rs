@@ -9,11 +9,11 @@ mod tests;
 
 use super::names::{Asked, asked};
 use crate::config::SdsSettings;
+use hyper::body::Bytes;
 use mtls_identity::{IdentitySnapshot, TrustBundle, TrustDomain};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use zeroize::Zeroizing;
 
 /// How peers are to be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,8 +28,8 @@ pub(super) enum Form {
 pub(super) struct Secret {
     /// Equal for equal secrets, also after a restart. Made of certificates alone.
     pub(super) version: Arc<str>,
-    /// The fields of the message `Secret` after `name`. Wiped on drop, since one of them may be a key.
-    pub(super) body: Zeroizing<Vec<u8>>,
+    /// The fields of the message `Secret` after `name`, which all messages share. Wiped when the last is gone, since one may be a key.
+    pub(super) body: Bytes,
     pub(super) holds_key: bool,
 }
 
@@ -112,6 +112,11 @@ impl Secrets {
     /// Whether they are these. The same identity proven anew is another one here, with the same versions.
     pub(super) fn are_of(&self, identity: &Arc<IdentitySnapshot>, names: &Arc<SdsSettings>) -> bool {
         Arc::ptr_eq(&self.identity, identity) && Arc::ptr_eq(&self.names, names)
+    }
+
+    /// What they are of.
+    pub(super) fn identity(&self) -> &Arc<IdentitySnapshot> {
+        &self.identity
     }
 
     pub(super) fn version(&self) -> &Arc<str> {

@@ -15,7 +15,7 @@ fn identity() -> Arc<IdentitySnapshot> {
 }
 
 fn read(secret: &Secret) -> Type {
-    tls::Secret::decode(&**secret.body).unwrap().r#type.unwrap()
+    tls::Secret::decode(&secret.body[..]).unwrap().r#type.unwrap()
 }
 
 fn bytes(data: Option<DataSource>) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Envoy asks for one name a stream, others for a handful.
-pub(super) const MOST_NAMES: usize = 128;
+pub(in super::super) const MOST_NAMES: usize = 128;
 /// A SPIFFE ID's most (SPIFFE-ID, section 2.3).
 pub(super) const LONGEST_NAME: usize = 2048;
 /// Of all names together: what a stream keeps of its caller's words.
@@ -65,4 +65,10 @@ pub(super) fn check_all(names: &BTreeSet<Arc<str>>) -> Result<(), Refusal> {
         });
     }
     Ok(())
+}
+
+/// What a set of names takes: their bytes, and what stands beside each.
+pub(super) fn kept<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> usize {
+    const BESIDE: usize = 96;
+    names.map(|name| name.len() + BESIDE).sum()
 }

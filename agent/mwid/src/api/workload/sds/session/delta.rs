@@ -107,6 +107,10 @@ impl Delta {
         Ok(Some(answer))
     }
 
+    pub(in super::super) fn kept(&self) -> usize {
+        bounds::kept(self.names.iter().chain(&self.owed).chain(self.known.keys()))
+    }
+
     /// A nonce here says what became of an answer, and nothing of the names: those count in any request.
     fn acknowledge(&mut self, request: &DeltaDiscoveryRequest) -> Option<Nack> {
         let of = |(nonce, _): &(String, _)| *nonce == request.response_nonce;

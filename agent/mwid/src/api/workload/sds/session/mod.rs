@@ -11,6 +11,8 @@ pub(super) mod sotw;
 #[cfg(test)]
 mod tests;
 
+pub(super) use bounds::MOST_NAMES;
+
 use super::secrets::{Missing, Secret};
 use crate::proto::envoy::config::core::v3::Node;
 use std::sync::Arc;

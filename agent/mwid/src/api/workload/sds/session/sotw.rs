@@ -103,6 +103,10 @@ impl Sotw {
         Ok(Some(answer))
     }
 
+    pub(in super::super) fn kept(&self) -> usize {
+        bounds::kept(self.names.iter())
+    }
+
     fn nonce(&self) -> &str {
         self.last.as_ref().map_or("", |last| &last.nonce)
     }
