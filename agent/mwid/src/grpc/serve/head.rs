@@ -1,6 +1,7 @@
 //! What the head of a call says, before anybody looks at the call itself. In: the head. Out: how long its caller waits, or the refusal.
 //! Follows gRPC's "gRPC over HTTP2", sections "Requests" and "Responses".
 use crate::grpc::status::{Code, Status};
+use h2::Reason;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -101,6 +102,17 @@ pub(super) fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(2);
     status.write(&mut trailers);
     trailers
+}
+
+/// What clients read as this code: the table "HTTP2 Transport Mapping" of gRPC over HTTP2.
+pub(super) fn broken_off(code: Code) -> Reason {
+    match code {
+        Code::PERMISSION_DENIED => Reason::INADEQUATE_SECURITY,
+        Code::UNAVAILABLE => Reason::REFUSED_STREAM,
+        Code::RESOURCE_EXHAUSTED => Reason::ENHANCE_YOUR_CALM,
+        Code::CANCELLED | Code::DEADLINE_EXCEEDED => Reason::CANCEL,
+        _ => Reason::INTERNAL_ERROR,
+    }
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ impl Running {
     fn take_back(&mut self, status: &Status) {
         self.count(status.code);
         if let Stage::Sending(sending) = &mut self.stage {
-            sending.stream.send_reset(broken_off(status.code));
+            sending.stream.send_reset(head::broken_off(status.code));
         }
         self.stage = Stage::Ended;
     }
@@ -384,12 +384,16 @@ impl Sending {
             self.stream.capacity() == 0
         };
         if is_behind && status.code == Code::PERMISSION_DENIED {
-            self.stream.send_reset(broken_off(status.code));
+            self.stream.send_reset(head::broken_off(status.code));
             return Stage::Ended;
         }
         let is_sent = self.stream.send_trailers(head::trailers(status)).is_ok();
         if is_sent && is_behind {
-            return Stage::Behind(self.stream, broken_off(status.code), Box::pin(sleep(BEHIND)));
+            return Stage::Behind(
+                self.stream,
+                head::broken_off(status.code),
+                Box::pin(sleep(BEHIND)),
+            );
         }
         Stage::Ended
     }
@@ -469,17 +473,6 @@ fn no_room(held: usize) -> Status {
             "this user has not read {held} bytes that were sent to it, as much as one user may leave: read them, or ask for less at a time"
         ),
     )
-}
-
-/// What clients read as this code: the table "HTTP2 Transport Mapping" of gRPC over HTTP2.
-fn broken_off(code: Code) -> Reason {
-    match code {
-        Code::PERMISSION_DENIED => Reason::INADEQUATE_SECURITY,
-        Code::UNAVAILABLE => Reason::REFUSED_STREAM,
-        Code::RESOURCE_EXHAUSTED => Reason::ENHANCE_YOUR_CALM,
-        Code::CANCELLED | Code::DEADLINE_EXCEEDED => Reason::CANCEL,
-        _ => Reason::INTERNAL_ERROR,
-    }
 }
 
 impl Drop for Running {
