@@ -73,14 +73,56 @@ fn the_process_is_not_dumpable_and_writes_no_core() {
             .unwrap();
         assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     }
-    // A process that is not dumpable belongs to root in /proc, whoever runs it; under root the owner does not tell, ptrace's view does:
-    // PR_GET_DUMPABLE of another process is not readable, but its auxv is refused to its own user.
     if !nix::unistd::geteuid().is_root() {
         assert!(
             fs::read(format!("/proc/{}/environ", daemon.pid())).is_err(),
             "the process is dumpable"
         );
     }
+    daemon.stop();
+    is_closed_to_its_own_user();
+}
+
+/// What belongs to a process in /proc is its user's, and root's where the process is not dumpable: proc(5).
+fn is_closed_to_its_own_user() {
+    use nix::fcntl::{FcntlArg, FdFlag};
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+    const USER: u32 = 45040;
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    place.config("");
+    for at in [place.path(""), place.path("mwid.yaml")] {
+        chown(at, Some(USER), Some(USER)).unwrap();
+    }
+    let config = place.path("mwid.yaml");
+    let binary = fs::File::open(mwid().get_program()).unwrap();
+    // By its descriptor: the user may not get to where it was built.
+    nix::fcntl::fcntl(&binary, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
+    command
+        .env_clear()
+        .args(["run", "--config"])
+        .arg(config)
+        .uid(USER)
+        .gid(USER);
+    let mut daemon = place.start_as(&mut command);
+    daemon.wait_for("an answer", |d| d.get("/healthz").is_some());
+    let of_process = |file| {
+        fs::metadata(format!("/proc/{}/{file}", daemon.pid()))
+            .unwrap()
+            .uid()
+    };
+    assert_eq!(of_process("environ"), 0, "the process is dumpable");
+    assert!(
+        fs::read_to_string(format!("/proc/{}/status", daemon.pid()))
+            .unwrap()
+            .contains("45040")
+    );
     daemon.stop();
 }
 

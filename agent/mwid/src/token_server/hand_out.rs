@@ -1,13 +1,14 @@
 //! Tokens, handed out. In: what was asked for and what the caller may have. Out: the question for the cache, and its answer on the wire. Never asks
 //! for more than is granted, never leaves a binding out.
 use super::query::{Query, QueryError};
-use super::words::{self, HTML, JSON};
+use super::seldom::clean;
+use super::words::{self, JSON};
 use crate::caller::{Grant, Refusal};
 use crate::http::reply::Reply;
 use crate::tokens::{AccessAsk, AccessToken, Account, Binding, IdAsk, IdFormat, IdToken, Scopes};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{HeaderMap, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use mtls_identity::UnixTime;
 use std::collections::BTreeSet;
@@ -29,6 +30,13 @@ pub(super) enum No {
     Wait,
     #[error("enforce_scopes may not be false: the asked scopes are always enforced")]
     NotEnforced,
+    #[error("non-empty scopes parameter required with enforce_scopes")]
+    NothingToEnforce,
+    #[error(
+        "the parameter {name} asks for a token that is bound in a way that mwid does not know; wanted bindCertificateFingerprint, \
+         transport or binding-enforcement"
+    )]
+    Binding { name: String },
     /// The only ones that go on the record.
     #[error(transparent)]
     Denied(#[from] Refusal),
@@ -55,25 +63,23 @@ pub(super) fn joined(scopes: &BTreeSet<String>) -> String {
     scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// The question for an access token. `body` is that of a POST.
-pub(super) fn access(
-    account: Account,
-    query: &Query<'_>,
-    body: Option<Vec<u8>>,
-    grant: &Grant,
-) -> Result<Access, No> {
+/// The question for an access token; of a POST, without its body.
+pub(super) fn access(account: Account, query: &Query<'_>, grant: &Grant) -> Result<Access, No> {
     refuse_waiting(query)?;
-    if query.boolean("enforce_scopes")? == Some(false) {
-        return Err(No::NotEnforced);
-    }
     let asked = asked_scopes(query);
+    match query.boolean("enforce_scopes")? {
+        Some(false) => return Err(No::NotEnforced),
+        // As the metadata server has it. Whatever scopes the caller could mean are not to be guessed.
+        Some(true) if asked.is_empty() => return Err(No::NothingToEnforce),
+        Some(true) | None => {}
+    }
     let exact = grant.scopes_for(&asked)?;
     Ok(Access {
         record: exact.map(joined).unwrap_or_default(),
         ask: AccessAsk {
             account,
             scopes: exact.map_or(Scopes::Default, |scopes| Scopes::Exactly(scopes.clone())),
-            binding: binding(query, body),
+            binding: binding(query)?,
         },
     })
 }
@@ -91,13 +97,8 @@ pub(super) fn still_granted(ask: &AccessAsk, query: &Query<'_>, grant: &Grant) -
     }
 }
 
-/// The question for an ID token. `body` is that of a POST.
-pub(super) fn id(
-    account: Account,
-    query: &Query<'_>,
-    body: Option<Vec<u8>>,
-    grant: &Grant,
-) -> Result<IdAsk, No> {
+/// The question for an ID token; of a POST, without its body.
+pub(super) fn id(account: Account, query: &Query<'_>, grant: &Grant) -> Result<IdAsk, No> {
     refuse_waiting(query)?;
     let audience = query.one("audience")?.unwrap_or_default();
     if audience.is_empty() {
@@ -114,7 +115,7 @@ pub(super) fn id(
         account,
         audience: audience.to_owned(),
         format,
-        binding: binding(query, body),
+        binding: binding(query)?,
     })
 }
 
@@ -125,9 +126,25 @@ fn refuse_waiting(query: &Query<'_>) -> Result<(), No> {
     Ok(())
 }
 
-fn binding(query: &Query<'_>, body: Option<Vec<u8>>) -> Option<Binding> {
+/// The words that are passed on. A platform may overlook a word that it does not know, and give a token that is not bound.
+const BINDING: [&str; 3] = ["bindCertificateFingerprint", "transport", "binding-enforcement"];
+
+fn binding(query: &Query<'_>) -> Result<Option<Binding>, No> {
     let query = query.binding();
-    (!query.is_empty() || body.is_some()).then_some(Binding { query, body })
+    if let Some((name, _)) = query.iter().find(|(name, _)| !BINDING.contains(&&**name)) {
+        return Err(No::Binding {
+            name: clean(name.as_bytes()),
+        });
+    }
+    Ok((!query.is_empty()).then_some(Binding { query, body: None }))
+}
+
+/// Adds the body of a POST.
+pub(super) fn bind(binding: &mut Option<Binding>, body: Option<Vec<u8>>) {
+    if body.is_some() {
+        let query = binding.take().map(|binding| binding.query).unwrap_or_default();
+        *binding = Some(Binding { query, body });
+    }
 }
 
 /// Made once: this is the answer that is given most, and a copy costs less than making them.
@@ -137,6 +154,9 @@ static ACCESS_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
     headers.remove(X_CONTENT_TYPE_OPTIONS);
     headers
 });
+
+/// What the metadata server calls an ID token.
+const ID: HeaderValue = HeaderValue::from_static("text/html");
 
 /// What is answered with a token, wiped when the last holder lets go. None: it is over, or nearly.
 pub(super) fn access_body(token: &AccessToken, now: UnixTime) -> Option<Bytes> {
@@ -157,7 +177,7 @@ pub(super) fn id_reply(token: Arc<IdToken>, now: UnixTime) -> Option<Reply> {
         return None;
     }
     let body = Bytes::from_owner(Held(token));
-    Some(words::reply(StatusCode::OK, HTML, body))
+    Some(words::reply(StatusCode::OK, ID, body))
 }
 
 /// The cache had one whose time was over when it came here.

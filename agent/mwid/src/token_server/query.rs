@@ -83,9 +83,9 @@ impl<'a> Query<'a> {
 
     pub(super) fn alt(&self) -> Result<Option<Alt>, QueryError> {
         match self.one("alt")? {
-            None => Ok(None),
-            Some("json") => Ok(Some(Alt::Json)),
-            Some("text") => Ok(Some(Alt::Text)),
+            None | Some("") => Ok(None),
+            Some(alt) if alt.eq_ignore_ascii_case("json") => Ok(Some(Alt::Json)),
+            Some(alt) if alt.eq_ignore_ascii_case("text") => Ok(Some(Alt::Text)),
             Some(_) => Err(QueryError::NotAlt),
         }
     }
@@ -93,12 +93,13 @@ impl<'a> Query<'a> {
     /// `timeout_sec`.
     pub(super) fn seconds(&self) -> Result<Option<u64>, QueryError> {
         self.one("timeout_sec")?
+            .filter(|value| !value.is_empty())
             .map(|value| value.parse().map_err(|_| QueryError::NotSeconds))
             .transpose()
     }
 
     /// Those that ask for a token that is bound to something: `bindCertificateFingerprint`, `transport`, `binding-enforcement`, and whatever
-    /// sounds like them, so that a newer client is refused by who does not know its word instead of given less than it asked for.
+    /// sounds like them, so that a newer client is refused instead of given less than it asked for.
     pub(super) fn binding(&self) -> Vec<(String, String)> {
         self.pairs
             .iter()
@@ -221,13 +222,16 @@ mod tests {
     fn seconds_and_forms() {
         assert_eq!(Query::parse("timeout_sec=60").unwrap().seconds(), Ok(Some(60)));
         for bad in [
-            "timeout_sec=",
             "timeout_sec=-1",
             "timeout_sec=1.5",
             "timeout_sec=99999999999999999999",
         ] {
             assert_eq!(Query::parse(bad).unwrap().seconds(), Err(QueryError::NotSeconds));
         }
+        // As the keys that the platform answers are read.
+        assert_eq!(Query::parse("timeout_sec=").unwrap().seconds(), Ok(None));
+        assert_eq!(Query::parse("alt=").unwrap().alt(), Ok(None));
+        assert_eq!(Query::parse("alt=JSON").unwrap().alt(), Ok(Some(Alt::Json)));
         assert_eq!(Query::parse("alt=text").unwrap().alt(), Ok(Some(Alt::Text)));
         assert_eq!(Query::parse("alt=xml").unwrap().alt(), Err(QueryError::NotAlt));
     }

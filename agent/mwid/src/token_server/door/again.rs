@@ -89,7 +89,7 @@ pub(super) fn judged<'a, R>(memo: &'a mut Option<Memo<R>>, asked: &Admitted<'_>)
     });
     if !is_known {
         let query = Query::parse(asked.query).ok()?;
-        let access = hand_out::access(Account::Default, &query, None, &asked.grant).ok()?;
+        let access = hand_out::access(Account::Default, &query, &asked.grant).ok()?;
         *memo = Some(Memo {
             grant: Arc::clone(&asked.grant),
             query: asked.query.to_owned(),

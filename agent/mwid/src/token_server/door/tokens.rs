@@ -59,12 +59,12 @@ impl<G: Guest> Connection<G> {
         body: Incoming,
     ) -> Result<Reply, Refused> {
         let query = Query::parse(asked.query)?;
-        let body = post(asked, body).await?;
-        let mut access = hand_out::access(Account::Default, &query, body, &asked.grant).map_err(|no| {
+        let mut access = hand_out::access(Account::Default, &query, &asked.grant).map_err(|no| {
             let scopes = hand_out::joined(&hand_out::asked_scopes(&query));
             self.said_no(&no, What::AccessToken { scopes: &scopes })
         })?;
-        // Only now: who is denied causes no question to the platform.
+        // Only now: who is denied has no body kept for him, and causes no question to the platform.
+        hand_out::bind(&mut access.ask.binding, self.post(asked, body).await?);
         access.ask.account = self.site.account(name).await;
         let what = What::AccessToken {
             scopes: &access.record,
@@ -87,11 +87,11 @@ impl<G: Guest> Connection<G> {
         body: Incoming,
     ) -> Result<Reply, Refused> {
         let query = Query::parse(asked.query)?;
-        let body = post(asked, body).await?;
-        let mut ask = hand_out::id(Account::Default, &query, body, &asked.grant).map_err(|no| {
+        let mut ask = hand_out::id(Account::Default, &query, &asked.grant).map_err(|no| {
             let audience = query.all("audience").next().unwrap_or_default();
             self.said_no(&no, What::IdToken { audience })
         })?;
+        hand_out::bind(&mut ask.binding, self.post(asked, body).await?);
         ask.account = self.site.account(name).await;
         let what = What::IdToken {
             audience: &ask.audience,
@@ -166,41 +166,53 @@ impl<G: Guest> Connection<G> {
             _ => refusal::bad(&why),
         }
     }
-}
 
-/// The body of a POST: a JSON object that says something. A GET has none.
-async fn post(asked: &Admitted<'_>, body: Incoming) -> Result<Option<Vec<u8>>, Refused> {
-    if asked.method != Method::POST {
-        return Ok(None);
-    }
-    let content_type = asked
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = content_type
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default();
-    if !essence.trim().eq_ignore_ascii_case("application/json") {
-        let why = "a POST has a body of Content-Type application/json";
-        return Err(words::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into());
-    }
-    let read = tokio::time::timeout(BODY_WITHIN, body::read(body, LARGEST_BODY)).await;
-    let bytes = match read {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(error @ BodyError::TooLarge { .. })) => {
-            return Err(words::refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()).into());
+    /// The body of a POST: a JSON object that says something. A GET has none.
+    async fn post(&self, asked: &Admitted<'_>, body: Incoming) -> Result<Option<Vec<u8>>, Refused> {
+        if asked.method != Method::POST {
+            return Ok(None);
         }
-        Ok(Err(error)) => return Err(refusal::bad(&Causes(&error).to_string()).into()),
-        Err(_) => {
-            let why = "the body did not come in time";
-            return Err(words::refused(StatusCode::REQUEST_TIMEOUT, why).into());
+        let content_type = asked
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let essence = content_type
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default();
+        if !essence.trim().eq_ignore_ascii_case("application/json") {
+            let why = "a POST has a body of Content-Type application/json";
+            return Err(words::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into());
         }
-    };
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes) {
-        Ok(members) if !members.is_empty() => Ok(Some(bytes.to_vec())),
-        _ => Err(refusal::bad(
-            "a POST asks for a token bound to what its body, a JSON object, tells; this is none",
-        )
-        .into()),
+        let read = tokio::time::timeout(BODY_WITHIN, body::read(body, LARGEST_BODY)).await;
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error @ BodyError::TooLarge { .. })) => {
+                self.tell_body("is too large");
+                return Err(words::refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()).into());
+            }
+            Ok(Err(error)) => return Err(refusal::bad(&Causes(&error).to_string()).into()),
+            Err(_) => {
+                self.tell_body("did not come in time");
+                let why = "the body did not come in time";
+                return Err(words::refused(StatusCode::REQUEST_TIMEOUT, why).into());
+            }
+        };
+        match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes) {
+            Ok(members) if !members.is_empty() => Ok(Some(bytes.to_vec())),
+            _ => Err(refusal::bad(
+                "a POST asks for a token bound to what its body, a JSON object, tells; this is none",
+            )
+            .into()),
+        }
+    }
+
+    fn tell_body(&self, why: &'static str) {
+        if let Some(left_out) = self.log.say() {
+            tracing::warn!(
+                listener = self.listener,
+                left_out,
+                "the body of a request for a bound token {why}; it was refused"
+            );
+        }
     }
 }
