@@ -12,8 +12,12 @@ mod fetch;
 mod identity;
 mod jwt;
 mod metadata;
+#[path = "../support/mtls.rs"]
+mod mtls;
 mod operator;
 mod process;
+mod proxy_floods;
+mod proxy_refusals;
 mod reactions;
 mod routes;
 mod secret_discovery;

@@ -92,9 +92,14 @@ pub(super) async fn close_gently(mut link: Box<Link>) {
 
 /// Tells the peer in TLS that there is no more, then closes as [`close_gently`] does.
 pub(super) async fn dismiss(mut link: Box<Link>) {
+    say_end(&mut link).await;
+    close_gently(link).await;
+}
+
+/// Tells the peer in TLS that there is no more, without waiting.
+pub(super) async fn say_end(link: &mut Link) {
     // A stream that takes nothing any more is closed all the same.
     poll_fn(|cx| Poll::Ready(link.close(cx).ok())).await;
-    close_gently(link).await;
 }
 
 /// Whether the other side speaks before it was spoken to: a TLS server never does.

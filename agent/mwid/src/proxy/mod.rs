@@ -6,6 +6,7 @@
 mod alive;
 mod connection;
 mod error;
+mod give_back;
 mod handshake;
 mod http;
 mod link;
@@ -105,6 +106,7 @@ impl Proxy {
             metrics,
             names: target::Resolver::system(),
             down: Arc::default(),
+            memory: give_back::Memory::default(),
         });
         let routes = watch::Sender::new(Vec::new());
         shutdown.spawn(decide_on_change(

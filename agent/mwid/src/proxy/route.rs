@@ -1,6 +1,7 @@
 //! One route as it is in force. In: its settings. Out: what a connection at it needs. What belongs to the name (counters, peers, rules) lives on when the
 //! settings change; what belongs to the settings (TLS config, limits) is made anew.
 use super::ProxyError;
+use super::give_back::Memory;
 use super::metrics::Metrics;
 use super::peers::{Known, Peers};
 use super::places::Turns;
@@ -18,6 +19,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+/// So many refused peers are waited for at a time; the others are closed as they are.
+const MOST_PARTINGS: usize = 64;
+
 /// What all routes share.
 pub(super) struct Shared {
     pub(super) reader: Reader,
@@ -28,6 +32,7 @@ pub(super) struct Shared {
     pub(super) names: Resolver,
     /// Told when a target goes down.
     pub(super) down: Arc<Notify>,
+    pub(super) memory: Memory,
 }
 
 /// A route in force.
@@ -41,6 +46,8 @@ pub(super) struct Route {
     pub(super) turns: Arc<Turns>,
     /// Asks those to come again that speak HTTP here: the route is gone, goes elsewhere, or mwid stops.
     pub(super) leave: CancellationToken,
+    /// Places for those who were refused and get to read why. Apart from the others, so that strangers take none of theirs.
+    pub(super) partings: Semaphore,
 }
 
 /// The TLS side's config.
@@ -106,6 +113,7 @@ impl Route {
             slots,
             turns,
             leave,
+            partings: Semaphore::new(MOST_PARTINGS),
         })
     }
 

@@ -197,8 +197,10 @@ where
                 Some(plain) => traffic.encrypt(plain, sealed.room(size)),
                 None => traffic.queue_close_notify(sealed.room(size)),
             },
-            // Not before the end of the handshake, not after our own close.
-            _ => return Ok(()),
+            // There is no end to be told before the end of the handshake, nor after both sides have told theirs.
+            ConnectionState::BlockedHandshake | ConnectionState::Closed if plain.is_none() => return Ok(()),
+            // Plain bytes that cannot be sent are not lost in silence. Records that were not read are a fault of ours: all whole ones were.
+            _ => return Err(Fault(Error::General("bytes that TLS cannot send now".to_owned()))),
         };
         match done {
             Ok(written) => {

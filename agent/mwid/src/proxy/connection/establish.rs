@@ -1,7 +1,7 @@
 //! Makes a connection: handshake, decision, target; on outbound routes the caller and the target first. In: an accepted stream. Out: both sides, ready to
 //! be copied, or a refusal and how to part. Each step has its limit.
 use super::super::alive;
-use super::super::handshake::{self, Failed, close_gently, dismiss};
+use super::super::handshake::{self, Failed, close_gently, dismiss, say_end};
 use super::super::link::Link;
 use super::super::peers::Seat;
 use super::super::places::Turn;
@@ -22,6 +22,7 @@ use rustls::server::UnbufferedServerConnection;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// A connection that was made.
@@ -63,10 +64,15 @@ pub(super) enum Leave {
 }
 
 impl Leave {
-    pub(super) async fn take(self) {
+    /// Parts; waits for the peer only where one of `places` is free.
+    pub(super) async fn take(self, places: &Semaphore) {
+        let place = places.try_acquire();
         match self {
-            Self::Gently(link) => close_gently(link).await,
-            Self::Dismiss(link) => dismiss(link).await,
+            Self::Gently(link) if place.is_ok() => close_gently(link).await,
+            Self::Dismiss(link) if place.is_ok() => dismiss(link).await,
+            // Its alert is in the kernel's hands already; whether the peer gets to read it is not worth a place.
+            Self::Gently(_) => {}
+            Self::Dismiss(mut link) => say_end(&mut link).await,
             Self::Abort(stream) => abort(stream),
             Self::Gone => {}
         }

@@ -28,6 +28,8 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
     };
     alive::watch(&stream, route.settings.timeouts.unacknowledged);
     let record = &route.named.record;
+    // Before all else, so that it goes last.
+    let _memory = route.shared.memory.connection();
     let _open = Open::new(&record.counters);
     let mut facts = Facts {
         route: route.name(),
@@ -46,7 +48,8 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
         Err(refused) => {
             let Refused { refusal, seat, leave } = *refused;
             record.refused(&facts, seat.as_ref().map(Seat::peer), &refusal);
-            leave.take().await;
+            drop((seat, slot));
+            leave.take(&route.partings).await;
             return;
         }
     };

@@ -157,6 +157,27 @@ async fn there_are_never_more_connections_than_allowed_and_the_next_ones_wait() 
 }
 
 #[tokio::test]
+async fn refused_peers_who_stay_take_no_place_of_those_who_may() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, app.address, "max_connections: 2"));
+    // Each would be waited for half a second: in two places, a minute in all.
+    let mut stay = vec![];
+    for _ in 0..240 {
+        let config = strangers::client(None, TLS13);
+        stay.push(strangers::connect(listen, config).await.unwrap());
+    }
+    let begun = std::time::Instant::now();
+    drop((connect(listen, &here).await, app.accept().await));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let refused = "proxy_handshakes_total{route=\"in\",reason=\"no_certificate\"}";
+    assert_eq!(site.metric(refused).as_deref(), Some("240"));
+    site.wait("in", "an end of all", |status| status.open == 0).await;
+}
+
+#[tokio::test]
 async fn a_hello_in_single_bytes_is_as_good_as_a_whole_one() {
     let here = World::new(HERE);
     let app = App::start().await;

@@ -6,6 +6,7 @@ mod http;
 mod limits;
 mod passed;
 mod refusals;
+mod sealing;
 mod strangers;
 mod targets;
 mod transport;

@@ -1,0 +1,257 @@
+//! Who is refused at a route of the proxy: each by a line of the log and by a metric, with the reason that is its own, and never a byte goes on.
+use crate::daemon::{DOMAIN, Daemon, PATH, Place};
+use crate::mtls::{self, Offer};
+use crate::user::{as_user, can_be_others};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConnection, StreamOwned};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use testkit::pki::{Leaf, LeafSpec, Validity, World};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A user whom no rule names.
+const BOB: u32 = 4_000_001;
+/// A user who may use the route `out`.
+const ALICE: u32 = 4_000_000;
+
+/// The daemon with a route in each direction.
+struct Site {
+    place: Place,
+    daemon: Daemon,
+    inbound: SocketAddr,
+    outbound: SocketAddr,
+    /// Behind `inbound`.
+    app: TcpListener,
+    /// Behind `outbound`.
+    remote: TcpListener,
+}
+
+fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+fn port() -> SocketAddr {
+    listener().local_addr().unwrap()
+}
+
+impl Site {
+    fn new() -> Self {
+        let (mut place, app, remote) = (Place::new(), listener(), listener());
+        let (inbound, outbound) = (port(), port());
+        place.config(&format!(
+            "proxy:\n  inbound:\n  - {{ name: in, listen: \"{inbound}\", forward: \"{}\", allow: [\"spiffe://{DOMAIN}/ns/shop/sa/*\"] }}\n\
+             \x20 outbound:\n  - {{ name: out, listen: \"{outbound}\", connect: \"{}\", expect: \"spiffe://{DOMAIN}/ns/bank/sa/ledger\" }}\n\
+             access: [{{ who: {{ uid: {ALICE} }}, may: {{ routes: [out] }} }}]\n",
+            app.local_addr().unwrap(),
+            remote.local_addr().unwrap()
+        ));
+        place.deliver_good();
+        let mut daemon = place.start();
+        daemon.wait_ready();
+        Self {
+            place,
+            daemon,
+            inbound,
+            outbound,
+            app,
+            remote,
+        }
+    }
+
+    fn count(&self, route: &str, reason: &str) -> u64 {
+        let metrics = self.daemon.get("/metrics").unwrap().body;
+        let line = format!("mwid_proxy_handshakes_total{{route=\"{route}\",reason=\"{reason}\"}} ");
+        let found = metrics.lines().find_map(|one| one.strip_prefix(&line));
+        found.map_or(0, |count| count.parse().unwrap())
+    }
+
+    /// Does something that is refused: one line and one count more, with this reason.
+    fn refuses(&mut self, what: &str, route: &str, reason: &str, act: impl FnOnce(&Self)) {
+        let (counted, written) = (self.count(route, reason), self.daemon.log().len());
+        act(self);
+        let begun = Instant::now();
+        let lines = loop {
+            let log = self.daemon.log();
+            let refusals = log[written..].lines().filter(|one| {
+                one.contains("connection refused: ") && one.contains(&format!(" route={route} "))
+            });
+            let refusals: Vec<_> = refusals.map(str::to_owned).collect();
+            if !refusals.is_empty() {
+                break refusals;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}: no line in\n{log}");
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        assert_eq!(lines.len(), 1, "{what}: {lines:?}");
+        let has = lines[0].split(' ').any(|word| word == format!("reason={reason}"));
+        assert!(has, "{what}: {reason} is not in {}", lines[0]);
+        assert_eq!(self.count(route, reason), counted + 1, "{what}");
+    }
+
+    /// The same of a client of the inbound route, who also gets to read nothing; nor does the application.
+    fn refuses_client(&mut self, what: &str, reason: &str, config: &Arc<ClientConfig>) {
+        self.refuses(what, "in", reason, |site| {
+            let mut client = client(site.inbound, config);
+            client.write_all(b"ping").ok();
+            let mut got = vec![];
+            client.read_to_end(&mut got).ok();
+            assert_eq!(got, b"", "{what}");
+        });
+        self.app.set_nonblocking(true).unwrap();
+        let nobody = self.app.accept().err().map(|e| e.kind());
+        assert_eq!(nobody, Some(ErrorKind::WouldBlock), "{what}");
+    }
+}
+
+fn client(to: SocketAddr, config: &Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
+    let tcp = TcpStream::connect(to).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let tls = ClientConnection::new(Arc::clone(config), mtls::nobody()).unwrap();
+    StreamOwned::new(tls, tcp)
+}
+
+fn odd(world: &World, change: impl FnOnce(&mut LeafSpec)) -> Leaf {
+    let mut spec = LeafSpec::new(&format!("spiffe://{DOMAIN}{PATH}"));
+    change(&mut spec);
+    world.leaf_of(&spec)
+}
+
+#[test]
+fn each_client_who_may_not_in_is_refused_by_its_own_reason() {
+    let mut site = Site::new();
+    let world = &site.place.world;
+    let valid = |from, to| odd(world, |spec| spec.validity = Validity { from, to });
+    let leaves = [
+        ("other root", odd(&World::new(DOMAIN), |_| {}), "bad_signature"),
+        (
+            "right root, other trust domain",
+            odd(world, |spec| {
+                spec.uris = vec!["spiffe://other.test/ns/shop/sa/payments".to_owned()];
+            }),
+            "unknown_trust_domain",
+        ),
+        (
+            "two URI SANs",
+            odd(world, |spec| spec.uris.push(format!("spiffe://{DOMAIN}/other"))),
+            "not_an_svid",
+        ),
+        ("ID not allowed", world.leaf("/ns/other/sa/payments"), "no_rule"),
+        ("expired", valid(-7200, -3600), "expired"),
+        ("not yet valid", valid(3600, 7200), "not_yet_valid"),
+        (
+            "CA as leaf",
+            odd(world, |spec| {
+                spec.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            }),
+            "not_an_svid",
+        ),
+        (
+            "wrong EKU",
+            odd(world, |spec| {
+                spec.ekus = vec![ExtendedKeyUsagePurpose::CodeSigning];
+            }),
+            "wrong_usage",
+        ),
+    ];
+    let good = world.leaf(PATH);
+    for (what, leaf, reason) in &leaves {
+        let config = mtls::client(Some(leaf), Offer::default());
+        site.refuses_client(what, reason, &config);
+    }
+    let nothing = mtls::client(None, Offer::default());
+    site.refuses_client("no certificate", "no_certificate", &nothing);
+    let offer = Offer {
+        tls12: true,
+        ..Offer::default()
+    };
+    site.refuses_client("TLS 1.2", "tls_version", &mtls::client(Some(&good), offer));
+    site.refuses("plaintext", "in", "not_tls", |site| {
+        let mut tcp = TcpStream::connect(site.inbound).unwrap();
+        tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        tcp.read_to_end(&mut vec![]).ok();
+    });
+    // Each that was refused is one that the metrics tell of.
+    assert_eq!(site.count("in", "ok"), 0);
+    site.daemon.stop();
+}
+
+#[test]
+fn nobody_resumes() {
+    let site = Site::new();
+    let offer = Offer {
+        resumes: true,
+        ..Offer::default()
+    };
+    let config = mtls::client(Some(&site.place.world.leaf(PATH)), offer);
+    for made in 1..=3 {
+        let mut client = client(site.inbound, &config);
+        client.write_all(b"ping").unwrap();
+        let (mut app, _) = site.app.accept().unwrap();
+        let mut got = [0; 4];
+        app.read_exact(&mut got).unwrap();
+        app.write_all(&got).unwrap();
+        // What the server has to give comes before this.
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(client.conn.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(client.conn.tls13_tickets_received(), 0);
+        assert_eq!(site.count("in", "ok"), made);
+    }
+    site.daemon.stop();
+}
+
+#[test]
+fn a_target_that_is_another_or_speaks_too_soon_is_refused_by_its_reason() {
+    let mut site = Site::new();
+    let other = mtls::server(&site.place.world.leaf("/ns/bank/sa/other"));
+    site.refuses("another ID", "out", "no_rule", |site| {
+        let mut caller = TcpStream::connect(site.outbound).unwrap();
+        caller.write_all(b"secret").unwrap();
+        let (tcp, _) = site.remote.accept().unwrap();
+        let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(&other)).unwrap(), tcp);
+        let mut got = vec![];
+        tls.read_to_end(&mut got).ok();
+        assert_eq!(got, b"", "the other got to read");
+        assert!(caller.read(&mut [0]).is_err(), "a refusal is no end");
+    });
+    // Before our hello is there, or after it: as the kernel hands them over.
+    let soon = |site: &Site| {
+        let mut caller = TcpStream::connect(site.outbound).unwrap();
+        let (mut tcp, _) = site.remote.accept().unwrap();
+        tcp.write_all(b"220 injected\r\n").unwrap();
+        let mut got = vec![];
+        assert!(caller.read_to_end(&mut got).is_err() && got.is_empty(), "{got:?}");
+    };
+    soon(&site);
+    let reasons = ["spoke_first", "not_tls"];
+    let log = site.daemon.log();
+    let line = log
+        .lines()
+        .rfind(|line| line.contains("connection refused: "))
+        .unwrap();
+    let which = reasons
+        .iter()
+        .find(|reason| line.contains(&format!("reason={reason}")));
+    assert_eq!(site.count("out", which.expect(line)), 1);
+    site.daemon.stop();
+}
+
+#[test]
+fn a_caller_without_a_grant_is_refused_by_its_reason() {
+    if !can_be_others("a_caller_without_a_grant") {
+        return;
+    }
+    let mut site = Site::new();
+    site.refuses("no grant", "out", "caller", |site| {
+        let to = site.outbound;
+        as_user(BOB, BOB, &[], || {
+            let mut caller = TcpStream::connect(to).unwrap();
+            caller.write_all(b"secret").ok();
+            assert!(caller.read(&mut [0]).is_err());
+        });
+        site.remote.set_nonblocking(true).unwrap();
+        assert!(site.remote.accept().is_err(), "the target was dialled");
+    });
+    site.daemon.stop();
+}
