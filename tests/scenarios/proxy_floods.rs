@@ -16,8 +16,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More than a flood may take: 256 handshakes of 64 KiB each, twice, and some.
 const MOST_MEMORY: u64 = 40_000;
-/// What may be left of it afterwards.
-const LEFT_MEMORY: u64 = 4_000;
+/// What may be left of it afterwards: of the last 63 connections, 64 KiB each, and some.
+const LEFT_MEMORY: u64 = 6_000;
 
 /// The daemon with the route `in` to an application that echoes, and maybe another one.
 struct Site {

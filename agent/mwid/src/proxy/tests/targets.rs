@@ -227,6 +227,7 @@ async fn a_resolver_that_hangs_loses_no_connection_and_is_told() {
             })
         })),
         down: Arc::default(),
+        memory: give_back::Memory::default(),
     };
     let port = app.address.port();
     let text = format!(
