@@ -19,16 +19,23 @@ pub(crate) struct Identities {
     world: World,
     prover: Prover,
     writer: Writer,
+    path: &'static str,
     pub(crate) reader: Reader,
 }
 
 impl Identities {
     pub(crate) fn new() -> Self {
+        Self::of("/ns/shop/sa/web")
+    }
+
+    /// Whose SPIFFE ID has this path.
+    pub(crate) fn of(path: &'static str) -> Self {
         let (writer, reader) = store();
         Self {
             world: World::new(TRUST_DOMAIN),
             prover: Prover::new(Arc::new(rustls::crypto::aws_lc_rs::default_provider())),
             writer,
+            path,
             reader,
         }
     }
@@ -49,7 +56,7 @@ impl Identities {
         let mut map: serde_json::Value = serde_json::from_str(&own).unwrap();
         let domains = map.as_object_mut().unwrap().values_mut().next().unwrap();
         domains[other] = domains[TRUST_DOMAIN].clone();
-        let leaf = self.world.leaf("/ns/shop/sa/web");
+        let leaf = self.world.leaf(self.path);
         let candidate = Candidate {
             certificates_pem: leaf.chain_pem.into_bytes().into(),
             private_key_pem: Zeroizing::new(leaf.key_pem.into_bytes()),
@@ -62,7 +69,7 @@ impl Identities {
 
     /// A good one that ends in that many seconds.
     pub(crate) fn next_for(&mut self, seconds: i64) -> Arc<IdentitySnapshot> {
-        let mut spec = LeafSpec::new(&format!("spiffe://{TRUST_DOMAIN}/ns/shop/sa/web"));
+        let mut spec = LeafSpec::new(&format!("spiffe://{TRUST_DOMAIN}{}", self.path));
         spec.validity = Validity {
             from: -60,
             to: seconds,

@@ -86,8 +86,8 @@ pub(super) async fn serve(door: Arc<Door>, mut listener: Listener, stop: Cancell
 impl Door {
     pub(super) fn new(inputs: Inputs) -> Self {
         Self {
+            turns: Turns::of(inputs.identity.clone()),
             inputs,
-            turns: Turns::default(),
         }
     }
 
@@ -140,9 +140,9 @@ impl Door {
             Some(process) => self.turns.take(process, unit, present, good),
             None => present,
         };
-        let (name, now) = (credential.to_owned(), self.now());
+        let (name, now, made_of) = (credential.to_owned(), self.now(), Arc::clone(&identity));
         // A store's password is stretched by tens of thousands of rounds.
-        let made = tokio::task::spawn_blocking(move || files::named(&identity, &name, now)).await;
+        let made = tokio::task::spawn_blocking(move || files::named(&made_of, &name, now)).await;
         let file = made.map_err(|_| Refusal::Worker)?.map_err(Refusal::Files)?;
         let bytes = file.ok_or(Refusal::NoFile)?.bytes;
         if bytes.len() > MOST_BYTES {
@@ -151,7 +151,23 @@ impl Door {
                 most: MOST_BYTES,
             });
         }
+        self.check_again(visitor, &identity)?;
         Ok(bytes)
+    }
+
+    /// Making the file takes a while: whether it may be given is decided by what holds when it goes.
+    fn check_again(&self, visitor: &Visitor, identity: &IdentitySnapshot) -> Result<(), Refusal> {
+        if !visitor.grant().map_err(Refusal::Denied)?.identity {
+            return Err(Refusal::NotGranted);
+        }
+        // What may be served is decided by its name.
+        let present = self.inputs.identity.current();
+        let is_served = present.is_some_and(|present| present.id() == identity.id());
+        if is_served && is_valid(identity, self.now()) {
+            Ok(())
+        } else {
+            Err(Refusal::NoIdentity)
+        }
     }
 
     /// The present identity, once there is one; the rules count all the time.

@@ -25,7 +25,7 @@ pub(super) enum Refusal {
          ca_certificates.pem, credential-bundle.private-key.x509.pem or trust_bundles.json"
     )]
     NoFile,
-    #[error("there is no valid identity, and there came none in {} s; mwid status says why", WAIT.as_secs())]
+    #[error("there is no valid identity, and there came none in {} s, or it was taken away meanwhile; mwid status says why", WAIT.as_secs())]
     NoIdentity,
     #[error("the file cannot be made")]
     Files(#[source] FilesError),

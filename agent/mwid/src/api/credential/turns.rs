@@ -1,6 +1,7 @@
 //! Which generation a process of systemd has had. In: what tells the process from others, its unit. Out: the generation that its next credential is
-//! to be of. Never keeps one for longer than a start takes, whether anybody asks again or not: it holds a key.
-use mtls_identity::IdentitySnapshot;
+//! to be of. Never keeps one for longer than a start takes, whether anybody asks again or not, nor longer than the identity may be served: it
+//! holds a key.
+use mtls_identity::{IdentitySnapshot, Reader};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -14,8 +15,11 @@ const MOST: usize = 256;
 /// A process, by its number and its start: the number alone may be another's later.
 pub(super) type Process = (i32, u64);
 
-#[derive(Debug, Default)]
-pub(super) struct Turns(Arc<Shared>);
+#[derive(Debug)]
+pub(super) struct Turns {
+    shared: Arc<Shared>,
+    identity: Reader,
+}
 
 #[derive(Debug, Default)]
 struct Shared(Mutex<State>);
@@ -36,7 +40,15 @@ struct Turn {
 }
 
 impl Turns {
-    /// What this process had before, if that is still `good`; else it has `present` from now on. Within a runtime only.
+    pub(super) fn of(identity: Reader) -> Self {
+        Self {
+            shared: Arc::default(),
+            identity,
+        }
+    }
+
+    /// What this process had before, if that is still `good` and of the name that `present` has; else it has `present` from now on. Within a
+    /// runtime only.
     pub(super) fn take(
         &self,
         process: Process,
@@ -44,8 +56,10 @@ impl Turns {
         present: Arc<IdentitySnapshot>,
         good: impl Fn(&IdentitySnapshot) -> bool,
     ) -> Arc<IdentitySnapshot> {
-        let mut state = self.0.state();
-        state.turns.retain(|turn| good(&turn.identity));
+        let mut state = self.shared.state();
+        // What may be served is decided by its name (`identity.expect`), and for `present` it was.
+        let good = |turn: &Turn| turn.identity.id() == present.id() && good(&turn.identity);
+        state.turns.retain(good);
         let mut turns = state.turns.iter();
         if let Some(turn) = turns.find(|turn| turn.process == process && turn.unit == unit) {
             return Arc::clone(&turn.identity);
@@ -60,20 +74,35 @@ impl Turns {
             identity: Arc::clone(&present),
         });
         if !std::mem::replace(&mut state.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+            let swept = sweep(Arc::downgrade(&self.shared), self.identity.clone());
+            tokio::spawn(swept);
         }
         present
     }
 }
 
-/// Drops each turn when it ends, and ends with the last one or with the room.
-async fn sweep(turns: Weak<Shared>) {
+/// Drops each turn when it ends, or when what it holds is taken away, and ends with the last one or with the room.
+async fn sweep(turns: Weak<Shared>, mut identity: Reader) {
     while let Some(end) = turns.upgrade().and_then(|turns| turns.first_end()) {
-        sleep_until(end).await;
+        tokio::select! {
+            () = sleep_until(end) => {}
+            goes_on = identity.switched() => if goes_on {
+                let present = identity.current();
+                turns.upgrade().inspect(|turns| turns.keep(present.as_deref()));
+            } else {
+                sleep_until(end).await;
+            }
+        }
     }
 }
 
 impl Shared {
+    /// Drops what is not of the name of the present identity.
+    fn keep(&self, present: Option<&IdentitySnapshot>) {
+        let is_present = |turn: &Turn| present.is_some_and(|present| present.id() == turn.identity.id());
+        self.state().turns.retain(is_present);
+    }
+
     /// When the first turn ends, of those that go on; none, and nobody waits any more, if there are none.
     fn first_end(&self) -> Option<Instant> {
         let (now, mut state) = (Instant::now(), self.state());
@@ -100,7 +129,7 @@ mod tests {
     async fn a_process_has_one_generation_and_a_later_one_of_its_number_another() {
         let mut identities = Identities::new();
         let (first, second) = (identities.next(), identities.next());
-        let turns = Turns::default();
+        let turns = Turns::of(identities.reader.clone());
         let take = |process, unit, present| turns.take(process, unit, Arc::clone(present), |_| true);
         assert_eq!(take((7, 100), UNIT, &first).generation(), first.generation());
         assert_eq!(take((7, 100), UNIT, &second).generation(), first.generation());
@@ -114,8 +143,7 @@ mod tests {
     async fn a_key_goes_when_its_time_is_over_also_if_nobody_asks_again() {
         let mut identities = Identities::new();
         let identity = identities.next();
-        identities.clear();
-        let turns = Turns::default();
+        let turns = Turns::of(identities.reader.clone());
         drop(turns.take((7, 100), UNIT, Arc::clone(&identity), |_| true));
         tokio::time::sleep(TURN / 2).await;
         drop(turns.take((8, 100), UNIT, Arc::clone(&identity), |_| true));
@@ -124,9 +152,30 @@ mod tests {
         assert_eq!(Arc::strong_count(&identity), held - 1, "the first turn is over");
         tokio::time::sleep(TURN / 2).await;
         assert_eq!(Arc::strong_count(&identity), held - 2);
-        assert!(!turns.0.state().is_swept, "nobody waits for nothing");
+        assert!(!turns.shared.state().is_swept, "nobody waits for nothing");
         drop(turns.take((9, 100), UNIT, Arc::clone(&identity), |_| true));
         tokio::time::sleep(TURN + Duration::from_millis(10)).await;
         assert_eq!(Arc::strong_count(&identity), held - 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_away_goes_at_once_and_what_has_another_name_is_not_given() {
+        let (mut identities, mut others) = (Identities::new(), Identities::of("/ns/bank/sa/ledger"));
+        let (first, other) = (identities.next(), others.next());
+        let turns = Turns::of(identities.reader.clone());
+        drop(turns.take((7, 100), UNIT, Arc::clone(&first), |_| true));
+        let has = turns.take((7, 100), UNIT, Arc::clone(&other), |_| true);
+        assert_eq!(has.id(), other.id(), "the first may be forbidden by now");
+        let turns = Turns::of(identities.reader.clone());
+        drop(turns.take((7, 100), UNIT, Arc::clone(&first), |_| true));
+        let moment = Duration::from_millis(1);
+        tokio::time::sleep(moment).await;
+        assert_eq!(turns.shared.state().turns.len(), 1);
+        identities.next();
+        tokio::time::sleep(moment).await;
+        assert_eq!(turns.shared.state().turns.len(), 1, "a rotation");
+        identities.clear();
+        tokio::time::sleep(moment).await;
+        assert_eq!(turns.shared.state().turns.len(), 0);
     }
 }

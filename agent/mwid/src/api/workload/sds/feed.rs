@@ -196,3 +196,75 @@ pub(super) fn note(guest: &impl Guest, answer: &Answer, refused: &mut Refused) {
         guest.granted(What::Bundles);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::guest::{Denied, Watch};
+    use super::super::secrets::Form;
+    use super::super::session::sotw::Sotw;
+    use super::super::testing::World;
+    use super::*;
+    use crate::proto::envoy::service::discovery::v3::DiscoveryRequest;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<String>>);
+
+    struct Never;
+
+    impl Watch for Never {
+        async fn changed(&mut self) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    impl Guest for Recorder {
+        type Watch = Never;
+
+        fn may_have_identity(&self) -> Result<(), Denied> {
+            Ok(())
+        }
+
+        fn watch(&self) -> Never {
+            Never
+        }
+
+        fn granted(&self, what: What<'_>) {
+            self.0.lock().unwrap().push(format!("granted {what}"));
+        }
+
+        fn denied(&self, _: What<'_>, why: &str) {
+            let why = why.split(':').next().unwrap_or_default();
+            self.0.lock().unwrap().push(format!("denied {why}"));
+        }
+    }
+
+    #[test]
+    fn a_name_that_there_is_not_is_on_record_once_a_stream() {
+        let (guest, world) = (Recorder::default(), World::new());
+        let mut refused = Refused::default();
+        let mut answered = |names: &[&str]| {
+            let request = DiscoveryRequest {
+                resource_names: names.iter().map(|&name| name.to_owned()).collect(),
+                ..Default::default()
+            };
+            let secrets = world.payments().secrets(Form::Spiffe);
+            let outcome = Sotw::default().request(&request, Some(&secrets)).unwrap();
+            note(&guest, &outcome.answer.unwrap(), &mut refused);
+            std::mem::take(&mut *guest.0.lock().unwrap())
+        };
+        let granted = "granted X.509 identity";
+        assert_eq!(answered(&["default", "no"]), ["denied secret no", granted]);
+        assert_eq!(answered(&["default", "no"]), [granted]);
+        assert_eq!(
+            answered(&["default", "no", "other"]),
+            ["denied secret other", granted]
+        );
+        let names: Vec<_> = (0..100).map(|n| format!("n{n}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        assert_eq!(answered(&names).len(), 100);
+        let more: Vec<_> = names.iter().map(|name| format!("more-{name}")).collect();
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        assert_eq!(answered(&more).len(), 26, "of 128 in all");
+    }
+}

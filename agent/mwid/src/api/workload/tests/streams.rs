@@ -212,6 +212,62 @@ async fn what_waits_for_a_client_ends_when_its_caller_may_not_have_it_any_more_a
     assert_eq!(last.await.code, Code::UNAVAILABLE);
 }
 
+/// Of a client that has taken a part of a message.
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_message_is_over_with_its_identity_and_a_while_after_there_is_a_newer_one() {
+    use crate::api::workload::hub::Now;
+    use crate::api::workload::revoked::over;
+    use futures_util::FutureExt as _;
+    use tokio::time::Instant;
+    let mut house = House::new();
+    let connection = Arc::new(Connection::new(Arc::clone(&house.site), Caller::who_may(true)));
+    let of_newest = || {
+        let Now::Alive(edition) = connection.site.hub.now() else {
+            panic!("no identity");
+        };
+        over(&connection, &edition.identity)
+    };
+    let ends_after = async |over: crate::grpc::Revoked| {
+        let began = Instant::now();
+        assert_eq!(over.await.code, Code::UNAVAILABLE);
+        began.elapsed().as_secs()
+    };
+    house.rotate(3600);
+    house.settle().await;
+    let mut first = of_newest();
+    assert_eq!((&mut first).now_or_never(), None);
+    house.rotate(3600);
+    house.settle().await;
+    assert_eq!((&mut first).now_or_never(), None, "it may take the rest");
+    let mut second = of_newest();
+    assert_eq!(ends_after(first).await, 10, "and not for ever");
+    assert_eq!((&mut second).now_or_never(), None);
+    // A wall clock that goes on: what expires before that ends then.
+    house.rotate(3);
+    house.settle().await;
+    let soon = of_newest();
+    house.rotate(3600);
+    house.settle().await;
+    assert_eq!(ends_after(soon).await, 4);
+    // Two at once: what was between is not seen.
+    let forbidden = of_newest();
+    let leaf = house.world.leaf("/ns/bank/sa/ledger");
+    let identity = house.proven(&leaf, &[]);
+    house.writer.publish(identity);
+    house.settle().await;
+    assert_eq!(ends_after(forbidden).await, 0, "another name");
+    let taken = of_newest();
+    house.writer.clear();
+    house.settle().await;
+    assert_eq!(ends_after(taken).await, 0);
+    house.rotate(3600);
+    house.settle().await;
+    let expired = of_newest();
+    let later = house.now() + 3601;
+    house.clock.0.store(later, Ordering::SeqCst);
+    assert_eq!(ends_after(expired).await, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn streams_end_when_the_identity_is_taken_away_and_when_mwid_ends() {
     let mut house = House::new();
