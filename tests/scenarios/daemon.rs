@@ -177,6 +177,7 @@ pub(crate) fn mwid() -> Command {
     // A test asks no metadata server but its own: port 9 of this machine is nobody's.
     command
         .env("GCE_METADATA_HOST", "127.0.0.1:9")
+        .env_remove("GCE_METADATA_ROOT")
         .env_remove("GCE_METADATA_IP")
         .env_remove("GOOGLE_APPLICATION_CREDENTIALS")
         .env("CLOUDSDK_CONFIG", "/nonexistent");

@@ -248,7 +248,8 @@ fn a_caller_without_a_grant_is_refused_by_its_reason() {
         as_user(BOB, BOB, &[], || {
             let mut caller = TcpStream::connect(to).unwrap();
             caller.write_all(b"secret").ok();
-            assert!(caller.read(&mut [0]).is_err());
+            // Reset or closed: the bytes may have come after the refusal.
+            assert!(!matches!(caller.read(&mut [0]), Ok(1..)));
         });
         site.remote.set_nonblocking(true).unwrap();
         assert!(site.remote.accept().is_err(), "the target was dialled");

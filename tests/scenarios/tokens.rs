@@ -136,6 +136,29 @@ fn a_laptop_gets_tokens_of_the_embedded_platform_on_tcp_and_on_the_socket() {
     daemon.stop();
 }
 
+/// Callers there are looked up in the kernel's table of IPv6 sockets.
+#[test]
+fn the_same_is_to_be_had_on_the_ipv6_loopback() {
+    let Ok(free) = TcpListener::bind("[::1]:0") else {
+        println!("left out: there is no IPv6 here");
+        return;
+    };
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let place = place("dev", address, "");
+    let mut daemon = started(&place);
+    daemon.wait_ready();
+    let (by_tcp, _) = token(&get(address, TOKEN));
+    assert_eq!(token(&get_on_socket(&place, TOKEN)).0, by_tcp);
+    let refused = get_with(
+        address,
+        TOKEN,
+        "Metadata-Flavor: Google\r\nX-Forwarded-For: ::1\r\n",
+    );
+    assert_eq!(refused.code, 403, "{refused:?}");
+    daemon.stop();
+}
+
 #[test]
 fn the_command_line_prints_one_token_and_nothing_else() {
     let address = free_address();

@@ -17,6 +17,7 @@ pub(crate) fn metadata_server(ours: &DoorSettings) -> Server {
 pub(super) fn server(ours: &[SocketAddr]) -> Server {
     let environment = Environment {
         host: std::env::var("GCE_METADATA_HOST").ok(),
+        root: std::env::var("GCE_METADATA_ROOT").ok(),
         ip: std::env::var("GCE_METADATA_IP").ok(),
         product: std::fs::read_to_string("/sys/class/dmi/id/product_name").ok(),
     };

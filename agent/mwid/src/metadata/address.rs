@@ -14,10 +14,12 @@ const NAMES: [&str; 3] = [
     "metadata.goog",
 ];
 
-/// What Google's client libraries look at (`GCE_METADATA_HOST`, then `GCE_METADATA_IP`), read by the wiring.
+/// What Google's client libraries look at (`GCE_METADATA_HOST`, then `GCE_METADATA_ROOT`, its older name, then `GCE_METADATA_IP`),
+/// read by the wiring.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     pub(crate) host: Option<String>,
+    pub(crate) root: Option<String>,
     pub(crate) ip: Option<String>,
     /// What the firmware says the machine is (DMI product name), as Google's client libraries look at it.
     pub(crate) product: Option<String>,
@@ -77,6 +79,7 @@ impl Server {
     pub(crate) fn of(environment: &Environment, ours: &[SocketAddr]) -> (Self, Option<AddressError>) {
         let named = [
             ("GCE_METADATA_HOST", &environment.host),
+            ("GCE_METADATA_ROOT", &environment.root),
             ("GCE_METADATA_IP", &environment.ip),
         ]
         .into_iter()
@@ -140,6 +143,7 @@ mod tests {
     fn of(host: Option<&str>, ip: Option<&str>) -> (String, bool) {
         let environment = Environment {
             host: host.map(str::to_owned),
+            root: None,
             ip: ip.map(str::to_owned),
             product: None,
         };
@@ -147,6 +151,20 @@ mod tests {
         let (server, error) = Server::of(&environment, &ours);
         assert_eq!(server.grpc, SocketAddr::new(server.http.ip(), 8083));
         (server.http.to_string(), error.is_some())
+    }
+
+    #[test]
+    fn the_older_name_comes_between_the_two() {
+        let text = |text: &str| Some(text.to_owned());
+        let mut environment = Environment {
+            host: None,
+            root: text("127.0.0.3"),
+            ip: text("127.0.0.2"),
+            product: None,
+        };
+        assert_eq!(Server::of(&environment, &[]).0.http.to_string(), "127.0.0.3:80");
+        environment.host = text("127.0.0.1:99");
+        assert_eq!(Server::of(&environment, &[]).0.http.to_string(), "127.0.0.1:99");
     }
 
     #[test]
@@ -172,6 +190,7 @@ mod tests {
         let expected = |host: Option<&str>, product: Option<&str>| {
             let environment = Environment {
                 host: host.map(str::to_owned),
+                root: None,
                 ip: None,
                 product: product.map(str::to_owned),
             };

@@ -131,9 +131,15 @@ impl Site {
         }
     }
 
-    async fn info(&self, name: &str) -> Result<Arc<AccountInfo>, TokenError> {
+    /// Of the account by this name. Another one than the source's own is asked for only for who may have tokens: whoever may have none could make
+    /// up names, and each is a question to the platform, beside those that others wait for.
+    async fn info(&self, name: &str, path: &str, grant: &Grant) -> Result<Arc<AccountInfo>, Refused> {
         let account = self.account(name).await;
-        self.tokens.account(&account).await
+        if account != Account::Default && !grant.has_tokens() {
+            return Err(words::not_found(path).into());
+        }
+        let info = self.tokens.account(&account).await;
+        info.map_err(|error| refusal::no_token(path, &error).into())
     }
 
     /// What a tree shows of the accounts. With no account it is empty; none: that cannot be told now.
@@ -223,7 +229,7 @@ impl Site {
                 }
             }
             Target::Account(name) => {
-                let info = self.info(name).await.map_err(failed)?;
+                let info = self.info(name, path, &grant).await?;
                 if recursive {
                     Page::tree(&account::one(&info, &grant), alt)
                 } else {
@@ -231,7 +237,7 @@ impl Site {
                 }
             }
             Target::Leaf(name, leaf) => {
-                let info = self.info(name).await.map_err(failed)?;
+                let info = self.info(name, path, &grant).await?;
                 if leaf == Leaf::Email && info.email.is_empty() {
                     return Err(words::not_found(path).into());
                 }

@@ -126,6 +126,11 @@ impl Grant {
         }
     }
 
+    /// Whether there is any token that it grants.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.access_tokens != AccessTokens::None || self.id_tokens != IdTokens::None
+    }
+
     /// Whether ID tokens for this audience, which goes to the platform exactly as it came, are granted.
     pub(crate) fn audience_allowed(&self, audience: &str) -> Result<(), Refusal> {
         match &self.id_tokens {

@@ -60,6 +60,23 @@ async fn the_email_address_is_the_same_account() {
     assert_eq!(house.source.asked().len(), 1, "one token for both names");
     let other = "/computeMetadata/v1/instance/service-accounts/other@x.iam.gserviceaccount.com/email";
     assert_eq!(house.get(other).await.status, 404);
+    let asked = house.source.accounts_asked();
+    assert!(
+        asked.iter().any(|account| account.contains("other@")),
+        "{asked:?}"
+    );
+    // Who may have no token makes up names in vain.
+    house.doorman.grants(Grant::default());
+    let made_up = other.replace("other@", "made-up@");
+    assert_eq!(house.get(&made_up).await.status, 404);
+    assert!(
+        !house
+            .source
+            .accounts_asked()
+            .iter()
+            .any(|account| account.contains("made-up@"))
+    );
+    assert_eq!(house.get(&format!("{ACCOUNT}/email")).await.status, 200);
 }
 
 #[tokio::test]

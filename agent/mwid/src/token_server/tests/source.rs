@@ -18,6 +18,7 @@ pub(super) struct Scripted {
 }
 
 struct State {
+    accounts: Vec<String>,
     asked: Vec<String>,
     account: Option<AccountInfo>,
     /// Other than that there is no account.
@@ -46,6 +47,7 @@ impl Scripted {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
+                accounts: vec![],
                 asked: vec![],
                 account: Some(AccountInfo {
                     email: EMAIL.to_owned(),
@@ -102,6 +104,11 @@ impl Scripted {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
 
+    /// Whose accounts it was asked for since the last call.
+    pub(super) fn accounts_asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().accounts)
+    }
+
     fn answer(&self, question: String) -> Result<String, TokenError> {
         let mut state = self.state.lock().unwrap();
         state.asked.push(question);
@@ -150,7 +157,8 @@ impl TokenSource for Scripted {
 
     fn account<'a>(&'a self, account: &'a Account) -> Asking<'a, AccountInfo> {
         Box::pin(async move {
-            let state = self.state.lock().unwrap();
+            let mut state = self.state.lock().unwrap();
+            state.accounts.push(format!("{account:?}"));
             match (&state.trouble, &state.account, account) {
                 (Some(trouble), ..) => Err(trouble.clone()),
                 (None, Some(info), Account::Default) => Ok(info.clone()),
