@@ -223,17 +223,23 @@ fn a_target_that_is_another_or_speaks_too_soon_is_refused_by_its_reason() {
         let mut got = vec![];
         assert!(caller.read_to_end(&mut got).is_err() && got.is_empty(), "{got:?}");
     };
+    site.daemon.stop();
+    // Another daemon: the first looks by itself now whether its target is better.
+    let mut site = Site::new();
     soon(&site);
     let reasons = ["spoke_first", "not_tls"];
-    let log = site.daemon.log();
-    let line = log
-        .lines()
-        .rfind(|line| line.contains("connection refused: "))
-        .unwrap();
+    let refused = |log: &str| {
+        log.lines()
+            .find(|line| line.contains("connection refused: "))
+            .map(str::to_owned)
+    };
+    site.daemon
+        .wait_for("its line", |daemon| refused(&daemon.log()).is_some());
+    let line = refused(&site.daemon.log()).unwrap();
     let which = reasons
         .iter()
         .find(|reason| line.contains(&format!("reason={reason}")));
-    assert_eq!(site.count("out", which.expect(line)), 1);
+    assert_eq!(site.count("out", which.expect(&line)), 1);
     site.daemon.stop();
 }
 
