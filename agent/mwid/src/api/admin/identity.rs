@@ -110,7 +110,7 @@ fn describe(certificate: &X509Certificate<'_>, sha256: String) -> CertificateDet
     CertificateDetail {
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),
-        serial: hex(certificate.raw_serial()),
+        serial: hex(unsigned(certificate.raw_serial())),
         uris,
         dns_names,
         not_before: seconds(validity.not_before.timestamp()),
@@ -194,6 +194,14 @@ fn extended_usages(usage: &ExtendedKeyUsage<'_>) -> Vec<String> {
         .filter(|(has, _)| *has)
         .map(|(_, name)| name.to_owned());
     known.chain(usage.other.iter().map(Oid::to_id_string)).collect()
+}
+
+/// Without the byte that DER puts before a number whose first bit is set, as every other place here tells serial numbers.
+fn unsigned(serial: &[u8]) -> &[u8] {
+    match serial {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
