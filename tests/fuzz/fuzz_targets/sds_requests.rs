@@ -42,11 +42,11 @@ mod grpc {
             }
         }
     }
-    pub(crate) use frame::Frame;
+    pub(crate) use frame::{Joint, Pieces};
 
-    /// The message in a frame.
-    pub(crate) fn message(frame: Frame) -> Vec<u8> {
-        let bytes = frame.into_bytes();
+    /// The message in a frame that was made in pieces.
+    pub(crate) fn message(pieces: Pieces) -> Vec<u8> {
+        let bytes = pieces.into_iter().collect::<Vec<_>>().concat();
         let (head, message) = bytes.split_at(5);
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
         assert_eq!(head, [&[0], &length[..]].concat());
@@ -77,7 +77,7 @@ struct Said {
     message: Vec<u8>,
 }
 
-fn said(answer: &session::Answer, frame: fn(&session::Answer) -> grpc::Frame) -> Said {
+fn said(answer: &session::Answer, frame: fn(&session::Answer) -> grpc::Pieces) -> Said {
     Said {
         nonce: answer.nonce.clone(),
         found: answer.found.iter().map(|(name, _)| name.to_string()).collect(),
