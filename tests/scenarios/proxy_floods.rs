@@ -2,6 +2,7 @@
 //! recovers alone.
 use crate::daemon::{Daemon, PATH, Place, mwid};
 use crate::mtls::{self, Offer};
+use crate::tokens::free_address;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -30,10 +31,6 @@ struct Site {
 /// A good peer's connection.
 struct Peer(StreamOwned<ClientConnection, TcpStream>);
 
-fn port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// An application that sends back what it gets.
 fn echoes() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -56,7 +53,7 @@ impl Site {
     fn start(more: &str, start: impl FnOnce(&Place) -> Daemon) -> Self {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-        let (mut place, listen) = (Place::new(), port());
+        let (mut place, listen) = (Place::new(), free_address());
         place.config(&format!(
             "proxy:\n  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"{}\"] }}\n{more}",
             echoes(),
@@ -356,7 +353,7 @@ fn with_64_descriptors_it_goes_on_and_recovers_from_their_end() {
 
 #[test]
 fn a_dead_target_is_its_own_routes_trouble() {
-    let (listen, nobody) = (port(), port());
+    let (listen, nobody) = (free_address(), free_address());
     let mut site = Site::new(&format!(
         "  - {{ name: dead, listen: \"{listen}\", forward: \"{nobody}\", unsafe_allow_all: true }}"
     ));
@@ -378,7 +375,7 @@ fn a_dead_target_is_its_own_routes_trouble() {
 
 #[test]
 fn a_target_that_never_reads_stops_its_senders_and_nobody_else() {
-    let (listen, app) = (port(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (listen, app) = (free_address(), TcpListener::bind("127.0.0.1:0").unwrap());
     let site = Site::new(&format!(
         "  - {{ name: deaf, listen: \"{listen}\", forward: \"{}\", unsafe_allow_all: true }}",
         app.local_addr().unwrap()

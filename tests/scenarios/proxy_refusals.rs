@@ -1,6 +1,7 @@
 //! Who is refused at a route of the proxy: each by a line of the log and by a metric, with the reason that is its own, and never a byte goes on.
 use crate::daemon::{DOMAIN, Daemon, PATH, Place};
 use crate::mtls::{self, Offer};
+use crate::tokens::free_address;
 use crate::user::{as_user, can_be_others};
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConnection, StreamOwned};
@@ -32,14 +33,10 @@ fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-fn port() -> SocketAddr {
-    listener().local_addr().unwrap()
-}
-
 impl Site {
     fn new() -> Self {
         let (mut place, app, remote) = (Place::new(), listener(), listener());
-        let (inbound, outbound) = (port(), port());
+        let (inbound, outbound) = (free_address(), free_address());
         place.config(&format!(
             "proxy:\n  inbound:\n  - {{ name: in, listen: \"{inbound}\", forward: \"{}\", allow: [\"spiffe://{DOMAIN}/ns/shop/sa/*\"] }}\n\
              \x20 outbound:\n  - {{ name: out, listen: \"{outbound}\", connect: \"{}\", expect: \"spiffe://{DOMAIN}/ns/bank/sa/ledger\" }}\n\

@@ -3,7 +3,7 @@
 use crate::daemon::{DOMAIN, Daemon, PATH, Place};
 use crate::secret_discovery::{asks, is_of, secret, secrets, socket, subscribes};
 use crate::xds::discovery::{DeltaDiscoveryResponse, DiscoveryResponse};
-use crate::xds::{DELTA, Envoy, Next, STREAM, Stalled, tls};
+use crate::xds::{Call, DELTA, Envoy, Next, STREAM, Stalled, tls};
 use prost::Message;
 use std::time::Duration;
 use testkit::guest_agent::Agent;
@@ -55,6 +55,32 @@ fn two(place: &Place) -> [Stalled; 2] {
         Stalled::call(&path, STREAM, &asks(&["default"])),
         Stalled::call(&path, DELTA, &subscribes(&["default"])),
     ]
+}
+
+/// Clients with room for a part of their answer.
+fn narrow(place: &Place) -> [Envoy; 2] {
+    [(); 2].map(|()| Envoy::with_window(&socket(place), 100))
+}
+
+/// A call of either kind that has taken as much as there is room for.
+fn half_taken([one, other]: &[Envoy; 2]) -> [Call<'_>; 2] {
+    [
+        one.call(STREAM, &asks(&["default"])),
+        other.call(DELTA, &subscribes(&["default"])),
+    ]
+}
+
+/// The rest of what was half taken, and all of what was not.
+fn get_nothing(taken: [Call<'_>; 2], stalled: [Stalled; 2]) {
+    for mut call in taken {
+        assert_eq!(call.next::<DiscoveryResponse>(), Next::BrokenOff);
+    }
+    for mut stalled in stalled {
+        stalled.open();
+        let got = stalled.next_within(A_WHILE);
+        assert_eq!(got, None, "{}", stalled.method);
+        assert_eq!(stalled.taken(), 0, "{}", stalled.method);
+    }
 }
 
 /// The certificate, the nonce, and the version of the whole, of an answer of either kind.
@@ -110,24 +136,11 @@ fn an_envoy_that_did_not_read_gets_nothing_that_has_expired() {
     deliver_for(&mut place, 5);
     let mut daemon = started(&place);
     let stalled = two(&place);
-    let path = socket(&place);
-    // These have taken a part of their answer.
-    let (one, other) = (Envoy::with_window(&path, 100), Envoy::with_window(&path, 100));
-    let mut taken = [
-        one.call(STREAM, &asks(&["default"])),
-        other.call(DELTA, &subscribes(&["default"])),
-    ];
+    let envoys = narrow(&place);
+    let taken = half_taken(&envoys);
     daemon.wait_for("all streams", |daemon| streams(daemon) == 4);
     daemon.wait_for("the end of them", |daemon| streams(daemon) <= 2);
-    for call in &mut taken {
-        assert_eq!(call.next::<DiscoveryResponse>(), Next::BrokenOff);
-    }
-    for mut stalled in stalled {
-        stalled.open();
-        let got = stalled.next_within(A_WHILE);
-        assert_eq!(got, None, "{}", stalled.method);
-        assert_eq!(stalled.taken(), 0, "{}", stalled.method);
-    }
+    get_nothing(taken, stalled);
     daemon.stop();
 }
 
@@ -137,23 +150,11 @@ fn an_envoy_that_did_not_read_gets_nothing_that_may_not_be_served_any_more() {
     place.deliver_good();
     let mut daemon = started(&place);
     let stalled = two(&place);
-    let path = socket(&place);
-    let (one, other) = (Envoy::with_window(&path, 100), Envoy::with_window(&path, 100));
-    let mut taken = [
-        one.call(STREAM, &asks(&["default"])),
-        other.call(DELTA, &subscribes(&["default"])),
-    ];
+    let envoys = narrow(&place);
+    let taken = half_taken(&envoys);
     daemon.wait_for("all streams", |daemon| streams(daemon) == 4);
     forbid(&place);
     daemon.wait_for("the end of them", |daemon| streams(daemon) == 2);
-    for call in &mut taken {
-        assert_eq!(call.next::<DiscoveryResponse>(), Next::BrokenOff);
-    }
-    for mut stalled in stalled {
-        stalled.open();
-        let got = stalled.next_within(A_WHILE);
-        assert_eq!(got, None, "{}", stalled.method);
-        assert_eq!(stalled.taken(), 0, "{}", stalled.method);
-    }
+    get_nothing(taken, stalled);
     daemon.stop();
 }

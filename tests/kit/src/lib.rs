@@ -1,5 +1,5 @@
-//! What tests need to stand on: certificates shaped like CA Service's, the guest agents' ways to replace files, a strict metadata server, and Google's
-//! token endpoints, as strict.
+//! What tests need to stand on: certificates shaped like CA Service's, TLS peers that trust anybody, the guest agents' ways to replace files, a strict
+//! metadata server, and Google's token endpoints, as strict.
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -11,3 +11,4 @@ pub mod guest_agent;
 pub mod metadata;
 pub mod metadata_grpc;
 pub mod pki;
+pub mod strangers;

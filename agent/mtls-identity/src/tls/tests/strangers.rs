@@ -1,40 +1,15 @@
 //! Peers that are not made of our configs: they show any certificate, trust anybody, and resume if they can.
 
 use super::{Outcome, provider};
-use pki_types::pem::PemObject;
-use pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::client::WantsClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::server::WantsServerCert;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, ConfigBuilder, ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 use testkit::pki::Leaf;
+use testkit::strangers::{TrustAnybody, chain, key, show};
 
 pub(super) const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-
-#[derive(Debug)]
-struct TrustAnybody;
-
-fn chain(leaf: &Leaf) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(leaf.chain_pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .unwrap()
-}
-
-fn key(leaf: &Leaf) -> PrivateKeyDer<'static> {
-    PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).unwrap()
-}
-
-/// The key with its chain, without any check of ours.
-fn show(leaf: &Leaf) -> Arc<SingleCertAndKey> {
-    let key = CertifiedKey::from_der(chain(leaf), key(leaf), &provider()).unwrap();
-    Arc::new(SingleCertAndKey::from(key))
-}
 
 /// Shows one leaf's certificate and signs with another leaf's key.
 pub(super) struct Thief {
@@ -62,7 +37,7 @@ fn trusting_client(
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAnybody))
+        .with_custom_certificate_verifier(TrustAnybody::of(&provider()))
 }
 
 fn trusting_server(
@@ -71,7 +46,7 @@ fn trusting_server(
     ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
         .unwrap()
-        .with_client_cert_verifier(Arc::new(TrustAnybody))
+        .with_client_cert_verifier(TrustAnybody::of(&provider()))
 }
 
 /// A client that shows `leaf`, or nothing.
@@ -80,14 +55,14 @@ pub(super) fn client(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
     Arc::new(match leaf {
-        Some(leaf) => trusting_client(versions).with_client_cert_resolver(show(leaf)),
+        Some(leaf) => trusting_client(versions).with_client_cert_resolver(show(leaf, &provider())),
         None => trusting_client(versions).with_no_client_auth(),
     })
 }
 
 /// A server that shows `leaf` and takes any client certificate.
 pub(super) fn server(leaf: &Leaf, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
-    Arc::new(trusting_server(versions).with_cert_resolver(show(leaf)))
+    Arc::new(trusting_server(versions).with_cert_resolver(show(leaf, &provider())))
 }
 
 /// The reason for which our side refused, as `PeerRefusal` reads it out of the error.
@@ -121,70 +96,5 @@ impl Outcome {
             reason(self.client_error.as_ref()),
             alert(self.server_error.as_ref()),
         )
-    }
-}
-
-impl ServerCertVerifier for TrustAnybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ClientCertVerifier for TrustAnybody {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
     }
 }

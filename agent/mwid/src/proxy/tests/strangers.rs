@@ -1,10 +1,8 @@
 //! Peers that are not made of our configs: they show any certificate and trust anybody.
 use super::provider;
-use pki_types::pem::PemObject;
-use pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -12,6 +10,7 @@ use rustls::{
 use std::net::SocketAddr;
 use std::sync::Arc;
 use testkit::pki::Leaf;
+use testkit::strangers::{TrustAnybody, show};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -20,19 +19,7 @@ pub(super) const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13
 pub(super) const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 
 #[derive(Debug)]
-struct TrustAnybody;
-
-#[derive(Debug)]
 struct TrustNobody;
-
-/// The key with its chain, without any check of ours.
-fn show(leaf: &Leaf) -> Arc<SingleCertAndKey> {
-    let chain = CertificateDer::pem_slice_iter(leaf.chain_pem.as_bytes());
-    let chain = chain.collect::<Result<_, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).unwrap();
-    let key = CertifiedKey::from_der(chain, key, &provider()).unwrap();
-    Arc::new(SingleCertAndKey::from(key))
-}
 
 /// A client that shows `leaf`, or nothing.
 pub(super) fn client(leaf: Option<&Leaf>, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
@@ -40,9 +27,9 @@ pub(super) fn client(leaf: Option<&Leaf>, versions: &[&'static SupportedProtocol
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAnybody));
+        .with_custom_certificate_verifier(TrustAnybody::of(&provider()));
     match leaf {
-        Some(leaf) => builder.with_client_cert_resolver(show(leaf)),
+        Some(leaf) => builder.with_client_cert_resolver(show(leaf, &provider())),
         None => builder.with_no_client_auth(),
     }
 }
@@ -62,8 +49,8 @@ pub(super) fn server(leaf: &Leaf, versions: &[&'static SupportedProtocolVersion]
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
         .unwrap()
-        .with_client_cert_verifier(Arc::new(TrustAnybody))
-        .with_cert_resolver(show(leaf));
+        .with_client_cert_verifier(TrustAnybody::of(&provider()))
+        .with_cert_resolver(show(leaf, &provider()));
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -73,7 +60,7 @@ pub(super) fn refusing_server(leaf: &Leaf) -> TlsAcceptor {
         .with_protocol_versions(TLS13)
         .unwrap()
         .with_client_cert_verifier(Arc::new(TrustNobody))
-        .with_cert_resolver(show(leaf));
+        .with_cert_resolver(show(leaf, &provider()));
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -90,74 +77,6 @@ impl ClientCertVerifier for TrustNobody {
         Err(Error::InvalidCertificate(
             rustls::CertificateError::ApplicationVerificationFailure,
         ))
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for TrustAnybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ClientCertVerifier for TrustAnybody {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
     }
     fn verify_tls12_signature(
         &self,
