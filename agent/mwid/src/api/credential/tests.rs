@@ -12,6 +12,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -69,6 +70,13 @@ fn in_a_process_of_its_own() {
             .unwrap();
         control.write_all(&got).unwrap();
     }
+}
+
+/// As systemd calls itself. The names are the machine's: no two tests may have one.
+fn called(unit: &str, credential: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:08x}{number:08x}/unit/{unit}/{credential}", std::process::id())
 }
 
 /// A process of a unit.
@@ -138,8 +146,7 @@ impl Client {
     }
 
     async fn fetches(&mut self, unit: &str, credential: &str) -> Got {
-        self.asks(&format!("f528bc1b4e1e88a7/unit/{unit}/{credential}"))
-            .await;
+        self.asks(&called(unit, credential)).await;
         self.gets().await
     }
 }
@@ -386,7 +393,7 @@ async fn a_start_waits_for_the_first_identity_and_has_one_generation_over_a_rota
     };
     let mut house = House::new(&[unit_rule(PAYMENTS, None)]);
     let mut unit = Client::start(&house, &group, 0);
-    unit.asks("1/unit/payments.service/private_key.pem").await;
+    unit.asks(&called(PAYMENTS, "private_key.pem")).await;
     let early = tokio::time::timeout(Duration::from_millis(300), unit.control.readable()).await;
     assert!(early.is_err(), "answered without an identity");
     let first = house.identities.next();
@@ -404,9 +411,44 @@ async fn a_start_waits_for_the_first_identity_and_has_one_generation_over_a_rota
     // What a caller may not have is told at once, and a loss while it waits too.
     house.identities.clear();
     let mut late = Client::start(&house, &group, 0);
-    late.asks("2/unit/payments.service/private_key.pem").await;
+    late.asks(&called(PAYMENTS, "private_key.pem")).await;
     let early = tokio::time::timeout(Duration::from_millis(300), late.control.readable()).await;
     assert!(early.is_err(), "answered without an identity");
     house.access.replace(Access::prepare(&[], true).unwrap());
     late.gets().await.is_refused("no access rule grants this unit");
+}
+
+/// One thread makes files, and the test holds it up.
+#[test]
+fn what_changes_while_the_file_is_made_counts() {
+    let Some(group) = group("w") else {
+        return;
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(1).enable_all();
+    runtime.build().unwrap().block_on(async {
+        let mut house = House::new(&[unit_rule(PAYMENTS, None)]);
+        house.identities.next();
+        for (is_denied, why) in [
+            (false, "it was taken away"),
+            (true, "no access rule grants this unit"),
+        ] {
+            let mut unit = Client::start(&house, &group, 0);
+            let (go_on, wait) = std::sync::mpsc::channel::<()>();
+            let held_up = tokio::task::spawn_blocking(move || wait.recv().is_err());
+            unit.asks(&called(PAYMENTS, "private_key.pem")).await;
+            let mut answer = std::pin::pin!(unit.gets());
+            let early = tokio::time::timeout(Duration::from_millis(300), &mut answer).await;
+            assert!(early.is_err(), "answered without a file");
+            if is_denied {
+                house.access.replace(Access::prepare(&[], true).unwrap());
+            } else {
+                house.identities.clear();
+            }
+            drop(go_on);
+            assert!(held_up.await.unwrap());
+            answer.await.is_refused(why);
+            house.identities.next();
+        }
+    });
 }

@@ -87,7 +87,8 @@ const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 fn protocol(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     // Our own pace keeps the time: hyper's header timer is set anew for each request.
-    // Answers are short: to copy one behind its head costs less than to have the kernel gather the two.
+    // Answers are short: to copy one behind its head costs less than to have the kernel gather the two. The copy is not wiped, as the
+    // kernel's is not.
     http.header_read_timeout(None)
         .writev(false)
         .max_header_size(limits.header_bytes)
