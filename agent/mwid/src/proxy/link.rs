@@ -1,12 +1,17 @@
 //! The TLS side of a connection: a stream and its TLS state. In: readiness. Out: plain bytes of the peer; ours, sealed, on their way. Never reads more
 //! before what it has is on its way, so that a slow reader slows the sender down.
-use super::scratch::{self, Scratch, Sealed};
+use super::begun::Begun;
+use super::scratch::{self, READ, Scratch, Sealed};
 use super::tls::{Fault, Tls};
 use crate::http::Stream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// While more than this waits to be sent, nothing is read: a peer that reads nothing could make TLS answer it for ever. More than what is sealed at once, so
+/// that bytes of ours that wait hold up no bytes of the peer's.
+const MOST_WAITING: usize = 2 * READ;
 
 /// Bytes that a stream did not take yet. Costs nothing while there are none.
 #[derive(Default)]
@@ -57,6 +62,11 @@ impl Backlog {
                     Poll::Pending => break,
                 }
             }
+        }
+        // What was sent goes when it is as much as what was not: that moves no byte more than once or twice, and keeps no more than double.
+        if self.sent > self.len() {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())
@@ -115,8 +125,7 @@ pub(super) enum Got {
 pub(super) struct Link {
     pub(super) stream: Stream,
     pub(super) tls: Tls,
-    /// The beginning of a record whose end has not come.
-    begun: Vec<u8>,
+    begun: Begun,
     pub(super) backlog: Backlog,
 }
 
@@ -125,9 +134,14 @@ impl Link {
         Self {
             stream,
             tls,
-            begun: Vec::new(),
+            begun: Begun::default(),
             backlog: Backlog::default(),
         }
+    }
+
+    /// So much waits to be sent that nothing is to be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.backlog.len() > MOST_WAITING
     }
 
     /// Reads once and decrypts: the plain bytes are in the scratch. What TLS has to answer is on its way.
@@ -137,34 +151,29 @@ impl Link {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Got, Broken>> {
         let Scratch { read, plain, sealed } = scratch;
-        let kept = self.begun.len();
-        read[..kept].copy_from_slice(&self.begun);
-        let length = match ready!(poll_read(&mut self.stream, &mut read[kept..], cx))? {
+        let kept = self.begun.bytes.len();
+        let new = match ready!(poll_read(&mut self.stream, &mut read[kept..], cx))? {
             0 => return Poll::Ready(Err(Broken::Cut)),
-            new => kept + new,
+            new => new,
         };
-        let took = self.tls.take(&mut read[..length], plain, sealed);
+        let (place, bytes) = self.begun.join(read, new);
+        let took = self.tls.take(bytes, plain, sealed);
         // Also the alert of a fault.
         self.backlog.send(&mut self.stream, sealed.bytes(), cx)?;
         sealed.clear();
         let took = took?;
-        self.begun.clear();
-        if took.used < length {
-            // A message of TLS has at most 64 KiB; who cuts it into records of a byte each is not served.
-            if length - took.used > read.len() / 2 {
-                let error = rustls::Error::General("a message of TLS in too many pieces".to_owned());
-                return Poll::Ready(Err(Broken::Tls(error)));
-            }
-            self.begun.extend_from_slice(&read[took.used..length]);
-        } else if self.begun.capacity() > 0 {
-            self.begun = Vec::new();
+        // A message of TLS has at most 64 KiB; who cuts it into records of a byte each is not served.
+        if kept + new - took.used > read.len() / 2 {
+            let error = rustls::Error::General("a message of TLS in too many pieces".to_owned());
+            return Poll::Ready(Err(Broken::Tls(error)));
         }
+        self.begun.keep(place, &read[..kept + new], took.used);
         Poll::Ready(Ok(if took.closed { Got::Closed } else { Got::Bytes }))
     }
 
     /// Encrypts; the bytes are in `sealed`, not yet on their way.
     pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Sealed) -> Result<(), Broken> {
-        Ok(self.tls.seal(&mut self.begun, plain, sealed)?)
+        Ok(self.tls.seal(&mut self.begun.bytes, plain, sealed)?)
     }
 
     /// Says what TLS has to say first.
@@ -178,7 +187,7 @@ impl Link {
 
     /// Says that no more will be sent; as [`Link::seal`].
     pub(super) fn seal_end(&mut self, sealed: &mut Sealed) -> Result<(), Broken> {
-        Ok(self.tls.close(&mut self.begun, sealed)?)
+        Ok(self.tls.close(&mut self.begun.bytes, sealed)?)
     }
 
     /// Says that no more will be sent.

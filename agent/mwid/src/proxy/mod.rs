@@ -4,6 +4,7 @@
 //! plain bytes and connect with TLS. Never a byte for a peer whose chain was not verified in the handshake and whose ID was not decided after it; never
 //! a connection that goes on when rules or roots no longer hold.
 mod alive;
+mod begun;
 mod connection;
 mod error;
 mod give_back;

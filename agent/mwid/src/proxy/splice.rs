@@ -118,8 +118,8 @@ impl Splice {
             moved.steps += 1;
         }
         match self.from_link.state {
-            // Not while TLS has something to say that does not go: the peer could make us keep ever more of it.
-            State::Open if self.link.backlog.is_empty() => {
+            // Whatever else waits to be sent: a peer that sends before it reads would wait for us as we for it.
+            State::Open if !self.link.is_full() => {
                 scratch.plain.clear();
                 let Poll::Ready(got) = self.link.poll_take(scratch, cx).map_err(Failure::Link)? else {
                     return Ok(());

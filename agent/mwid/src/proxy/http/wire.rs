@@ -12,9 +12,6 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// While more than this waits to be sent, nothing is read: the peer could make TLS answer for ever.
-const MOST_WAITING: usize = 2 * READ;
-
 /// What is known of the wire, for those who do not hold it.
 pub(super) struct Wire {
     route: Arc<Route>,
@@ -185,7 +182,7 @@ impl TlsStream {
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
-            if link.backlog.len() > MOST_WAITING {
+            if link.is_full() {
                 ready!(link.backlog.poll_flush(&mut link.stream, cx))?;
             }
             let got = scratch::with(|scratch| {

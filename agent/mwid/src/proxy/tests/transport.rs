@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A pair of routes, one after the other: plain bytes go in at `listen`, over mutual TLS, and come out at the application.
 struct Pair {
-    _site: Site,
+    site: Site,
     app: App,
     listen: SocketAddr,
 }
@@ -20,11 +20,7 @@ async fn pair(here: &World) -> Pair {
          \x20 outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{middle}\", expect: \"spiffe://here.test/vm\" }}",
         app.address
     ));
-    Pair {
-        _site: site,
-        app,
-        listen,
-    }
+    Pair { site, app, listen }
 }
 
 #[tokio::test]
@@ -102,6 +98,47 @@ async fn a_reset_of_the_application_is_no_end_to_the_peer() {
     drop(server);
     let end = client.read(&mut [0; 8]).await;
     assert!(end.is_err(), "{end:?}");
+}
+
+/// More than all sockets and buffers on the way hold.
+const MUCH: usize = 64 << 20;
+/// A program's answer; more than any one of them holds.
+const SOME: usize = 8 << 20;
+
+/// A side sends and its other end reads nothing of it; the bytes of the other direction arrive all the same, as they would over plain TCP.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_direction_that_is_full_holds_up_no_byte_of_the_other() {
+    let pair = pair(&World::new(HERE)).await;
+    for client_first in [true, false] {
+        let client = TcpStream::connect(pair.listen).await.unwrap();
+        let server = pair.app.accept().await;
+        let (full, other) = if client_first {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        let (mut full_reads, mut full_writes) = full.into_split();
+        let (mut other_reads, mut other_writes) = other.into_split();
+        let sends = tokio::spawn(async move { full_writes.write_all(&vec![1; MUCH]).await.unwrap() });
+        let moved = |status: RouteStatus| status.received + status.sent;
+        let mut before = None;
+        while before != Some(moved(pair.site.status("in"))) {
+            before = Some(moved(pair.site.status("in")));
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        assert!(!sends.is_finished(), "there is room for all of it");
+        let answers = tokio::spawn(async move { other_writes.write_all(&vec![2; SOME]).await.unwrap() });
+        let mut got = vec![0; SOME];
+        let read = tokio::time::timeout(PATIENCE, full_reads.read_exact(&mut got));
+        read.await.expect("it waits for the other direction").unwrap();
+        assert!(got.iter().all(|byte| *byte == 2));
+        answers.await.unwrap();
+        let mut got = vec![0; MUCH];
+        let read = tokio::time::timeout(PATIENCE, other_reads.read_exact(&mut got));
+        read.await.expect("it stands still").unwrap();
+        assert!(got.iter().all(|byte| *byte == 1));
+        sends.await.unwrap();
+    }
 }
 
 /// What one side does.
