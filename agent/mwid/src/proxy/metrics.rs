@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     open: Family<Labels, Gauge>,
     accepted: Family<Labels, Counter>,
     handshakes: Family<ReasonLabels, Counter>,
+    passed_over: Family<ReasonLabels, Counter>,
     ended: Family<ReasonLabels, Counter>,
     would_refuse: Family<ReasonLabels, Counter>,
     bytes: Family<BytesLabels, Counter>,
@@ -84,6 +85,11 @@ impl Metrics {
             "handshakes",
             "Connections that were made (reason ok) or refused, by reason",
             self.handshakes.clone(),
+        );
+        proxy.register(
+            "targets_passed_over",
+            "Handshakes with a target that failed where the connection went on to the next one, by reason",
+            self.passed_over.clone(),
         );
         proxy.register(
             "connections_ended",
@@ -211,6 +217,10 @@ impl Counters {
     pub(super) fn refused(&self, reason: &'static str) {
         self.refusals.fetch_add(1, Ordering::Relaxed);
         self.all.handshakes.get_or_create(&self.labels(reason)).inc();
+    }
+
+    pub(super) fn passed_over(&self, reason: &'static str) {
+        self.all.passed_over.get_or_create(&self.labels(reason)).inc();
     }
 
     pub(super) fn refusals(&self) -> u64 {

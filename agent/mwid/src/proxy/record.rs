@@ -2,6 +2,7 @@
 //! lines (target `mwid::proxy`) and counters. Never more lines about strangers than can be read: what no line tells of is counted in the next.
 use super::metrics::Counters;
 use super::refusal::{End, Refusal};
+use crate::config::Target;
 use crate::health::status::{ErrorLine, timestamp};
 use crate::report::Causes;
 use mtls_identity::peer::NotAllowed;
@@ -106,6 +107,32 @@ impl Record {
             reason,
             left_out = (left_out > 0).then_some(left_out),
             "connection refused: {text}"
+        );
+    }
+
+    /// A target that failed; the connection goes on to the next one.
+    pub(super) fn passed_over(
+        &self,
+        facts: &Facts<'_>,
+        target: &Target,
+        peer: Option<&Peer>,
+        refusal: &Refusal,
+    ) {
+        let reason = refusal.reason();
+        self.counters.passed_over(reason);
+        let Some(left_out) = self.lines().say(Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            target: "mwid::proxy",
+            route = facts.route,
+            to = %target,
+            peer = peer.map(|peer| tracing::field::display(peer.id())),
+            serial = peer.map(Peer::serial),
+            reason,
+            left_out = (left_out > 0).then_some(left_out),
+            "the next target is tried: {}",
+            Causes(refusal)
         );
     }
 

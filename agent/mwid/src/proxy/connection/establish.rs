@@ -1,5 +1,5 @@
 //! Makes a connection: handshake, decision, target; on outbound routes the caller and the target first. In: an accepted stream. Out: both sides, ready to
-//! be copied, or a refusal and how to part. Each step has its limit.
+//! be copied, or a refusal and how to part. Each step has its limit. On outbound routes a target that fails leaves the connection to the next one.
 use super::super::alive;
 use super::super::handshake::{self, Failed, close_gently, dismiss, say_end};
 use super::super::link::Link;
@@ -10,7 +10,7 @@ use super::super::record::Facts;
 use super::super::refusal::Refusal;
 use super::super::route::{Config, Decision, Route, server_name};
 use super::super::splice::{Early, Splice, abort};
-use super::super::target::Chosen;
+use super::super::target::{Attempts, Chosen};
 use super::super::tls::Tls;
 use super::caller::Caller;
 use crate::config::{SendProxy, Target};
@@ -22,8 +22,9 @@ use rustls::server::UnbufferedServerConnection;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// A connection that was made.
 pub(super) struct Made {
@@ -113,7 +114,8 @@ async fn inbound(
         Stream::Tcp(_) | Stream::Unix(_) => None,
     };
     let generation = route.shared.reader.generation();
-    let (link, early) = shake(route, stream, &turn, None).await?;
+    let limit = route.settings.timeouts.handshake;
+    let (link, early) = shake(route, stream, &turn, None, limit).await?;
     // Whoever has shown who he is, holds no place of those who have not.
     drop(turn);
     let (link, seat) = decide(route, link, PeerRole::Client, generation, facts)?;
@@ -137,7 +139,8 @@ async fn inbound(
         seat.gone().await;
         seat.why().map_or(Refusal::Over, Refusal::NoLonger)
     };
-    let (plain, at) = match unless(gone, dial(route)).await {
+    let mut attempts = route.targets.attempts(&route.settings.timeouts);
+    let (plain, at) = match unless(gone, dial(route, &mut attempts)).await {
         Ok(dialled) => dialled,
         Err(refusal) => return Err(refused(refusal, Some(seat), Leave::Abort(link.stream))),
     };
@@ -149,10 +152,9 @@ async fn inbound(
     Ok(made(link, (plain, at), header, early, seat, None))
 }
 
-async fn dial(route: &Route) -> Result<(Stream, Chosen), Refusal> {
-    let timeouts = &route.settings.timeouts;
-    let (stream, at) = route.targets.dial(timeouts.connect).await?;
-    alive::watch(&stream, timeouts.unacknowledged);
+async fn dial(route: &Route, attempts: &mut Attempts) -> Result<(Stream, Chosen), Refusal> {
+    let (stream, at) = attempts.connect().await?;
+    alive::watch(&stream, route.settings.timeouts.unacknowledged);
     if route.is_inbound() {
         at.worked();
     }
@@ -213,6 +215,45 @@ async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> 
         Ok(caller) => caller,
         Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
     };
+    let mut attempts = route.targets.attempts(&route.settings.timeouts);
+    // Nothing was read of what the caller sends, so that no byte of it is lost where one target fails and another takes its place.
+    loop {
+        let (link, seat, early, at) = match attempt(route, &mut caller, &mut attempts, facts).await {
+            Ok(done) => done,
+            Err(Missed::Over(refused)) => {
+                // The caller need not wait until the peer has read its alert.
+                abort(stream);
+                return Err(refused);
+            }
+            Err(Missed::Target) => continue,
+        };
+        at.worked();
+        return Ok(made(link, (stream, at), Vec::new(), early, seat, Some(caller)));
+    }
+}
+
+/// A target that was not reached.
+enum Missed {
+    /// The next one is tried.
+    Target,
+    Over(Box<Refused>),
+}
+
+impl Missed {
+    fn before_all(refusal: Refusal) -> Self {
+        Self::Over(refused(refusal, None, Leave::Gone))
+    }
+}
+
+type Reached = (Box<Link>, Seat, Early, Chosen);
+
+/// Reaches the next target that answers, and who may be there.
+async fn attempt(
+    route: &Arc<Route>,
+    caller: &mut Caller,
+    attempts: &mut Attempts,
+    facts: &Facts<'_>,
+) -> Result<Reached, Missed> {
     let gone = async {
         tokio::select! {
             why = caller.lost(route) => Refusal::Caller(why),
@@ -220,39 +261,60 @@ async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> 
         }
     };
     let dialled = unless(gone, async {
-        let (wire, at) = dial(route).await?;
+        let (wire, at) = dial(route, attempts).await?;
         Ok((wire, at, turn(route).await?))
     });
-    let (mut wire, at, turn) = match dialled.await {
-        Ok(done) => done,
-        Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
+    let (wire, at, turn) = dialled.await.map_err(Missed::before_all)?;
+    let begun = Instant::now();
+    let met = meet(route, wire, (&at, attempts.handshake()), turn, facts).await;
+    let met = met.and_then(|(link, seat, early)| match caller.decide(route) {
+        Ok(()) => Ok((link, seat, early)),
+        Err(why) => Err(refused(Refusal::Caller(why), Some(seat), Leave::Dismiss(link))),
+    });
+    let (link, seat, early) = match met {
+        Ok(met) => met,
+        Err(no) => return Err(missed(route, attempts, (at, begun), *no, facts)),
     };
+    Ok((link, seat, early, at))
+}
+
+/// The handshake with a target, and the decision about it.
+async fn meet(
+    route: &Route,
+    mut wire: Stream,
+    (at, limit): (&Chosen, Duration),
+    turn: Turn,
+    facts: &Facts<'_>,
+) -> Result<(Box<Link>, Seat, Early), Box<Refused>> {
     if handshake::speaks_first(&mut wire).await {
-        abort(wire);
-        at.failed(&Refusal::SpokeFirst);
-        return Err(refused(Refusal::SpokeFirst, None, Leave::Abort(stream)));
+        return Err(refused(Refusal::SpokeFirst, None, Leave::Abort(wire)));
     }
     let generation = route.shared.reader.generation();
-    let shaken = shake(route, wire, &turn, Some(at.target())).await;
+    let (link, early) = shake(route, wire, &turn, Some(at.target()), limit).await?;
     drop(turn);
-    let decided = shaken.and_then(|(link, early)| {
-        let (link, seat) = decide(route, link, PeerRole::Server, generation, facts)?;
-        match caller.decide(route) {
-            Ok(()) => Ok((link, seat, early)),
-            Err(why) => Err(refused(Refusal::Caller(why), Some(seat), Leave::Dismiss(link))),
+    let (link, seat) = decide(route, link, PeerRole::Server, generation, facts)?;
+    Ok((link, seat, early))
+}
+
+/// Sets a target aside that failed, and parts from it.
+fn missed(
+    route: &Arc<Route>,
+    attempts: &mut Attempts,
+    (at, begun): (Chosen, Instant),
+    no: Refused,
+    facts: &Facts<'_>,
+) -> Missed {
+    let Refused { refusal, seat, leave } = no;
+    match attempts.failed(&at, refusal, begun) {
+        Ok(refusal) => {
+            let peer = seat.as_ref().map(Seat::peer);
+            route.named.record.passed_over(facts, at.target(), peer, &refusal);
+            let route = Arc::clone(route);
+            // Nobody waits until it has read why.
+            tokio::spawn(async move { leave.take(&route.partings).await });
+            Missed::Target
         }
-    });
-    match decided {
-        Ok((link, seat, early)) => {
-            at.worked();
-            Ok(made(link, (stream, at), Vec::new(), early, seat, Some(caller)))
-        }
-        Err(no) => {
-            at.failed(&no.refusal);
-            // The caller need not wait until the peer has read its alert.
-            abort(stream);
-            Err(no)
-        }
+        Err(refusal) => Missed::Over(refused(refusal, seat, leave)),
     }
 }
 
@@ -278,12 +340,12 @@ async fn shake(
     stream: Stream,
     turn: &Turn,
     target: Option<&Target>,
+    limit: Duration,
 ) -> Result<(Box<Link>, Early), Box<Refused>> {
     let tls = match tls(route, target) {
         Ok(tls) => tls,
         Err(error) => return Err(refused(Refusal::Tls(error), None, Leave::Abort(stream))),
     };
-    let limit = route.settings.timeouts.handshake;
     let shaken = tokio::select! {
         biased;
         shaken = timeout(limit, handshake::shake(stream, tls)) => shaken,

@@ -98,7 +98,7 @@ impl App {
 
     async fn dial(&self) -> Result<TokioIo<AppStream>, NoAnswer> {
         let settings = &self.route.settings;
-        let dialled = self.route.targets.dial(settings.timeouts.connect).await;
+        let dialled = self.route.targets.attempts(&settings.timeouts).connect().await;
         let (stream, at) = dialled.map_err(NoAnswer::Reach)?;
         alive::watch(&stream, settings.timeouts.unacknowledged);
         at.worked();

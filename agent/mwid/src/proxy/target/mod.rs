@@ -3,31 +3,29 @@
 //! New connections go to the target that is up and has the least open ones of this route, and by turns where that is even. TCP sessions are long and of
 //! different lengths, so that taking turns alone leaves a target that came back empty, and heaps sessions up at another; the count evens that out by
 //! itself. A target whose dial fails (on outbound routes also: whose handshake fails, or who is somebody else) is set aside and comes last from then on.
-//! `look` sees when it is back. Those that are set aside are tried all the same when no other one answers.
+//! `look` sees when it is back; the connection itself goes on to the next one, for nothing of it was sent yet. Those that are set aside are tried all the same when no other one answers.
+mod attempts;
 mod dial;
 mod eyeballs;
 mod look;
 mod member;
 mod names;
 
+pub(super) use attempts::Attempts;
 pub(super) use look::look_after;
 pub(super) use member::Chosen;
 pub(super) use names::Resolver;
 
-use super::refusal::{Refusal, Tried};
+use super::refusal::Refusal;
 use super::route::Shared;
 use crate::config::{RouteSettings, Target};
 use crate::health::status::TargetStatus;
 use crate::http::Stream;
-use crate::report::Causes;
 use member::Member;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
-
-/// What one of several targets has at least, so that a long list does not leave each next to nothing.
-const SHARE: Duration = Duration::from_secs(1);
+use tokio::time::timeout;
 
 /// The targets of one route.
 pub(super) struct Targets {
@@ -53,40 +51,6 @@ impl Targets {
             members: members.collect(),
             turn: AtomicUsize::new(0),
         }
-    }
-
-    /// Connects to one of them within a time. One that does not answer leaves time for the others.
-    pub(super) async fn dial(&self, within: Duration) -> Result<(Stream, Chosen), Refusal> {
-        let begun = Instant::now();
-        let order = self.order();
-        let mut tried = Tried::default();
-        let mut last = None;
-        for (index, chosen) in order.iter().enumerate() {
-            let left = within.saturating_sub(begun.elapsed());
-            if left.is_zero() {
-                tried.leave_out(order.len() - index);
-                break;
-            }
-            let rest = u32::try_from(order.len() - index).unwrap_or(u32::MAX);
-            let share = if rest == 1 && index == 0 {
-                within
-            } else {
-                (left / rest).max(SHARE).min(left)
-            };
-            let chosen = Chosen::new(chosen);
-            match connect(&chosen.0, share).await {
-                Ok(stream) => return Ok((stream, chosen)),
-                Err(refusal) => {
-                    chosen.failed(&refusal);
-                    tried.add(&chosen.target().to_string(), &Causes(&refusal));
-                    last = Some(refusal);
-                }
-            }
-        }
-        Err(match last {
-            Some(alone) if order.len() == 1 => alone,
-            _ => Refusal::NoTarget(tried),
-        })
     }
 
     /// In the order in which a new connection tries them.

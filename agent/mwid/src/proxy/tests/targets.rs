@@ -128,9 +128,11 @@ async fn a_target_who_is_somebody_else_is_set_aside_until_a_look_meets_the_right
     site.routes(&outbound(listen, &[wrong.address, right.address], ""));
     remote(wrong.listener, &here.leaf("/other"), b'w');
     remote(right.listener, &here.leaf("/ok"), b'r');
-    assert!(call(listen).await.is_none(), "the first turn is the wrong one's");
-    assert_eq!(site.refusal("out").await, "no_rule");
+    // The first turn is the wrong one's; the connection goes on.
+    assert_eq!(call(listen).await.expect("refused").0, 'r');
     becomes(&site, wrong.address, "0").await;
+    assert_eq!(passed_over(&site, "no_rule").as_deref(), Some("1"));
+    assert_eq!(site.status("out").refused, 0);
     let (all, _held) = letters(listen, 4).await;
     assert_eq!(all, "rrrr");
     // It answers, and so a look that only connects would take it for well.
@@ -138,6 +140,85 @@ async fn a_target_who_is_somebody_else_is_set_aside_until_a_look_meets_the_right
     site.wait("out", "look", |status| status.targets[0].last_error != before)
         .await;
     assert!(!site.status("out").targets[0].up);
+}
+
+fn passed_over(site: &Site, reason: &str) -> Option<String> {
+    site.metric(&format!(
+        "proxy_targets_passed_over_total{{route=\"out\",reason=\"{reason}\"}}"
+    ))
+}
+
+/// Three that fail, each in a way of its own, before the one that is well; the caller's bytes were on their way before all that.
+#[tokio::test]
+async fn a_handshake_that_fails_is_tried_at_the_next_target_and_no_byte_is_lost() {
+    let here = World::new(HERE);
+    let mut site = Site::new(&here, &[&here]);
+    let (no_tls, silent, wrong, right) = (
+        App::start().await,
+        App::start().await,
+        App::start().await,
+        App::start().await,
+    );
+    let (listen, dead) = (free(), free());
+    let all = [dead, no_tls.address, silent.address, wrong.address, right.address];
+    site.routes(&outbound(listen, &all, "timeouts: { handshake: 5s }"));
+    remote(wrong.listener, &here.leaf("/other"), b'w');
+    let ok = here.leaf("/ok");
+    let sent = vec![7; 1 << 20];
+    let mut caller = TcpStream::connect(listen).await.unwrap();
+    let (mut reads, mut writes) = caller.split();
+    let targets = async {
+        let mut plain = no_tls.accept().await;
+        plain.write_all(b"220 ready\r\n").await.unwrap();
+        let held = silent.accept().await;
+        let mut tls = right.accept_tls(&ok).await;
+        let mut got = vec![0; 1 << 20];
+        tls.read_exact(&mut got).await.unwrap();
+        tls.write_all(b"done").await.unwrap();
+        drop((plain, held));
+        got
+    };
+    let mut done = [0; 4];
+    let all = async { tokio::join!(targets, writes.write_all(&sent), reads.read_exact(&mut done)) };
+    let (got, wrote, read) = tokio::time::timeout(PATIENCE, all)
+        .await
+        .expect("it stands still");
+    wrote.unwrap();
+    read.unwrap();
+    assert!(got == sent, "each byte, once");
+    let status = site.status("out");
+    assert_eq!((status.made, status.refused), (1, 0));
+    let up: Vec<bool> = status.targets.iter().map(|target| target.up).collect();
+    assert_eq!(up, [false, false, false, false, true]);
+    for reason in ["timeout", "no_rule"] {
+        assert_eq!(passed_over(&site, reason).as_deref(), Some("1"), "{reason}");
+    }
+    let no_tls = ["not_tls", "spoke_first"].map(|reason| passed_over(&site, reason));
+    assert_eq!(no_tls.iter().flatten().count(), 1, "{no_tls:?}");
+}
+
+#[tokio::test]
+async fn when_no_target_is_who_it_should_be_the_refusal_names_each() {
+    let here = World::new(HERE);
+    let mut site = Site::new(&here, &[&here]);
+    let (one, other, listen) = (App::start().await, App::start().await, free());
+    site.routes(&outbound(listen, &[one.address, other.address], ""));
+    remote(one.listener, &here.leaf("/other"), b'w');
+    remote(other.listener, &here.leaf("/other"), b'w');
+    assert!(call(listen).await.is_none());
+    assert_eq!(site.refusal("out").await, "no_target");
+    let why = site.status("out").last_refusal.unwrap().text;
+    for target in [one.address, other.address] {
+        assert!(
+            why.contains(&format!("{target}: the peer is not allowed")),
+            "{why}"
+        );
+    }
+    assert_eq!(
+        passed_over(&site, "no_rule").as_deref(),
+        Some("1"),
+        "after the last there is no next one"
+    );
 }
 
 #[tokio::test]
@@ -235,14 +316,12 @@ async fn a_resolver_that_hangs_loses_no_connection_and_is_told() {
     );
     let settings = settings(&text).proxy.routes.swap_remove(0);
     let targets = target::Targets::new(&settings, &shared, None);
+    let dial = async || {
+        let mut attempts = targets.attempts(&settings.timeouts);
+        attempts.connect().await.map_err(drop)
+    };
     let stale = format!("proxy_stale_addresses_total{{route=\"out\",target=\"app.test:{port}\"}}");
-    drop(
-        targets
-            .dial(PATIENCE)
-            .await
-            .map_err(drop)
-            .expect("the first look-up"),
-    );
+    drop(dial().await.expect("the first look-up"));
     assert_eq!(
         (site.metric(&stale), targets.status()[0].old_addresses.clone()),
         (None, None)
@@ -251,13 +330,7 @@ async fn a_resolver_that_hangs_loses_no_connection_and_is_told() {
     tokio::time::advance(Duration::from_secs(60)).await;
     tokio::time::resume();
     for _ in 0..3 {
-        drop(
-            targets
-                .dial(PATIENCE)
-                .await
-                .map_err(drop)
-                .expect("the last answer"),
-        );
+        drop(dial().await.expect("the last answer"));
     }
     assert_eq!(site.metric(&stale).as_deref(), Some("3"));
     let told = targets.status()[0].old_addresses.clone().expect("it is told");
