@@ -3,6 +3,7 @@
 //! In: a leaf, what came with it, one trust bundle, the time. Out: verified, or the reason why not. Never looks into the
 //! bundle of another trust domain, and never takes a root outside of its own validity (webpki does not look at that).
 
+use super::issuers::Issuers;
 use super::{CertificateName, CertificateRole, MAX_CHAIN, Refusal};
 use crate::bundle::TrustBundle;
 use crate::certificate::{self, Validity};
@@ -10,7 +11,7 @@ use crate::spiffe_id::TrustDomain;
 use pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use std::borrow::Cow;
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+use webpki::{EndEntityCert, KeyUsage};
 
 /// What the certificate is used as.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,7 @@ impl std::error::Error for ChainFault {}
 /// Verifies a chain against the bundle of one trust domain. `intermediates` may come in any order.
 pub(crate) fn verify(
     algorithms: &WebPkiSupportedAlgorithms,
+    issuers: &Issuers,
     roots: &TrustBundle,
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -111,6 +113,7 @@ pub(crate) fn verify(
     }
     let search = Search {
         algorithms,
+        issuers,
         leaf,
         intermediates,
         now,
@@ -148,23 +151,10 @@ fn latest_end(roots: &TrustBundle, anchor: &TrustAnchor<'_>, now: UnixTime) -> U
     same.map(|(_, validity)| validity.not_after).max().unwrap_or(now)
 }
 
-/// X509-SVID section 3.2 for the issuers in use: webpki asks whether each is a CA, but not whether its key usage, where there
-/// is one, lets it sign certificates (RFC 5280 section 4.2.1.3). Another path may still do.
-fn all_may_sign(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
-    for issuer in path.intermediate_certificates() {
-        let der = issuer.der();
-        let parsed = certificate::parse(&der).map_err(|_| webpki::Error::BadDer)?;
-        let may_sign = certificate::may_sign(&parsed).map_err(|_| webpki::Error::ExtensionValueInvalid)?;
-        if !may_sign {
-            return Err(webpki::Error::EndEntityUsedAsCa);
-        }
-    }
-    Ok(())
-}
-
 /// One question to webpki.
 struct Search<'a> {
     algorithms: &'a WebPkiSupportedAlgorithms,
+    issuers: &'a Issuers,
     leaf: &'a CertificateDer<'a>,
     intermediates: &'a [CertificateDer<'a>],
     now: UnixTime,
@@ -186,7 +176,7 @@ impl Search<'_> {
             self.now,
             usage,
             None,
-            Some(&all_may_sign),
+            Some(&|path| self.issuers.all_may_sign(path)),
         )?;
         Ok(path.anchor().to_owned())
     }

@@ -4,6 +4,7 @@
 //! reads a clock, a file or the network; never lets a candidate pass with a warning.
 
 pub(crate) mod chain;
+pub(crate) mod issuers;
 mod key;
 pub(crate) mod leaf;
 mod refusal;
@@ -23,6 +24,7 @@ use crate::pem;
 use crate::snapshot::IdentitySnapshot;
 use crate::spiffe_id::SpiffeId;
 use chain::{ChainError, Usage};
+use issuers::Issuers;
 use pki_types::{CertificateDer, UnixTime};
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;
@@ -136,7 +138,8 @@ impl Prover {
     ) -> Result<chain::Verified, Refusal> {
         let (leaf, intermediates) = chain.split_first().ok_or(Refusal::CertificatesEmpty)?;
         let algorithms = &self.provider.signature_verification_algorithms;
-        let verify = |usage| chain::verify(algorithms, own, leaf, intermediates, now, usage);
+        let issuers = Issuers::default();
+        let verify = |usage| chain::verify(algorithms, &issuers, own, leaf, intermediates, now, usage);
         let refused = |error: ChainError| error.into_refusal(own.trust_domain());
         let server = verify(Usage::Server).map_err(refused)?;
         let client = verify(Usage::Client).map_err(refused)?;

@@ -4,6 +4,7 @@
 use super::options::{TlsConfigError, TlsOptions};
 use super::resolver::StoreResolver;
 use super::verifier::PeerVerifier;
+use crate::check::issuers::Issuers;
 use crate::peer::PeerRole;
 use crate::store::Reader;
 use rustls::client::Resumption;
@@ -43,6 +44,7 @@ pub fn client_config(
         .with_custom_certificate_verifier(Arc::new(PeerVerifier {
             reader,
             algorithms,
+            issuers: Issuers::default(),
             role: PeerRole::Server,
         }))
         .with_client_cert_resolver(Arc::new(resolver));

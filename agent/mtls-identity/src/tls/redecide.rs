@@ -4,10 +4,12 @@
 use super::refusal::PeerRefusal;
 use super::verifier::verify_peer;
 use crate::bundle::TrustBundles;
+use crate::check::issuers::Issuers;
 use crate::peer::{NotAllowed, Peer, PeerPolicy};
 use crate::spiffe_id::SpiffeId;
 use pki_types::UnixTime;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use std::sync::Arc;
 
 /// How to decide live connections again, after the trust bundles or the policy changed.
 ///
@@ -27,6 +29,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 #[derive(Clone, Debug)]
 pub struct Redecide {
     algorithms: WebPkiSupportedAlgorithms,
+    issuers: Arc<Issuers>,
     close_expired: bool,
 }
 
@@ -36,6 +39,7 @@ impl Redecide {
     pub fn new(provider: &CryptoProvider) -> Self {
         Self {
             algorithms: provider.signature_verification_algorithms,
+            issuers: Arc::default(),
             close_expired: false,
         }
     }
@@ -87,7 +91,8 @@ impl Redecide {
         let [leaf, intermediates @ ..] = peer.chain() else {
             return Err(PeerRefusal::NoCertificate);
         };
-        verify_peer(bundles, leaf, intermediates, peer.role(), &self.algorithms, at)?;
+        let means = (&self.algorithms, &*self.issuers);
+        verify_peer(bundles, leaf, intermediates, peer.role(), means, at)?;
         Ok(())
     }
 }

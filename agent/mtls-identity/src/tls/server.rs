@@ -4,6 +4,7 @@
 use super::options::{TlsConfigError, TlsOptions};
 use super::resolver::StoreResolver;
 use super::verifier::PeerVerifier;
+use crate::check::issuers::Issuers;
 use crate::peer::PeerRole;
 use crate::store::Reader;
 use rustls::server::NoServerSessionStorage;
@@ -37,6 +38,7 @@ pub fn server_config(
         .with_client_cert_verifier(Arc::new(PeerVerifier {
             reader,
             algorithms,
+            issuers: Issuers::default(),
             role: PeerRole::Client,
         }))
         .with_cert_resolver(Arc::new(resolver));

@@ -5,6 +5,7 @@ use super::refusal::PeerRefusal;
 use super::usable::usable_at;
 use crate::bundle::TrustBundles;
 use crate::check::chain::{self, Usage};
+use crate::check::issuers::Issuers;
 use crate::check::leaf;
 use crate::peer::PeerRole;
 use crate::spiffe_id::SpiffeId;
@@ -20,6 +21,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 pub(super) struct PeerVerifier {
     pub(super) reader: Reader,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
+    pub(super) issuers: Issuers,
     pub(super) role: PeerRole,
 }
 
@@ -38,7 +40,7 @@ impl PeerVerifier {
             leaf,
             intermediates,
             self.role,
-            &self.algorithms,
+            (&self.algorithms, &self.issuers),
             now,
         )?;
         Ok(())
@@ -51,7 +53,7 @@ pub(super) fn verify_peer(
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     role: PeerRole,
-    algorithms: &WebPkiSupportedAlgorithms,
+    (algorithms, issuers): (&WebPkiSupportedAlgorithms, &Issuers),
     now: UnixTime,
 ) -> Result<SpiffeId, PeerRefusal> {
     let id = leaf::spiffe_id_of_der(end_entity)?;
@@ -62,7 +64,7 @@ pub(super) fn verify_peer(
         PeerRole::Client => Usage::Client,
         PeerRole::Server => Usage::Server,
     };
-    chain::verify(algorithms, roots, end_entity, intermediates, now, usage)?;
+    chain::verify(algorithms, issuers, roots, end_entity, intermediates, now, usage)?;
     Ok(id)
 }
 

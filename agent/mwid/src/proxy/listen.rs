@@ -1,6 +1,7 @@
 //! The listeners of routes. In: where to listen, the route in force there. Out: a task for each connection. Never closes a listener before its successor
 //! is open, never spins on a full file table, and accepts nothing that it has no place for.
 use super::ProxyError;
+use super::alive;
 use super::connection;
 use super::route::Route;
 use crate::config::{Address, ListenSettings};
@@ -124,6 +125,7 @@ impl Door {
         let (sender, route) = watch::channel(route);
         let stop = shutdown.token().child_token();
         for listener in listeners {
+            alive::watch_accepted(&listener);
             let accepts = accept_all(listener, route.clone(), stop.clone(), shutdown.clone());
             shutdown.spawn(accepts);
         }

@@ -1,6 +1,7 @@
 //! A side that tries to resume gets a full handshake or a refusal, whatever changed in between, on TLS 1.3 and 1.2.
 
 use super::{HERE, Outcome, Side, handshake, provider};
+use crate::check::issuers::Issuers;
 use crate::peer::PeerRole;
 use crate::tls::resolver::StoreResolver;
 use crate::tls::verifier::PeerVerifier;
@@ -44,6 +45,7 @@ fn verifier(side: &Side, role: PeerRole) -> PeerVerifier {
     PeerVerifier {
         reader: side.reader.clone(),
         algorithms,
+        issuers: Issuers::default(),
         role,
     }
 }

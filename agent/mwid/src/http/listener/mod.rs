@@ -6,7 +6,7 @@ pub(crate) mod unix;
 
 pub(crate) use error::ListenError;
 use nix::sys::socket::{AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage};
-use nix::sys::socket::{getsockname, getsockopt, sockopt};
+use nix::sys::socket::{getsockname, getsockopt, setsockopt, sockopt};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -56,6 +56,9 @@ impl Listener {
     /// A TCP socket that listens already.
     pub(crate) fn open_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        // Answers are small and whole; waiting for more to send only delays them. Linux has what is accepted inherit it, which saves a call for each.
+        // Where it fails they are only later.
+        setsockopt(&listener, sockopt::TcpNoDelay, &true).ok();
         Ok(Self::Tcp(TcpListener::from_std(listener)?))
     }
 
@@ -110,12 +113,7 @@ impl Accept for Listener {
     async fn accept(&mut self) -> io::Result<Stream> {
         match self {
             Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
-            Self::Tcp(listener) => {
-                let stream = listener.accept().await?.0;
-                // Answers are small and whole; waiting for more to send only delays them. Where it fails they are only later.
-                stream.set_nodelay(true).ok();
-                Ok(Stream::Tcp(stream))
-            }
+            Self::Tcp(listener) => Ok(Stream::Tcp(listener.accept().await?.0)),
         }
     }
 }

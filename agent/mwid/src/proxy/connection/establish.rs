@@ -154,7 +154,7 @@ async fn inbound(
 
 async fn dial(route: &Route, attempts: &mut Attempts) -> Result<(Stream, Chosen), Refusal> {
     let (stream, at) = attempts.connect().await?;
-    alive::watch(&stream, route.settings.timeouts.unacknowledged);
+    alive::limit(&stream, route.settings.timeouts.unacknowledged);
     if route.is_inbound() {
         at.worked();
     }

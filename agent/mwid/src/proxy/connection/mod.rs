@@ -26,7 +26,7 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
         Stream::Tcp(tcp) => tcp.peer_addr().ok(),
         Stream::Unix(_) => None,
     };
-    alive::watch(&stream, route.settings.timeouts.unacknowledged);
+    alive::limit(&stream, route.settings.timeouts.unacknowledged);
     let record = &route.named.record;
     // Before all else, so that it goes last.
     let _memory = route.shared.memory.connection();

@@ -100,7 +100,7 @@ impl App {
         let settings = &self.route.settings;
         let dialled = self.route.targets.attempts(&settings.timeouts).connect().await;
         let (stream, at) = dialled.map_err(NoAnswer::Reach)?;
-        alive::watch(&stream, settings.timeouts.unacknowledged);
+        alive::limit(&stream, settings.timeouts.unacknowledged);
         at.worked();
         Ok(TokioIo::new(AppStream {
             stream: Some(stream),

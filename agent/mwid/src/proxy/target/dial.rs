@@ -1,4 +1,5 @@
 //! Connects to one target. In: where it is. Out: a stream, or why not.
+use super::super::alive;
 use super::super::refusal::{Refusal, Tried};
 use super::eyeballs::{interleaved, race};
 use super::names::Name;
@@ -62,5 +63,6 @@ async fn tcp(address: SocketAddr) -> io::Result<Stream> {
     let stream = TcpStream::connect(address).await?;
     // What is copied is whole as it comes; where this fails it is only later.
     stream.set_nodelay(true).ok();
+    alive::watch_dialled(&stream, address);
     Ok(Stream::Tcp(stream))
 }
