@@ -21,6 +21,7 @@ mod proxy_refusals;
 mod reactions;
 mod routes;
 mod secret_discovery;
+mod secret_discovery_nodes;
 mod secret_discovery_slow;
 mod secrets;
 mod spiffe;

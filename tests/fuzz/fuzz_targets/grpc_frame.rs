@@ -32,6 +32,8 @@ mod grpc {
             shares::Shares::new(1, room).purse(None)
         }
     }
+    mod sieve;
+    mod sifted;
     mod status;
 
     /// All messages, and the fault that ended them.
@@ -163,6 +165,7 @@ fuzz_target!(|input: (u16, bool, Vec<(u8, &[u8])>)| {
         Broken::Frame => "frame",
         Broken::Short => "short",
         Broken::Decode(_) => "decode",
+        Broken::Fields => panic!("of messages that are read whole"),
         Broken::Stream(error) => panic!("{error}"),
     });
     if kind == Some("over share") {

@@ -31,6 +31,8 @@ mod config {
 #[path = "../../../agent/mwid/src/grpc"]
 mod grpc {
     mod frame;
+    mod sieve;
+    mod sifted;
     mod status;
     mod serve {
         /// Of streams that are read; here none is.

@@ -2,6 +2,8 @@
 //! share; or one message after the other. Never a message that is larger than was agreed, and never more work than there are bytes: what came is
 //! moved once, and after some messages others have their turn.
 use super::serve::Purse;
+use super::sieve::Fields;
+use super::sifted::Sifted;
 use super::status::{Code, Status};
 use h2::RecvStream;
 use hyper::body::Bytes;
@@ -11,7 +13,7 @@ use std::future::poll_fn;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Before each message.
-const HEAD: usize = 5;
+pub(super) const HEAD: usize = 5;
 /// So many messages of one stream are read before others have their turn.
 const AT_ONCE: u32 = 16;
 
@@ -176,6 +178,8 @@ pub(super) struct Messages {
     largest: usize,
     /// What pays for `have`; none where the peer is one that we asked.
     purse: Option<Purse>,
+    /// Where a part of each message is read: what is kept of the one that comes, instead of `have`.
+    sifted: Option<Box<Sifted>>,
 }
 
 /// Why there is no further message.
@@ -196,6 +200,8 @@ pub(crate) enum Broken {
     Stream(#[source] h2::Error),
     #[error("the bytes are not the message that belongs there")]
     Decode(#[source] prost::DecodeError),
+    #[error("the bytes are no message of protobuf")]
+    Fields,
 }
 
 impl Broken {
@@ -203,7 +209,7 @@ impl Broken {
     pub(super) fn status(&self) -> Status {
         let code = match self {
             Self::TooLarge { .. } | Self::OverShare { .. } => Code::RESOURCE_EXHAUSTED,
-            Self::Frame | Self::Short | Self::Decode(_) => Code::INTERNAL,
+            Self::Frame | Self::Short | Self::Decode(_) | Self::Fields => Code::INTERNAL,
             Self::Stream(_) => Code::CANCELLED,
         };
         Status::new(code, self.to_string())
@@ -220,6 +226,7 @@ impl Messages {
             kept: 0,
             largest,
             purse: None,
+            sifted: None,
         }
     }
 
@@ -233,10 +240,17 @@ impl Messages {
         self.largest = self.largest.min(bytes);
     }
 
+    /// Only these fields are read of messages that are no larger than `whole`, and no more than `most` bytes of them: the bytes of others are not
+    /// kept, and not paid for. Before the first message.
+    pub(super) fn sift(&mut self, fields: Fields, whole: usize, most: usize) {
+        self.sifted = Some(Box::new(Sifted::new(fields, whole, most)));
+    }
+
     /// From now on so many bytes of what came are kept elsewhere.
     pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Broken> {
         self.kept = bytes;
-        self.pay(self.have.capacity())
+        let sifted = self.sifted.as_ref().map_or(0, |sifted| sifted.holds());
+        self.pay(self.have.capacity() + sifted)
     }
 
     /// For so much room for data.
@@ -254,6 +268,9 @@ impl Messages {
             self.at_once = 0;
             tokio::task::yield_now().await;
         }
+        if self.sifted.is_some() {
+            return self.next_sifted().await;
+        }
         let Some(length) = self.fill().await? else {
             return Ok(None);
         };
@@ -270,6 +287,35 @@ impl Messages {
             self.pay(0).ok();
         }
         message.map(Some)
+    }
+
+    async fn next_sifted<M: Message + Default>(&mut self) -> Result<Option<M>, Broken> {
+        while let Some(sifted) = &mut self.sifted {
+            let whole = sifted.whole()?;
+            let holds = sifted.holds();
+            if let Some(kept) = whole {
+                self.at_once += 1;
+                // Less than before.
+                self.pay(holds).ok();
+                return M::decode(&kept[..]).map_err(Broken::Decode).map(Some);
+            }
+            let is_between = sifted.is_between();
+            self.pay(holds)?;
+            match poll_fn(|cx| self.stream.poll_data(cx)).await {
+                Some(Ok(data)) => {
+                    let control = self.stream.flow_control();
+                    // It holds no more than these, which are fewer than the peer may send at a time.
+                    control.release_capacity(data.len()).map_err(Broken::Stream)?;
+                    if let Some(sifted) = &mut self.sifted {
+                        sifted.come(data);
+                    }
+                }
+                Some(Err(error)) => return Err(Broken::Stream(error)),
+                None if is_between => return Ok(None),
+                None => return Err(Broken::Short),
+            }
+        }
+        Ok(None)
     }
 
     /// Reads until a whole message is there, and tells its length.

@@ -8,9 +8,12 @@ pub(crate) mod client;
 mod frame;
 mod metrics;
 mod serve;
+mod sieve;
+mod sifted;
 mod status;
 
 pub(crate) use frame::{Frame, Joint, Pieces};
 pub(crate) use metrics::Metrics;
 pub(crate) use serve::{Answer, Call, Calls, Dated, Limits, Revoked, Service, serve};
+pub(crate) use sieve::{Fields, Keep};
 pub(crate) use status::{Code, Status};

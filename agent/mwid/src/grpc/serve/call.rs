@@ -1,11 +1,16 @@
 //! One call, as the service sees it. In: the head and the data of a stream. Out: its path, its metadata, its messages. Never waits for ever for
 //! a single message.
-use crate::grpc::frame::Messages;
+use crate::grpc::frame::{Broken, Messages};
+use crate::grpc::sieve::Fields;
 use crate::grpc::status::{Code, Status};
+use crate::http::Holder;
+use crate::http::meet::{About, Log, Misuse};
 use hyper::Uri;
 use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
 use prost::Message;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A call that waits for its answer.
@@ -14,21 +19,32 @@ pub(crate) struct Call {
     metadata: HeaderMap,
     messages: Messages,
     within: Duration,
+    /// Where misuse is told, and whose.
+    log: Arc<Log>,
+    holder: Option<Holder>,
 }
 
 impl Call {
-    pub(super) fn new(path: Uri, metadata: HeaderMap, messages: Messages, within: Duration) -> Self {
+    pub(super) fn new(head: Parts, messages: Messages, within: Duration, about: &About) -> Self {
         Self {
-            path,
-            metadata,
+            path: head.uri,
+            metadata: head.headers,
             messages,
             within,
+            log: Arc::clone(&about.log),
+            holder: about.holder,
         }
     }
 
     /// The same, of messages that are no larger than this.
     pub(crate) fn of_at_most(mut self, bytes: usize) -> Self {
         self.messages.at_most(bytes);
+        self
+    }
+
+    /// The same, of messages of up to `whole` bytes of which only these fields are read, and no more than `kept` bytes of them.
+    pub(crate) fn of_fields(mut self, fields: Fields, whole: usize, kept: usize) -> Self {
+        self.messages.sift(fields, whole, kept);
         self
     }
 
@@ -77,7 +93,13 @@ impl Call {
 
     /// The next message of a method that takes a stream of them; none after the last. The error is the answer.
     pub(crate) async fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
-        self.messages.next().await.map_err(|broken| broken.status())
+        self.messages.next().await.map_err(|broken| {
+            if let Broken::TooLarge { length, largest } = broken {
+                let too_large = Misuse::LargeMessage { length, largest };
+                self.log.misused(too_large, self.holder);
+            }
+            broken.status()
+        })
     }
 }
 

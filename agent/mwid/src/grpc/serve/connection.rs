@@ -227,7 +227,7 @@ where
         let limits = &connection.limits;
         let purse = || connection.shares.purse(connection.about.holder);
         let messages = Messages::new(data, limits.message_bytes).paid_from(purse());
-        let call = Call::new(parts.uri, parts.headers, messages, limits.message);
+        let call = Call::new(parts, messages, limits.message, &connection.about);
         let work = Box::pin(Arc::clone(&connection.calls).call(call));
         let deadline: Option<Pin<Box<Sleep>>> = timeout.map(|timeout| Box::pin(sleep(timeout)));
         let server = connection.server.clone();

@@ -2,12 +2,13 @@
 //! each kind of misuse and each user at most once in ten seconds. Never more of them than can be read, however many users there are.
 use super::places::Holder;
 use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a client did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Misuse {
     /// It opens more connections than its user's share.
     OverShare,
@@ -17,6 +18,8 @@ pub(crate) enum Misuse {
     LargeHead,
     /// It has more calls open at a time than its user's share.
     OverStreams,
+    /// It sends a message that is larger than is taken.
+    LargeMessage { length: usize, largest: usize },
 }
 
 const BETWEEN: Duration = Duration::from_secs(10);
@@ -32,7 +35,7 @@ pub(crate) struct Log {
 
 #[derive(Debug, Default)]
 struct State {
-    lately: HashMap<(Misuse, Option<u32>), Lately>,
+    lately: HashMap<(Discriminant<Misuse>, Option<u32>), Lately>,
     /// Of those that have no entry.
     left_out: u64,
 }
@@ -88,6 +91,12 @@ impl Log {
                 left_out,
                 "a call was refused: its user has his share of the streams; see which program of his opens so many"
             ),
+            Misuse::LargeMessage { length, largest } => tracing::warn!(
+                listener,
+                uid,
+                left_out,
+                "a call was refused: its client sent a message of {length} bytes, of which {largest} are allowed; an Envoy says all that is in its node"
+            ),
         }
     }
 }
@@ -95,6 +104,7 @@ impl Log {
 impl State {
     /// With a number, write a line; so many were left out before it.
     fn say(&mut self, how: Misuse, uid: Option<u32>, now: Instant) -> Option<u64> {
+        let how = discriminant(&how);
         if let Some(lately) = self.lately.get_mut(&(how, uid))
             && now < lately.at + BETWEEN
         {

@@ -42,7 +42,7 @@ impl<S: Session, G: Guest> Feed<S, G> {
         let revoked = revoked(&connection);
         let site = &connection.site;
         let mut feed = Self {
-            call: call.without_head(),
+            call: S::asked(call.without_head()),
             watch: connection.guest.watch(),
             subscription: site.hub.subscribe(),
             names: site.sds.names.subscribe(),

@@ -15,8 +15,8 @@ use crate::grpc::{Answer, Call, Code, Dated, Status};
 use crate::proto::envoy::service::discovery::v3::DiscoveryRequest;
 use std::sync::Arc;
 
-pub(super) async fn one<G: Guest>(connection: &Arc<Connection<G>>, mut call: Call) -> Result<Answer, Status> {
-    let request: DiscoveryRequest = call.one().await?;
+pub(super) async fn one<G: Guest>(connection: &Arc<Connection<G>>, call: Call) -> Result<Answer, Status> {
+    let request: DiscoveryRequest = Sotw::asked(call).one().await?;
     let revoked = revoked(connection);
     // Who gets nothing is told at once.
     find(connection, &request)?;

@@ -3,9 +3,9 @@ use super::metrics::Kind;
 use super::secrets::Secrets;
 use super::session::delta::Delta;
 use super::session::sotw::Sotw;
-use super::session::{Answer, Outcome, Refusal};
+use super::session::{Answer, Outcome, PLAIN, Refusal};
 use super::wire;
-use crate::grpc::Pieces;
+use crate::grpc::{Call, Fields, Keep, Pieces};
 use crate::proto::envoy::config::core::v3::Node;
 use crate::proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use prost::Message;
@@ -14,6 +14,8 @@ use prost::Message;
 pub(super) trait Session: Default + Send + 'static {
     const KIND: Kind;
     type Request: Message + Default;
+    /// What is read of a request. An Envoy says in its node all that it was built and configured with, in each request of a stream.
+    const FIELDS: Fields;
 
     fn node(request: &Self::Request) -> Option<&Node>;
 
@@ -25,11 +27,36 @@ pub(super) trait Session: Default + Send + 'static {
     fn kept(&self) -> usize;
 
     fn message(answer: &Answer) -> Pieces;
+
+    /// The call, with its requests as they are read here.
+    fn asked(call: Call) -> Call {
+        call.of_fields(Self::FIELDS, LARGEST, MOST_KEPT)
+    }
 }
+
+/// A request. What clients of gRPC take of ours.
+const LARGEST: usize = 4 * 1024 * 1024;
+/// What is kept of one, while it is looked at: as many names as may be known, and more.
+const MOST_KEPT: usize = 256 * 1024;
+
+/// Of a node: `id`, `cluster`, and of its `metadata` what the form of secrets depends on.
+const NODE: Keep = Keep::Within(&[
+    (1, Keep::Whole),
+    (2, Keep::Whole),
+    (3, Keep::Within(&[(1, Keep::Entries(&[PLAIN]))])),
+]);
 
 impl Session for Sotw {
     const KIND: Kind = Kind::Stream;
     type Request = DiscoveryRequest;
+    const FIELDS: Fields = &[
+        (1, Keep::Whole),
+        (2, NODE),
+        (3, Keep::Whole),
+        (4, Keep::Whole),
+        (5, Keep::Whole),
+        (6, Keep::Whole),
+    ];
 
     fn node(request: &DiscoveryRequest) -> Option<&Node> {
         request.node.as_ref()
@@ -55,6 +82,15 @@ impl Session for Sotw {
 impl Session for Delta {
     const KIND: Kind = Kind::Delta;
     type Request = DeltaDiscoveryRequest;
+    const FIELDS: Fields = &[
+        (1, NODE),
+        (2, Keep::Whole),
+        (3, Keep::Whole),
+        (4, Keep::Whole),
+        (5, Keep::Whole),
+        (6, Keep::Whole),
+        (7, Keep::Whole),
+    ];
 
     fn node(request: &DeltaDiscoveryRequest) -> Option<&Node> {
         request.node.as_ref()

@@ -79,13 +79,14 @@ pub(super) enum Refusal {
     Never { name: Arc<str>, missing: Missing },
 }
 
+/// In the node's metadata, true or false: how Envoys of SPIRE ask for plain roots.
+pub(super) const PLAIN: &str = "disable_spiffe_cert_validation";
+
 /// The form of secrets that the node asked for, as far as it said anything.
-///
-/// `disable_spiffe_cert_validation` in the node's metadata, true or false, is how Envoys of SPIRE ask for plain roots.
 pub(super) fn plain_wanted(node: &Node) -> bool {
     use prost_types::value::Kind;
     let metadata = node.metadata.as_ref();
-    let said = metadata.and_then(|metadata| metadata.fields.get("disable_spiffe_cert_validation"));
+    let said = metadata.and_then(|metadata| metadata.fields.get(PLAIN));
     match said.and_then(|value| value.kind.as_ref()) {
         Some(Kind::BoolValue(plain)) => *plain,
         // As people write booleans in YAML that a template filled in.
