@@ -244,6 +244,42 @@ fn the_platforms_outage_is_not_seen_while_the_token_lives_and_then_said_and_then
     daemon.stop();
 }
 
+/// A program that starts during an outage asks whose the token is before it asks for it.
+#[test]
+fn an_outage_that_begins_right_after_the_start_hurts_no_library() {
+    for is_silent in [false, true] {
+        let platform = platform();
+        platform.set(PLATFORMS, given("the-only-token", 3599));
+        let address = free_address();
+        let place = place(&on(&platform), address, "");
+        let mut daemon = started(&place);
+        daemon.wait_ready();
+        daemon.wait_for("the account", |d| {
+            d.status().is_some_and(|status| status["tokens"]["account"].is_string())
+        });
+        let at = platform.address();
+        drop(platform);
+        // The kernel accepts for it, and it says nothing.
+        let listener = is_silent.then(|| TcpListener::bind(at).unwrap());
+        let began = Instant::now();
+        let accounts = "/computeMetadata/v1/instance/service-accounts";
+        for (below, body) in [
+            ("default/?recursive=true", "vm@shop.iam.gserviceaccount.com"),
+            ("default/email", "vm@shop.iam.gserviceaccount.com"),
+            ("default/scopes", "https://www.googleapis.com/auth/cloud-platform"),
+            ("default/token", "the-only-token"),
+            ("vm@shop.iam.gserviceaccount.com/token", "the-only-token"),
+        ] {
+            let answer = get(address, &format!("{accounts}/{below}"));
+            assert_eq!(answer.code, 200, "{below}: {answer:?}");
+            assert!(answer.body.contains(body), "{below}: {answer:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        drop(listener);
+        daemon.stop();
+    }
+}
+
 #[test]
 fn a_platform_that_widens_scopes_is_not_believed() {
     let platform = platform();

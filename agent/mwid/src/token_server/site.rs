@@ -120,26 +120,29 @@ impl Site {
         std::mem::replace(&mut *mirrored, new).until.ask();
     }
 
-    /// Under which name an account is asked for: by its e-mail address the source's own is still its own.
-    pub(super) async fn account(&self, name: &str) -> Account {
+    /// Under which name an account is asked for: by its e-mail address the source's own is still its own. While nobody can tell whether it is that one,
+    /// it is not asked for as another: its tokens may be here.
+    pub(super) async fn account(&self, name: &str) -> Result<Account, TokenError> {
         if name == "default" {
-            return Account::Default;
+            return Ok(Account::Default);
         }
-        match self.tokens.account(&Account::Default).await {
-            Ok(own) if own.email == name || own.aliases.iter().any(|alias| alias == name) => Account::Default,
-            _ => Account::Named(name.to_owned()),
+        match self.own().await? {
+            Some(own) if own.email == name || own.aliases.iter().any(|alias| alias == name) => {
+                Ok(Account::Default)
+            }
+            _ => Ok(Account::Named(name.to_owned())),
         }
     }
 
     /// Of the account by this name. Another one than the source's own is asked for only for who may have tokens: whoever may have none could make
     /// up names, and each is a question to the platform, beside those that others wait for.
     async fn info(&self, name: &str, path: &str, grant: &Grant) -> Result<Arc<AccountInfo>, Refused> {
-        let account = self.account(name).await;
+        let no_info = |error| Refused::from(refusal::no_token(path, &error));
+        let account = self.account(name).await.map_err(no_info)?;
         if account != Account::Default && !grant.has_tokens() {
             return Err(words::not_found(path).into());
         }
-        let info = self.tokens.account(&account).await;
-        info.map_err(|error| refusal::no_token(path, &error).into())
+        self.tokens.account(&account).await.map_err(no_info)
     }
 
     /// What a tree shows of the accounts. With no account it is empty; none: that cannot be told now.

@@ -19,7 +19,8 @@ impl Drop for Supply {
 }
 
 impl Supply {
-    /// Takes over the room's place on the health board. With a named source the default token is fetched at once.
+    /// Takes over the room's place on the health board. With a named source the default token is fetched at once, and
+    /// whose it is.
     pub(super) fn start(room: &Room, source: Arc<dyn TokenSource>, is_named: bool) -> Arc<Self> {
         let for_development = source.kind() == "dev";
         let base = Base::new(
@@ -32,7 +33,7 @@ impl Supply {
         );
         let caches = Arc::new(Caches::new(base, is_named));
         if is_named {
-            caches.access.prefetch(&AccessAsk::of_default());
+            caches.prefetch();
         }
         // Before anybody can look at it: the first words of this source on the board.
         caches.settle();

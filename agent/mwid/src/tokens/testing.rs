@@ -84,6 +84,7 @@ pub(crate) struct Scripted {
     time: Arc<TestTime>,
     mode: Mutex<Mode>,
     asked: AtomicUsize,
+    accounts_asked: AtomicUsize,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     /// So much life is left, in seconds, when it hands out another token.
@@ -100,6 +101,7 @@ impl Scripted {
             time: Arc::clone(time),
             mode: Mutex::new(Mode::Good),
             asked: AtomicUsize::new(0),
+            accounts_asked: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             most_under_way: AtomicUsize::new(0),
             keeps_until: AtomicU64::new(300),
@@ -122,17 +124,26 @@ impl Scripted {
         self.keeps_until.store(life, SeqCst);
     }
 
-    /// How often it was asked.
+    /// How often it was asked for tokens.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(SeqCst)
+    }
+
+    /// How often it was asked whose they are.
+    pub(crate) fn accounts_asked(&self) -> usize {
+        self.accounts_asked.load(SeqCst)
     }
 
     pub(crate) fn most_under_way(&self) -> usize {
         self.most_under_way.load(SeqCst)
     }
 
-    async fn answer(&self, question: String) -> Result<(String, UnixTime), TokenError> {
-        let number = self.asked.fetch_add(1, SeqCst) + 1;
+    async fn answer(
+        &self,
+        count: &AtomicUsize,
+        question: String,
+    ) -> Result<(String, UnixTime), TokenError> {
+        let number = count.fetch_add(1, SeqCst) + 1;
         let _under_way = UnderWay::of(self);
         let mode = *self.mode.lock().unwrap();
         let before = self.time.now();
@@ -184,21 +195,21 @@ impl TokenSource for Scripted {
 
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {
         Box::pin(async move {
-            let (text, at) = self.answer(format!("access {:?}", ask.scopes)).await?;
+            let (text, at) = self.answer(&self.asked, format!("access {:?}", ask.scopes)).await?;
             Ok(AccessToken::new(text.into(), "Bearer".to_owned(), at))
         })
     }
 
     fn id<'a>(&'a self, ask: &'a IdAsk) -> Asking<'a, IdToken> {
         Box::pin(async move {
-            let (text, at) = self.answer(format!("id {}", ask.audience)).await?;
+            let (text, at) = self.answer(&self.asked, format!("id {}", ask.audience)).await?;
             Ok(IdToken::new(text.into(), at))
         })
     }
 
     fn account<'a>(&'a self, account: &'a Account) -> Asking<'a, AccountInfo> {
         Box::pin(async move {
-            let (email, _) = self.answer(format!("account {account:?}")).await?;
+            let (email, _) = self.answer(&self.accounts_asked, format!("account {account:?}")).await?;
             Ok(AccountInfo {
                 email,
                 aliases: vec!["default".to_owned()],

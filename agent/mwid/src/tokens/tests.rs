@@ -4,7 +4,7 @@ use super::*;
 use crate::health::Condition;
 use crate::health::status::timestamp;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 fn default() -> AccessAsk {
     AccessAsk::of_default()
@@ -46,6 +46,28 @@ async fn a_named_source_has_its_default_token_fetched_and_kept_unasked() {
     assert_eq!(house.condition(), Condition::Ok);
     let token = house.tokens.access_now(&default()).unwrap();
     assert!(token.remaining(house.time.now()) > 290);
+}
+
+/// Programs ask it first of all when they start, which may be in an outage.
+#[tokio::test(start_paused = true)]
+async fn whose_the_default_token_is_is_known_as_soon_as_it_is_here_and_for_as_long() {
+    for mode in [Mode::Down, Mode::Hangs] {
+        for is_named in [true, false] {
+            let house = House::new(is_named);
+            if !is_named {
+                house.tokens.access(&default()).await.unwrap();
+            }
+            sleep(Duration::from_secs(1)).await;
+            house.source.becomes(mode);
+            let start = Instant::now();
+            for _ in 0..320 {
+                house.tokens.account(&Account::Default).await.expect("known");
+                assert!(house.tokens.access_now(&default()).is_some());
+                tokio::time::advance(Duration::from_secs(10)).await;
+            }
+            assert_eq!(start.elapsed(), Duration::from_secs(3200), "nobody waited");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,15 +199,15 @@ async fn status_and_counters_tell_what_happened_and_no_token() {
     let status = house.tokens.status();
     assert_eq!(status.source, "scripted");
     assert_eq!(status.from.as_deref(), Some("a test"));
-    assert_eq!((status.cached, status.fetches, status.hits), (1, 2, 1));
+    assert_eq!((status.cached, status.fetches, status.hits), (1, 2, 2));
     assert!(status.account.is_some() && status.last_answer.is_some());
     assert_eq!(status.expires_at, Some(timestamp(token.expires_at)));
     let metrics = house.metrics();
     for line in [
         "token_fetches_total{kind=\"access\",outcome=\"ok\"} 1",
         "token_fetches_total{kind=\"account\",outcome=\"ok\"} 1",
-        "token_cache_hits_total 1",
-        "token_cache_misses_total 1",
+        "token_cache_hits_total 2",
+        "token_cache_misses_total 0",
         "token_cache_entries{kind=\"access\"} 1",
         "token_fetch_duration_seconds_count 2",
     ] {

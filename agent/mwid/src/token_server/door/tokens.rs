@@ -65,10 +65,11 @@ impl<G: Guest> Connection<G> {
         })?;
         // Only now: who is denied has no body kept for him, and causes no question to the platform.
         hand_out::bind(&mut access.ask.binding, self.post(asked, body).await?);
-        access.ask.account = self.site.account(name).await;
         let what = What::AccessToken {
             scopes: &access.record,
         };
+        let account = self.site.account(name).await;
+        access.ask.account = account.map_err(|error| self.got_none(asked.path, what, &error))?;
         let tokens = &self.site.tokens;
         let token = match tokens.access_now(&access.ask) {
             Some(token) => token,
@@ -92,10 +93,11 @@ impl<G: Guest> Connection<G> {
             self.said_no(&no, What::IdToken { audience })
         })?;
         hand_out::bind(&mut ask.binding, self.post(asked, body).await?);
-        ask.account = self.site.account(name).await;
         let what = What::IdToken {
             audience: &ask.audience,
         };
+        let account = self.site.account(name).await;
+        ask.account = account.map_err(|error| self.got_none(asked.path, what, &error))?;
         let tokens = &self.site.tokens;
         let token = match tokens.id_now(&ask) {
             Some(token) => token,

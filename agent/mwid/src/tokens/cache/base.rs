@@ -7,7 +7,7 @@ use crate::tokens::TokenSource;
 use crate::tokens::ledger::Ledger;
 use crate::tokens::metrics::Metrics;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
@@ -27,6 +27,8 @@ pub(in crate::tokens) struct Base {
     /// Waits for its tasks.
     pub(in crate::tokens) tasks: Shutdown,
     pub(super) alarm: Alarm,
+    /// A fetch of the default token has ended well since this was looked at.
+    pub(super) default_came: AtomicBool,
     pub(super) first_time: Semaphore,
     pub(super) again: Semaphore,
 }
@@ -49,6 +51,7 @@ impl Base {
             stop: shutdown.child(),
             tasks: shutdown.clone(),
             alarm: Alarm::new(),
+            default_came: AtomicBool::new(false),
             first_time: Semaphore::new(FIRST_TIME),
             again: Semaphore::new(AGAIN),
         }

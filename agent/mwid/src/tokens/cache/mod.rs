@@ -28,6 +28,7 @@ use futures_util::FutureExt;
 use shelf::Shelf;
 use slot::{Flight, Outcome, Verdict};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -107,6 +108,14 @@ impl<A: Ask> Cache<A> {
     /// Asks for it in the background, if it is not here.
     pub(super) fn prefetch(self: &Arc<Self>, ask: &A) {
         drop(self.look(ask, self.base.times.now()));
+    }
+
+    /// Whether it is here or being asked for.
+    fn knows(&self, ask: &A) -> bool {
+        let shelf = self.read();
+        shelf
+            .get(ask)
+            .is_some_and(|slot| slot.held().is_some() || slot.is_in_flight())
     }
 
     /// What is known without asking or counting: for the status and the health board.
@@ -227,6 +236,9 @@ impl<A: Ask> Cache<A> {
         }
         if let Some(due) = due {
             base.alarm.at(due);
+        }
+        if ask.is_default() && outcome.is_ok() {
+            base.default_came.store(true, Relaxed);
         }
         base.alarm.now();
         tell.send_replace(Some(outcome));

@@ -6,6 +6,7 @@ use super::{Bounds, Cache};
 use crate::clock::ClockJumps;
 use crate::tokens::{AccessAsk, Account, IdAsk};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Between two looks at everything: what is due within it is looked at together.
@@ -36,7 +37,7 @@ impl Caches {
         Self {
             access: Cache::new(TOKENS, keep_default, &base),
             id: Cache::new(TOKENS, false, &base),
-            accounts: Cache::new(ACCOUNTS, false, &base),
+            accounts: Cache::new(ACCOUNTS, keep_default, &base),
             base,
         }
     }
@@ -48,8 +49,18 @@ impl Caches {
         self.accounts.sweep(now);
     }
 
+    /// Fetches what most callers ask for, before anybody does.
+    pub(in crate::tokens) fn prefetch(&self) {
+        self.access.prefetch(&AccessAsk::of_default());
+        self.accounts.prefetch(&Account::Default);
+    }
+
     /// Tells the health board how things are.
     pub(in crate::tokens) fn settle(&self) {
+        // Clients ask whose token it is, at the latest when they are started anew: that may be during an outage, while the token is here.
+        if self.base.default_came.swap(false, Relaxed) && !self.accounts.knows(&Account::Default) {
+            self.accounts.prefetch(&Account::Default);
+        }
         let now = self.base.times.now();
         let default = self.access.peek(&AccessAsk::of_default(), now);
         self.base.ledger.settle(default.map(|token| token.expires_at));

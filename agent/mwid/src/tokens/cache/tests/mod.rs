@@ -148,19 +148,19 @@ async fn an_answer_that_does_not_expire_is_asked_for_again_now_and_then() {
             first
         );
     }
-    assert_eq!(house.source.asked(), 1);
+    assert_eq!(house.source.accounts_asked(), 1);
     house.source.becomes(Mode::Down);
     sleep(seconds(2 * 3600)).await;
-    assert_eq!(house.source.asked(), 1, "nobody asked");
+    assert_eq!(house.source.accounts_asked(), 1, "nobody asked");
     let still = email(house.tokens.account(&Account::Default).await.unwrap());
     assert_eq!(still, first, "the last answer, for as long as there is no other");
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(house.source.asked(), 2, "asked in the background, in vain");
+    assert_eq!(house.source.accounts_asked(), 2, "asked in the background, in vain");
     house.source.becomes(Mode::Good);
     sleep(seconds(60)).await;
     drop(house.tokens.account(&Account::Default).await.unwrap());
     sleep(seconds(1)).await;
-    assert_eq!(house.source.asked(), 3);
+    assert_eq!(house.source.accounts_asked(), 3);
 }
 
 #[tokio::test(start_paused = true)]
