@@ -250,31 +250,61 @@ fn an_outage_that_begins_right_after_the_start_hurts_no_library() {
     for is_silent in [false, true] {
         let platform = platform();
         platform.set(PLATFORMS, given("the-only-token", 3599));
+        platform.set("project/project-id", metadata::Answer::text("shop-1"));
+        platform.set("instance/disks", metadata::Answer::moved("instance/disks"));
+        platform.set("instance/zone", metadata::Answer::text("projects/1/zones/z"));
         let address = free_address();
         let place = place(&on(&platform), address, "");
         let mut daemon = started(&place);
         daemon.wait_ready();
+        daemon.wait_for("what is asked for early", |_| {
+            let asked = platform.asked();
+            ["project/project-id", "universe/universe-domain"]
+                .iter()
+                .all(|key| asked.iter().any(|path| path == key))
+        });
+        let root = "/computeMetadata/v1";
+        for known in ["instance/disks", "instance/zone", "instance/attributes/none"] {
+            get(address, &format!("{root}/{known}"));
+        }
         daemon.wait_for("the account", |d| {
-            d.status().is_some_and(|status| status["tokens"]["account"].is_string())
+            d.status()
+                .is_some_and(|status| status["tokens"]["account"].is_string())
         });
         let at = platform.address();
         drop(platform);
         // The kernel accepts for it, and it says nothing.
         let listener = is_silent.then(|| TcpListener::bind(at).unwrap());
         let began = Instant::now();
-        let accounts = "/computeMetadata/v1/instance/service-accounts";
-        for (below, body) in [
-            ("default/?recursive=true", "vm@shop.iam.gserviceaccount.com"),
-            ("default/email", "vm@shop.iam.gserviceaccount.com"),
-            ("default/scopes", "https://www.googleapis.com/auth/cloud-platform"),
-            ("default/token", "the-only-token"),
-            ("vm@shop.iam.gserviceaccount.com/token", "the-only-token"),
+        let of = |name: &str, below: &str| format!("instance/service-accounts/{name}/{below}");
+        let email = "vm@shop.iam.gserviceaccount.com";
+        for (below, code, body) in [
+            (of("default", "?recursive=true"), 200, email),
+            (of("default", "email"), 200, email),
+            (
+                of("default", "scopes"),
+                200,
+                "https://www.googleapis.com/auth/cloud-platform",
+            ),
+            (of("default", "token"), 200, "the-only-token"),
+            (of(email, "token"), 200, "the-only-token"),
+            ("project/project-id".to_owned(), 200, "shop-1"),
+            ("universe/universe-domain".to_owned(), 200, "googleapis.com"),
+            ("instance".to_owned(), 301, "/computeMetadata/v1/instance/"),
+            ("project".to_owned(), 301, "/computeMetadata/v1/project/"),
+            (
+                "instance/disks".to_owned(),
+                301,
+                "/computeMetadata/v1/instance/disks/",
+            ),
+            ("instance/zone".to_owned(), 200, "projects/1/zones/z"),
+            ("instance/attributes/none".to_owned(), 404, ""),
         ] {
-            let answer = get(address, &format!("{accounts}/{below}"));
-            assert_eq!(answer.code, 200, "{below}: {answer:?}");
+            let answer = get(address, &format!("{root}/{below}"));
+            assert_eq!(answer.code, code, "{below}: {answer:?}");
             assert!(answer.body.contains(body), "{below}: {answer:?}");
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         drop(listener);
         daemon.stop();
     }

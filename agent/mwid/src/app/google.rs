@@ -8,7 +8,7 @@ use crate::config::{AccessRule, Settings, TokenSourceSettings};
 use crate::dev;
 use crate::http::web::Proxies;
 use crate::metadata::{Client, Server};
-use crate::token_server;
+use crate::token_server::{self, Platform};
 use crate::tokens::{self, Environment, Tokens};
 use mtls_identity::Clock;
 use prometheus_client::registry::Registry;
@@ -103,12 +103,19 @@ fn wants_embedded(settings: &TokenSourceSettings) -> bool {
 }
 
 /// Who is asked for the instance's own data: the server that the settings name, or the machine's if it is a VM of Google's.
-fn platform_of(settings: &TokenSourceSettings, server: Server) -> Option<Client> {
-    match settings {
-        TokenSourceSettings::Metadata { address } => Some(Client::new(address.unwrap_or(server.http))),
-        TokenSourceSettings::Impersonate { from, .. } => platform_of(from, server),
-        _ => server.expected.then(|| Client::new(server.http)),
+fn platform_of(settings: &TokenSourceSettings, server: Server) -> Option<Platform> {
+    let mut from = settings;
+    while let TokenSourceSettings::Impersonate { from: next, .. } = from {
+        from = next;
     }
+    let address = match from {
+        TokenSourceSettings::Metadata { address } => Some(address.unwrap_or(server.http)),
+        _ => server.expected.then_some(server.http),
+    };
+    Some(Platform {
+        client: Client::new(address?),
+        is_named: settings.is_named(),
+    })
 }
 
 /// What Google's clients look at to find Application Default Credentials.
@@ -139,7 +146,7 @@ pub(crate) fn environment() -> Environment {
 /// Another source of tokens, made and not yet in force.
 pub(super) struct NewTokens {
     source: tokens::Prepared,
-    platform: Option<Client>,
+    platform: Option<Platform>,
 }
 
 impl Google {

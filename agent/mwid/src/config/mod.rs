@@ -220,6 +220,13 @@ pub(crate) enum TokenSourceSettings {
     Dev,
 }
 
+impl TokenSourceSettings {
+    /// Whether there has to be a token, as opposed to whatever is found.
+    pub(crate) fn is_named(&self) -> bool {
+        !matches!(self, Self::Auto | Self::None)
+    }
+}
+
 /// Who may have what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessRule {

@@ -37,8 +37,16 @@ pub(crate) struct Inputs {
     pub(crate) tokens: Tokens,
     pub(crate) access: Access,
     /// The platform, if there is one: asked for everything that is not ours.
-    pub(crate) platform: Option<metadata::Client>,
+    pub(crate) platform: Option<Platform>,
     pub(crate) metrics: Metrics,
+}
+
+/// Where the instance's own data comes from.
+#[derive(Clone)]
+pub(crate) struct Platform {
+    pub(crate) client: metadata::Client,
+    /// The settings name the source of tokens, so callers will come: what they ask for first is fetched at once.
+    pub(crate) is_named: bool,
 }
 
 /// What all listeners share: the answers, and what the platform said before.
@@ -67,7 +75,7 @@ impl Server {
     }
 
     /// Another platform from now on (reload).
-    pub(crate) fn replace_platform(&self, platform: Option<metadata::Client>) {
+    pub(crate) fn replace_platform(&self, platform: Option<Platform>) {
         self.site.replace_platform(platform);
     }
 

@@ -1,4 +1,5 @@
 //! What all connections share. In: the rooms that know the answers. Out: values of the tree that are ours, and waiting for their change.
+use super::Platform;
 use super::account;
 use super::guest::Guest;
 use super::metrics::Metrics;
@@ -11,7 +12,6 @@ use super::words::TEXT;
 use super::{refusal, words};
 use crate::caller::Grant;
 use crate::http::reply::Reply;
-use crate::metadata;
 use crate::report::Causes;
 use crate::shutdown::Shutdown;
 use crate::tokens::{Account, AccountInfo, TokenError, Tokens};
@@ -26,9 +26,11 @@ use tokio::time::Instant;
 /// Accounts change only with the settings or the platform's; somebody who waits for that is told within this time.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// What clients ask for first of all, and cannot do without: known before an outage can begin.
+const EARLY: &[&str] = &[UNIVERSE_DOMAIN, PROJECT_ID];
+
 const UNIVERSE_DOMAIN: &str = "universe/universe-domain";
 
-/// Of the credentials, where there is no platform.
 const PROJECT_ID: &str = "project/project-id";
 
 pub(super) struct Site {
@@ -47,11 +49,18 @@ struct Mirrored {
 }
 
 impl Mirrored {
-    fn new(platform: Option<metadata::Client>, metrics: &Metrics, shutdown: &Shutdown) -> Self {
+    fn new(platform: Option<Platform>, metrics: &Metrics, shutdown: &Shutdown) -> Self {
         let until = shutdown.child();
+        let is_named = platform.as_ref().is_some_and(|platform| platform.is_named);
+        let client = platform.map(|platform| platform.client);
+        let is_there = client.is_some();
+        let mirror = Mirror::new(client, metrics.mirror.clone(), &until);
+        if is_named {
+            mirror.learn(EARLY);
+        }
         Self {
-            is_there: platform.is_some(),
-            mirror: Mirror::new(platform, metrics.mirror.clone(), &until),
+            mirror,
+            is_there,
             until,
         }
     }
@@ -89,7 +98,7 @@ impl Wait {
 impl Site {
     pub(super) fn new(
         tokens: Tokens,
-        platform: Option<metadata::Client>,
+        platform: Option<Platform>,
         metrics: Metrics,
         shutdown: &Shutdown,
     ) -> Self {
@@ -114,7 +123,7 @@ impl Site {
     }
 
     /// Another platform from now on. What was remembered of the one before is forgotten, and who waits for it is answered.
-    pub(super) fn replace_platform(&self, platform: Option<metadata::Client>) {
+    pub(super) fn replace_platform(&self, platform: Option<Platform>) {
         let new = Mirrored::new(platform, &self.metrics, &self.shutdown);
         let mut mirrored = self.mirror.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *mirrored, new).until.ask();
@@ -247,26 +256,26 @@ impl Site {
                 Page::leaf(&account::leaf(&info, leaf, &grant), alt, TEXT)
             }
             Target::Universe if recursive => {
-                Page::tree(&json!({"universeDomain": self.universe_domain().await}), alt)
+                Page::tree(&json!({"universeDomain": self.universe_domain().await?}), alt)
             }
             Target::Universe => Page::listing(&["universe-domain"]),
             Target::UniverseDomain => {
                 let plain = HeaderValue::from_static("text/plain");
-                Page::leaf(&json!(self.universe_domain().await), alt, plain)
+                Page::leaf(&json!(self.universe_domain().await?), alt, plain)
             }
             Target::Tree(PROJECT_ID) => match self.tokens.home().await.project {
                 Some(project) => Page::leaf(&json!(project), alt, TEXT),
                 None => return Err(words::not_found(path).into()),
             },
             Target::Tree(below) if matches!(below, "" | "instance/") => {
-                self.own_tree(below, shape, &grant).await.map_err(failed)?
+                self.own_tree(below, path, shape, &grant).await?
             }
             _ => return Err(words::not_found(path).into()),
         })
     }
 
     /// The directories above ours, where there is no platform to ask for the rest of them.
-    async fn own_tree(&self, below: &str, shape: Shape, grant: &Grant) -> Result<Page, TokenError> {
+    async fn own_tree(&self, below: &str, path: &str, shape: Shape, grant: &Grant) -> Result<Page, Refused> {
         let is_root = below.is_empty();
         if !shape.recursive {
             let names: &[&str] = if is_root {
@@ -276,12 +285,14 @@ impl Site {
             };
             return Ok(Page::listing(names));
         }
-        let accounts = account::all(self.own().await?.as_deref(), grant);
+        let own = self.own().await;
+        let own = own.map_err(|error| refusal::no_token(path, &error))?;
+        let accounts = account::all(own.as_deref(), grant);
         let instance = json!({"serviceAccounts": accounts});
         if !is_root {
             return Ok(Page::tree(&instance, shape.alt));
         }
-        let universe = json!({"universeDomain": self.universe_domain().await});
+        let universe = json!({"universeDomain": self.universe_domain().await?});
         Ok(Page::tree(
             &json!({"instance": instance, "universe": universe}),
             shape.alt,
@@ -293,13 +304,13 @@ impl Site {
         self.tokens.home().await.universe
     }
 
-    /// The credentials know best which they work in; else the platform says it. Older platforms have none: then it is Google's own, as every client assumes.
-    async fn universe_domain(&self) -> String {
+    /// The credentials know best which they work in; else the platform says it. Older platforms have none, and some an empty one: then it is Google's
+    /// own, as every client assumes. While the platform cannot tell, nothing is assumed: a token of another universe would go to the wrong place.
+    async fn universe_domain(&self) -> Result<String, Refused> {
         if let Some(domain) = self.universe_of_credentials().await {
-            return domain;
+            return Ok(domain);
         }
-        let told = self.mirror().value(UNIVERSE_DOMAIN).await;
-        told.filter(|domain| !domain.is_empty())
-            .unwrap_or_else(|| "googleapis.com".to_owned())
+        let told = self.mirror().value(UNIVERSE_DOMAIN).await?;
+        Ok(told.unwrap_or_else(|| "googleapis.com".to_owned()))
     }
 }

@@ -161,7 +161,7 @@ impl Tokens {
         };
         Ok(Prepared {
             source: room.ground.source(settings, dev)?,
-            is_named: !matches!(settings, TokenSourceSettings::Auto | TokenSourceSettings::None),
+            is_named: settings.is_named(),
         })
     }
 

@@ -138,11 +138,7 @@ impl Scripted {
         self.most_under_way.load(SeqCst)
     }
 
-    async fn answer(
-        &self,
-        count: &AtomicUsize,
-        question: String,
-    ) -> Result<(String, UnixTime), TokenError> {
+    async fn answer(&self, count: &AtomicUsize, question: String) -> Result<(String, UnixTime), TokenError> {
         let number = count.fetch_add(1, SeqCst) + 1;
         let _under_way = UnderWay::of(self);
         let mode = *self.mode.lock().unwrap();
@@ -195,7 +191,9 @@ impl TokenSource for Scripted {
 
     fn access<'a>(&'a self, ask: &'a AccessAsk) -> Asking<'a, AccessToken> {
         Box::pin(async move {
-            let (text, at) = self.answer(&self.asked, format!("access {:?}", ask.scopes)).await?;
+            let (text, at) = self
+                .answer(&self.asked, format!("access {:?}", ask.scopes))
+                .await?;
             Ok(AccessToken::new(text.into(), "Bearer".to_owned(), at))
         })
     }
@@ -209,7 +207,9 @@ impl TokenSource for Scripted {
 
     fn account<'a>(&'a self, account: &'a Account) -> Asking<'a, AccountInfo> {
         Box::pin(async move {
-            let (email, _) = self.answer(&self.accounts_asked, format!("account {account:?}")).await?;
+            let (email, _) = self
+                .answer(&self.accounts_asked, format!("account {account:?}"))
+                .await?;
             Ok(AccountInfo {
                 email,
                 aliases: vec!["default".to_owned()],

@@ -108,13 +108,12 @@ impl<G: Guest> Connection<G> {
         match asked.target {
             Target::Root => Ok(words::reply(StatusCode::OK, words::TEXT, "computeMetadata/\n")),
             Target::Versions => Ok(words::reply(StatusCode::OK, words::TEXT, "v1/\n")),
-            Target::Unslashed => Ok(words::moved(asked.host, path, asked.query)),
-            Target::Token(name) => self.access(name, asked, body).await,
-            Target::Identity(name) => self.id(name, asked, body).await,
-            // Node's library takes this for the sign that there is a metadata server.
-            Target::Tree("instance") if !site.has_platform() => {
+            // Node's library takes `instance` for the sign that there is a metadata server, also while there is none to ask.
+            Target::Unslashed | Target::Tree("instance" | "project") => {
                 Ok(words::moved(asked.host, path, asked.query))
             }
+            Target::Token(name) => self.access(name, asked, body).await,
+            Target::Identity(name) => self.id(name, asked, body).await,
             Target::Tree(below) if site.has_platform() => {
                 let wish = Wish {
                     path: below,

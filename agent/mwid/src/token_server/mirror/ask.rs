@@ -31,6 +31,9 @@ pub(super) const MOST_FLIGHTS: usize = 512;
 const TRIES: u32 = 3;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(600));
 
+/// The same for what is asked for before anybody does.
+const LEARN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
 /// Between two lines in the log about a platform that is away.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -103,6 +106,14 @@ impl Asker {
             Ok(Some(Err(why))) => self.stand_in(old, why),
             // The one who asks has ended without a word: mwid stops.
             Ok(None) | Err(_) => self.stand_in(old, Trouble::Stopping),
+        }
+    }
+
+    /// Asks until there is an answer.
+    pub(super) async fn learn(self: &Arc<Self>, key: &Key) {
+        let mut pause = Backoff::new(LEARN.0, LEARN.1);
+        while self.get(key).await.is_err() {
+            tokio::time::sleep(pause.next()).await;
         }
     }
 

@@ -53,11 +53,11 @@ pub(super) enum Known {
     Ask,
     /// The present value.
     Fresh(Arc<Said>),
-    /// Some value. Ask, and serve this if there is no answer.
+    /// The last answer. Ask, and serve this if there is no other.
     Old(Arc<Said>),
-    /// Some value, and it is too soon to ask again.
+    /// The last answer, and it is too soon to ask again.
     StandIn(Arc<Said>),
-    /// No value, and it is too soon to ask again.
+    /// No answer, and it is too soon to ask again.
     Failed(Trouble, Duration),
 }
 
@@ -71,7 +71,7 @@ impl Memory {
         let failed = entry.trouble.as_ref().filter(|failed| now < failed.again);
         match (&entry.said, failed) {
             (Some((said, at)), None) if now - *at < fresh_for(key, said) => Known::Fresh(Arc::clone(said)),
-            (Some((said, at)), failed) if said.is_value() && now - *at < STALE_FOR => match failed {
+            (Some((said, at)), failed) if said.stands_in() && now - *at < STALE_FOR => match failed {
                 None => Known::Old(Arc::clone(said)),
                 Some(_) => Known::StandIn(Arc::clone(said)),
             },
@@ -102,7 +102,7 @@ impl Memory {
         let (said, trouble) = before.map_or((None, None), |entry| (entry.said, entry.trouble));
         let mut pause = trouble.map_or_else(|| Backoff::new(PAUSE.0, PAUSE.1), |failed| failed.pause);
         let again = now + pause.next();
-        let said = said.filter(|(said, at)| said.is_value() && now - *at < STALE_FOR);
+        let said = said.filter(|(said, at)| said.stands_in() && now - *at < STALE_FOR);
         self.insert(
             key,
             Entry {

@@ -18,12 +18,13 @@ mod wait;
 
 pub(super) use metrics::Metrics;
 
+use super::refusal::Refused;
 use super::words;
 use crate::caller::Grant;
 use crate::http::reply::Reply;
 use crate::metadata;
 use crate::shutdown::Shutdown;
-use ask::{Asker, Heard};
+use ask::Asker;
 use hyper::StatusCode;
 use key::{Form, Key};
 use path::Kind;
@@ -131,13 +132,41 @@ impl Mirror {
         }
     }
 
-    /// One value as text, trimmed; none where the platform has none.
-    pub(super) async fn value(&self, path: &str) -> Option<String> {
-        let asker = self.asker.as_ref().filter(|_| path::kind(path) == Kind::Open)?;
-        let said: Heard = asker.get(&Key::value(path)).await;
-        let said = said.ok().filter(|said| said.is_value())?;
-        let text = std::str::from_utf8(said.body()).ok()?.trim();
-        (!text.is_empty()).then(|| text.to_owned())
+    /// One value as text, trimmed; none where the platform says that it has none, or where there is no platform. What cannot be told now is a reply.
+    pub(super) async fn value(&self, path: &str) -> Result<Option<String>, Refused> {
+        let Some(asker) = self.asker.as_ref().filter(|_| path::kind(path) == Kind::Open) else {
+            return Ok(None);
+        };
+        let key = Key::value(path);
+        let said = match asker.get(&key).await {
+            Ok(said) => said,
+            Err(why) => return Err(Box::new(why.reply(asker.retry_after(&key)))),
+        };
+        match (said.status, std::str::from_utf8(said.body())) {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (StatusCode::OK, Ok(text)) => Ok(Some(text.trim())
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)),
+            _ => {
+                let why = "The platform's metadata server answers this key with what is no value; ask again.";
+                Err(Box::new(words::unavailable(why, asker.retry_after(&key))))
+            }
+        }
+    }
+
+    /// Asks for these single values until each was answered once, so that they are remembered before anybody asks for them.
+    pub(super) fn learn(&self, paths: &'static [&'static str]) {
+        let Some(asker) = &self.asker else { return };
+        for path in paths {
+            let (asker, key) = (Arc::clone(asker), Key::value(path));
+            asker.shutdown.clone().spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = asker.shutdown.asked() => {}
+                    () = asker.learn(&key) => {}
+                }
+            });
+        }
     }
 }
 

@@ -69,6 +69,11 @@ impl Said {
         self.status == StatusCode::OK
     }
 
+    /// What is told again while the platform is away: a value, that a directory is one, or that there is no such key.
+    pub(super) fn stands_in(&self) -> bool {
+        self.is_value() || matches!(self.status, StatusCode::MOVED_PERMANENTLY | StatusCode::NOT_FOUND)
+    }
+
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }

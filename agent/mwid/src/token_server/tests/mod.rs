@@ -62,7 +62,10 @@ impl House {
         let (source, doorman, metrics) = (Scripted::new(), Doorman::default(), Metrics::default());
         let shutdown = Shutdown::default();
         let tokens = Tokens::over(source.clone(), source.clock());
-        let platform = platform.map(metadata::Client::new);
+        let platform = platform.map(|address| Platform {
+            client: metadata::Client::new(address),
+            is_named: false,
+        });
         let site = Arc::new(Site::new(tokens.clone(), platform, metrics.clone(), &shutdown));
         let http_metrics = http::Metrics::default();
         for (name, listener) in [("metadata", unix.unwrap()), ("metadata_tcp", local)] {

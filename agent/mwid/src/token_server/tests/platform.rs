@@ -122,3 +122,23 @@ async fn without_a_platform_the_tree_holds_what_is_ours() {
         404
     );
 }
+
+/// A token of another universe would go to Google.
+#[tokio::test]
+async fn no_universe_is_guessed_while_the_platform_is_away() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let house = House::with(Some(nobody), CONNECTIONS);
+    for below in ["universe/universe-domain", "universe/?recursive=true"] {
+        let refused = house.get(&format!("/computeMetadata/v1/{below}")).await;
+        assert_eq!(refused.status, 503, "{below}: {refused:?}");
+        refused.header("retry-after");
+    }
+    for below in ["instance", "project"] {
+        let moved = house.get(&format!("/computeMetadata/v1/{below}")).await;
+        assert_eq!(moved.status, 301, "the sign that there is a metadata server");
+    }
+}

@@ -54,9 +54,31 @@ async fn a_key_that_is_taken_away_is_gone() {
     advance(seconds(1)).await;
     assert_eq!(
         w.status("instance/attributes/x").await,
-        503,
-        "a 404 is no value to stand in"
+        404,
+        "the last answer stands in, not the last value"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_early_is_asked_until_it_is_known() {
+    let w = World::new();
+    w.platform.set("project/project-id", told("p"));
+    w.platform.with(|state| state.away = true);
+    w.mirror
+        .learn(&["project/project-id", "universe/universe-domain"]);
+    tokio::time::sleep(seconds(600)).await;
+    assert!(
+        (40..600).contains(&w.platform.count()),
+        "neither never nor a storm"
+    );
+    w.platform.with(|state| state.away = false);
+    tokio::time::sleep(seconds(40)).await;
+    w.platform.count();
+    tokio::time::sleep(seconds(3600)).await;
+    assert_eq!(w.platform.count(), 0, "once is enough");
+    w.platform.with(|state| state.takes = seconds(3600));
+    assert_eq!(w.body("project/project-id").await, "p");
+    assert_eq!(w.status("universe/universe-domain").await, 404);
 }
 
 #[tokio::test(start_paused = true)]

@@ -317,7 +317,20 @@ async fn an_answer_is_passed_on_with_its_type_and_etag() {
     assert_eq!((got.status, got.body.as_str()), (404, "<p>not here"));
     w.platform.set("instance/y", told("never configured").status(412));
     assert_eq!(w.status("instance/y").await, 412);
-    assert_eq!(w.mirror.value("instance/tags").await.as_deref(), Some("[\"a\"]"));
+    let value = async |path| {
+        w.mirror
+            .value(path)
+            .await
+            .map_err(|reply| reply.status().as_u16())
+    };
+    assert_eq!(value("instance/tags").await, Ok(Some("[\"a\"]".to_owned())));
+    assert_eq!(value("x").await, Ok(None));
+    assert_eq!(value("instance/y").await, Err(503), "neither there nor not");
+    w.platform.set("instance/empty", told(" \n"));
+    assert_eq!(value("instance/empty").await, Ok(None));
+    w.platform.with(|state| state.away = true);
+    assert_eq!(value("instance/tags").await, Ok(Some("[\"a\"]".to_owned())));
+    assert_eq!(value("instance/z").await, Err(503));
 }
 
 #[tokio::test(start_paused = true)]
@@ -401,12 +414,13 @@ async fn what_is_ours_never_reaches_the_platform() {
         for identity in [true, false] {
             assert_eq!(w.get_as(identity, path).await.status, 404, "{path}");
         }
-        assert_eq!(w.mirror.value(path).await, None);
+        assert_eq!(w.mirror.value(path).await.unwrap(), None);
     }
     assert_eq!(
         w.mirror
             .value("instance/gce-workload-certificates/workload-identities")
-            .await,
+            .await
+            .unwrap(),
         None
     );
     assert_eq!(w.platform.asked(), [""; 0]);
@@ -425,7 +439,7 @@ async fn without_a_platform_no_key_is_there() {
         "{}",
         page.body
     );
-    assert_eq!(mirror.value("project/project-id").await, None);
+    assert_eq!(mirror.value("project/project-id").await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]

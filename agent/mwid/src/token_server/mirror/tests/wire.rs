@@ -40,7 +40,7 @@ async fn values_redirects_and_pages_come_as_the_platform_has_them() {
     assert_eq!(missing.status, 404);
     assert!(missing.body.contains("/computeMetadata/v1/instance/attributes/x"));
     assert_eq!(
-        mirror.value("project/project-id").await.as_deref(),
+        mirror.value("project/project-id").await.unwrap().as_deref(),
         Some("my-project")
     );
     assert_eq!(server.asked(), ["project/project-id", "instance", KEY]);

@@ -155,7 +155,11 @@ async fn an_answer_that_does_not_expire_is_asked_for_again_now_and_then() {
     let still = email(house.tokens.account(&Account::Default).await.unwrap());
     assert_eq!(still, first, "the last answer, for as long as there is no other");
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(house.source.accounts_asked(), 2, "asked in the background, in vain");
+    assert_eq!(
+        house.source.accounts_asked(),
+        2,
+        "asked in the background, in vain"
+    );
     house.source.becomes(Mode::Good);
     sleep(seconds(60)).await;
     drop(house.tokens.account(&Account::Default).await.unwrap());
