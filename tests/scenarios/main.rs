@@ -18,6 +18,7 @@ mod operator;
 mod process;
 mod proxy_floods;
 mod proxy_refusals;
+mod proxy_shares;
 mod reactions;
 mod routes;
 mod secret_discovery;

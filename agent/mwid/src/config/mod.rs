@@ -15,7 +15,7 @@ mod yaml;
 pub(crate) use defaults::GUEST_AGENT_DIRECTORY;
 pub(crate) use error::ConfigError;
 pub(crate) use proxy::{
-    HttpTo, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Target, Timeouts,
+    AcceptProxy, HttpTo, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Target, Timeouts,
 };
 
 use defaults::Defaults;

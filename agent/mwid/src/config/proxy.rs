@@ -1,5 +1,6 @@
 //! The settled routes of the proxy. Plain values; names no room.
 use super::Address;
+use ipnet::IpNet;
 use mtls_identity::PeerPolicy;
 use std::fmt;
 use std::net::SocketAddr;
@@ -31,8 +32,8 @@ pub(crate) struct RouteSettings {
     pub(crate) close_expired: bool,
     /// What the application is told of the peer before its first byte.
     pub(crate) send_proxy: SendProxy,
-    /// Each connection begins with a header of a load balancer's.
-    pub(crate) accept_proxy: bool,
+    /// Whether each connection begins with a header of a load balancer's.
+    pub(crate) accept_proxy: AcceptProxy,
     /// Each request is told of the peer, and asked of the application like this; none: bytes are copied.
     pub(crate) http: Option<HttpTo>,
     pub(crate) max_connections: usize,
@@ -58,6 +59,17 @@ pub(crate) enum SendProxy {
     V2Tls,
 }
 
+/// Who says in a PROXY header whom a connection is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AcceptProxy {
+    /// Nobody: there is no header.
+    No,
+    /// Whoever connects.
+    FromAnybody,
+    /// Load balancers at these addresses; nobody else connects.
+    From(Vec<IpNet>),
+}
+
 /// The version of HTTP in which the application is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HttpTo {
@@ -77,6 +89,8 @@ pub(crate) enum Side {
     Outbound {
         /// Sent as SNI; none: the target's name, if it has one.
         server_name: Option<String>,
+        /// So many of its connections may be one user's.
+        per_user: usize,
     },
 }
 

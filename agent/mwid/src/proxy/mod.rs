@@ -21,6 +21,7 @@ mod record;
 mod refusal;
 mod route;
 mod scratch;
+mod shares;
 mod splice;
 mod target;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! others choose.
 use super::link::Broken;
 use super::proxy_protocol::HeaderError;
+use super::shares::Full;
 use super::splice::Failure;
 use mtls_identity::peer::NotAllowed;
 use mtls_identity::tls::{IdentityUnusable, NoLonger, PeerError, PeerRefusal};
@@ -49,8 +50,12 @@ pub(super) enum Refusal {
     NotAllowed(#[source] NotAllowed),
     #[error("the peer was let in by rules or roots that changed meanwhile")]
     NoLonger(#[source] Arc<NoLonger>),
+    #[error("the connection comes from no load balancer's address (accept_proxy.from)")]
+    NotABalancer,
     #[error("the caller is not let in: {0}")]
     Caller(String),
+    #[error("the caller has its share")]
+    Share(#[source] Full),
     #[error("cannot look up the target {target}")]
     LookUp {
         target: String,
@@ -111,7 +116,9 @@ impl Refusal {
             Self::NoPeer(_) => "no_peer",
             Self::NotAllowed(source) => source.reason(),
             Self::NoLonger(source) => source.reason(),
+            Self::NotABalancer => "not_a_balancer",
             Self::Caller(_) => "caller",
+            Self::Share(_) => "share",
             Self::LookUp { .. } => "look_up",
             Self::Connect { .. } | Self::NoneAnswers { .. } => "connect",
             Self::NoTarget(_) => "no_target",
@@ -131,7 +138,9 @@ impl Refusal {
             | Self::Header(_)
             | Self::LongHeader
             | Self::NoLonger(_)
+            | Self::NotABalancer
             | Self::Caller(_)
+            | Self::Share(_)
             | Self::NoTarget(_)
             | Self::Over => false,
             Self::Connect { source, .. } => !is_our_want(source),

@@ -6,6 +6,7 @@ use super::metrics::Metrics;
 use super::peers::{Known, Peers};
 use super::places::Turns;
 use super::record::Record;
+use super::shares::Shares;
 use super::target::{Resolver, Targets};
 use crate::caller::Access;
 use crate::config::{RouteSettings, Side, Target};
@@ -44,6 +45,8 @@ pub(super) struct Route {
     pub(super) targets: Targets,
     pub(super) slots: Arc<Semaphore>,
     pub(super) turns: Arc<Turns>,
+    /// Whose the connections of an outbound route are.
+    pub(super) shares: Arc<Shares>,
     /// Asks those to come again that speak HTTP here: the route is gone, goes elsewhere, or mwid stops.
     pub(super) leave: CancellationToken,
     /// Places for those who were refused and get to read why. Apart from the others, so that strangers take none of theirs.
@@ -102,6 +105,14 @@ impl Route {
             || Turns::new(settings.max_handshakes),
             |before| Arc::clone(&before.turns),
         );
+        let shares = before.filter(|before| bounds(&before.settings) == bounds(&settings));
+        let shares = shares.map_or_else(
+            || {
+                let (all, per_user) = bounds(&settings);
+                Shares::new(all, per_user)
+            },
+            |before| Arc::clone(&before.shares),
+        );
         let leave = before.filter(|before| lead_alike(&settings, &before.settings));
         let leave = leave.map(|before| before.leave.clone()).unwrap_or_default();
         Ok(Self {
@@ -112,6 +123,7 @@ impl Route {
             named,
             slots,
             turns,
+            shares,
             leave,
             partings: Semaphore::new(MOST_PARTINGS),
         })
@@ -143,6 +155,16 @@ impl Route {
         }
         self.turns.wait().await
     }
+}
+
+/// How many connections there may be, and how many of one user.
+fn bounds(settings: &RouteSettings) -> (usize, usize) {
+    let per_user = match settings.side {
+        // Its clients are no users of this machine.
+        Side::Inbound => settings.max_connections,
+        Side::Outbound { per_user, .. } => per_user,
+    };
+    (settings.max_connections, per_user)
 }
 
 fn lead_alike(one: &RouteSettings, other: &RouteSettings) -> bool {
@@ -190,7 +212,7 @@ pub(super) fn client(
 /// The name that an outbound route sends to a target.
 pub(super) fn server_name(settings: &RouteSettings, target: &Target) -> ServerName<'static> {
     let said = match &settings.side {
-        Side::Outbound { server_name } => server_name.as_deref(),
+        Side::Outbound { server_name, .. } => server_name.as_deref(),
         Side::Inbound => None,
     };
     let name = said.or(match target {

@@ -15,6 +15,7 @@ mod metadata_open;
 mod names;
 mod publish;
 mod reactions;
+mod route_doors;
 mod routes;
 mod runtime_dir;
 mod second_daemon;
@@ -132,6 +133,7 @@ fn probe(settings: &Settings, now: SystemTime, looker: &Looker, server: Server) 
         source::probe,
         tokens::probe,
         access::probe,
+        route_doors::probe,
         metadata_open::probe,
         runtime_dir::probe,
         publish::probe,

@@ -6,8 +6,10 @@ mod alternatives;
 mod proxy;
 mod scalar;
 
-pub(super) use alternatives::{Allowed, Http, Listen, Socket, Source, Targets, TokenSource, Who};
-pub(super) use proxy::{HttpKeys, Inbound, Outbound, Proxy, Timeouts};
+pub(super) use alternatives::{
+    AcceptProxy, Allowed, Http, Listen, Socket, Source, Targets, TokenSource, Who,
+};
+pub(super) use proxy::{AcceptProxyKeys, HttpKeys, Inbound, Outbound, Proxy, Timeouts};
 pub(super) use scalar::{Address, HashText, IdNumber, ModeText, NameText, PathText, Secret, Text, TimeText};
 
 use serde::Deserialize;

@@ -1,5 +1,5 @@
 //! The keys of `proxy`.
-use super::alternatives::{Http, Targets};
+use super::alternatives::{AcceptProxy, Http, Targets};
 use super::scalar::{Address, IdNumber, ModeText, NameText, Text, TimeText};
 use serde::Deserialize;
 
@@ -22,7 +22,7 @@ pub(in crate::config) struct Inbound {
     pub(in crate::config) deny: Option<Vec<Text>>,
     pub(in crate::config) dry_run: Option<bool>,
     pub(in crate::config) send_proxy: Option<Text>,
-    pub(in crate::config) accept_proxy: Option<bool>,
+    pub(in crate::config) accept_proxy: Option<AcceptProxy>,
     pub(in crate::config) http: Option<Http>,
     pub(in crate::config) alpn: Option<Vec<Text>>,
     pub(in crate::config) tls12: Option<bool>,
@@ -48,6 +48,7 @@ pub(in crate::config) struct Outbound {
     pub(in crate::config) tls12: Option<bool>,
     pub(in crate::config) close_expired: Option<bool>,
     pub(in crate::config) max_connections: Option<IdNumber>,
+    pub(in crate::config) max_connections_per_user: Option<IdNumber>,
     pub(in crate::config) max_handshakes: Option<IdNumber>,
     pub(in crate::config) timeouts: Option<Timeouts>,
 }
@@ -57,6 +58,13 @@ pub(in crate::config) struct Outbound {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct HttpKeys {
     pub(in crate::config) to: Option<Text>,
+}
+
+/// The keys of `accept_proxy`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct AcceptProxyKeys {
+    pub(in crate::config) from: Option<Vec<Text>>,
 }
 
 /// Each a time, or `none` where that can be.

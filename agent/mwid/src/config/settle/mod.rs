@@ -3,6 +3,8 @@
 mod access;
 mod apart;
 mod api;
+mod balancers;
+mod bounds;
 mod identity;
 mod place;
 mod proxy;

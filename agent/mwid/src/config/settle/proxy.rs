@@ -1,28 +1,22 @@
 //! `proxy`: the routes. In: as written. Out: typed, each with a name of its own. No name is looked up.
+use super::balancers;
+use super::bounds::{self, bounds};
 use super::place::At;
 use super::targets;
 use super::values::{self, quoted};
 use crate::config::error::Wrong;
 use crate::config::raw;
 use crate::config::{
-    Address, HttpTo, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Timeouts,
+    AcceptProxy, Address, HttpTo, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side,
 };
 use mtls_identity::{PeerPolicy, peer::PeerRule};
 use std::path::Path;
-use std::time::Duration;
 
 const MOST_ROUTES: usize = 256;
 const MOST_RULES: usize = 1024;
 const MOST_PROTOCOLS: usize = 16;
-const MOST_CONNECTIONS: u64 = 1_000_000;
-const MAX_CONNECTIONS: usize = 10_000;
-const MAX_HANDSHAKES: usize = 256;
 /// Of the Unix socket that an outbound route listens on: its callers are attested.
 const SOCKET_MODE: u32 = 0o666;
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_secs(30 * 86_400);
-/// A handshake or a connect that takes longer is of no use to anybody, and holds a place.
-const LONGEST_STEP: Duration = Duration::from_secs(300);
 
 const SEND_PROXY: [(&str, SendProxy); 3] = [
     ("none", SendProxy::None),
@@ -118,6 +112,7 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
         ),
         (false, false) => {}
     }
+    let accept_proxy = balancers::settle(at, raw.accept_proxy, address.as_ref());
     Some(RouteSettings {
         side: Side::Inbound,
         // The other end is not a local process: the socket's mode is all that stands before a Unix one.
@@ -132,7 +127,7 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
         peers,
         dry_run: raw.dry_run == Some(true),
         send_proxy,
-        accept_proxy: raw.accept_proxy == Some(true),
+        accept_proxy,
         http,
         alpn,
         tls12: raw.tls12 == Some(true),
@@ -151,6 +146,7 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
         .and_then(|address| at.maybe("listen", Some(near(address, "listen", unsafe_listen))));
     let (mode, owner, group) = socket(at, (raw.mode, raw.owner, raw.group), address.as_ref());
     let bounds = bounds(at, (raw.max_connections, raw.max_handshakes, raw.timeouts));
+    let per_user = bounds::per_user(at, raw.max_connections_per_user, bounds.connections);
     let alpn = alpn(&at.key("alpn"), raw.alpn);
     let server_name = raw.server_name.map(|text| values::host_name(&text.0));
     let server_name = at.maybe("server_name", server_name);
@@ -169,7 +165,10 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
     );
     let expect = expect.and_then(|text| at.maybe("expect", Some(values::peer_rule(&text.0))));
     Some(RouteSettings {
-        side: Side::Outbound { server_name },
+        side: Side::Outbound {
+            server_name,
+            per_user,
+        },
         listen: ListenSettings {
             // Judged already where the address is in the file: there it changes nothing.
             unsafe_listen: unsafe_listen && matches!(address, Some(Address::Systemd(_))),
@@ -182,7 +181,7 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
         peers: PeerPolicy::nobody().allow(expect?),
         dry_run: false,
         send_proxy: SendProxy::None,
-        accept_proxy: false,
+        accept_proxy: AcceptProxy::No,
         http: None,
         alpn,
         tls12: raw.tls12 == Some(true),
@@ -228,27 +227,6 @@ fn socket(
         at.maybe("owner", owner.map(|text| values::name(&text.0))),
         at.maybe("group", group.map(|text| values::name(&text.0))),
     )
-}
-
-struct Bounds {
-    connections: usize,
-    handshakes: usize,
-    timeouts: Timeouts,
-}
-
-fn bounds(
-    at: &At,
-    (connections, handshakes, times): (
-        Option<raw::IdNumber>,
-        Option<raw::IdNumber>,
-        Option<raw::Timeouts>,
-    ),
-) -> Bounds {
-    Bounds {
-        connections: count(at, "max_connections", connections, MAX_CONNECTIONS),
-        handshakes: count(at, "max_handshakes", handshakes, MAX_HANDSHAKES),
-        timeouts: timeouts(&at.key("timeouts"), times.unwrap_or_default()),
-    }
 }
 
 fn needed<T>(at: &At, key: &str, raw: Option<T>, wanted: &'static str) -> Option<T> {
@@ -348,45 +326,4 @@ fn inbound_alpn(at: &At, raw: Option<Vec<raw::Text>>, http: bool) -> Vec<String>
         }
     }
     protocols
-}
-
-fn count(at: &At, key: &str, raw: Option<raw::IdNumber>, silent: usize) -> usize {
-    let judged = raw.map(|number| {
-        let fits = (1..=MOST_CONNECTIONS)
-            .contains(&number.0)
-            .then(|| usize::try_from(number.0).ok());
-        fits.flatten().ok_or_else(|| {
-            Wrong::new(
-                &format!("the number {}", number.0),
-                format!("a number from 1 to {MOST_CONNECTIONS}"),
-            )
-        })
-    });
-    at.take(key, judged, silent)
-}
-
-fn timeouts(at: &At, raw: raw::Timeouts) -> Timeouts {
-    let step = SHORTEST..=LONGEST_STEP;
-    let ten = Duration::from_secs(10);
-    Timeouts {
-        handshake: at.time(raw.handshake, "handshake", step.clone(), ten),
-        connect: at.time(raw.connect, "connect", step, ten),
-        idle: time_or_none(at, raw.idle, "idle", None),
-        half_close: time_or_none(at, raw.half_close, "half_close", Some(Duration::from_secs(60))),
-        lifetime: time_or_none(at, raw.lifetime, "lifetime", None),
-        unacknowledged: time_or_none(at, raw.unacknowledged, "unacknowledged", None),
-    }
-}
-
-fn time_or_none(
-    at: &At,
-    raw: Option<raw::TimeText>,
-    key: &str,
-    silent: Option<Duration>,
-) -> Option<Duration> {
-    match raw {
-        None => silent,
-        Some(text) if text.0 == "none" => None,
-        Some(text) => at.maybe(key, Some(values::time(&text.0, SHORTEST..=LONGEST))),
-    }
 }

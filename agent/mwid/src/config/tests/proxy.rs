@@ -1,6 +1,6 @@
 //! `proxy`: what routes mean, and what is wrong with them.
 use super::{parse, refused, right};
-use crate::config::{Address, HttpTo, SendProxy, Side, Target};
+use crate::config::{AcceptProxy, Address, HttpTo, SendProxy, Side, Target};
 use mtls_identity::SpiffeId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +40,13 @@ fn few_words_make_a_route_and_the_rest_has_defaults() {
     assert_eq!((inbound.timeouts.handshake, inbound.timeouts.connect), (ten, ten));
     assert_eq!((inbound.timeouts.idle, inbound.timeouts.lifetime), (None, None));
     assert_eq!(inbound.timeouts.half_close, Some(Duration::from_secs(60)));
-    assert_eq!(outbound.side, Side::Outbound { server_name: None });
+    assert_eq!(
+        outbound.side,
+        Side::Outbound {
+            server_name: None,
+            per_user: 7500
+        }
+    );
     assert_eq!(
         outbound.listen.address,
         Address::Unix(PathBuf::from("/r/out.sock"))
@@ -93,7 +99,7 @@ fn each_key_of_a_route_arrives() {
         "proxy: { inbound: [{ name: in, listen: \"[::]:8443\", forward: \"10.0.0.1:80\", unsafe_forward: true, unsafe_allow_all: true, dry_run: true, \
          alpn: [h2, http/1.1], send_proxy: v2_tls, accept_proxy: true, tls12: true, close_expired: true, max_connections: 7, max_handshakes: 3, \
          timeouts: { handshake: 1s, connect: 2s, idle: 3s, half_close: none, lifetime: 1h, unacknowledged: 5m } }], \
-         outbound: [{ name: out, listen: \"127.0.0.1:1\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/**\", server_name: b.test }] }",
+         outbound: [{ name: out, listen: \"127.0.0.1:1\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/**\", server_name: b.test, max_connections_per_user: 5 }] }",
     );
     let [inbound, outbound] = &settings.proxy.routes[..] else {
         panic!("{:?}", settings.proxy)
@@ -101,8 +107,8 @@ fn each_key_of_a_route_arrives() {
     assert!(inbound.dry_run && inbound.tls12 && inbound.close_expired);
     assert_eq!(inbound.alpn, ["h2", "http/1.1"]);
     assert_eq!(
-        (inbound.send_proxy, inbound.accept_proxy),
-        (SendProxy::V2Tls, true)
+        (inbound.send_proxy, inbound.accept_proxy.clone()),
+        (SendProxy::V2Tls, AcceptProxy::FromAnybody)
     );
     assert_eq!((inbound.max_connections, inbound.max_handshakes), (7, 3));
     assert_eq!(inbound.timeouts.half_close, None);
@@ -110,8 +116,13 @@ fn each_key_of_a_route_arrives() {
     assert_eq!(inbound.timeouts.unacknowledged, Some(Duration::from_secs(300)));
     assert_eq!(outbound.timeouts.unacknowledged, None);
     assert!(inbound.peers.decide(&id("spiffe://any.test/x")).is_ok());
-    let sni = Some("b.test".to_owned());
-    assert_eq!(outbound.side, Side::Outbound { server_name: sni });
+    assert_eq!(
+        outbound.side,
+        Side::Outbound {
+            server_name: Some("b.test".to_owned()),
+            per_user: 5
+        }
+    );
 }
 
 #[test]
@@ -172,6 +183,80 @@ fn http_has_a_short_form_its_own_protocols_and_no_proxy_header() {
             "3:9: proxy.inbound[0].alpn[0]: found \"h3\"; wanted h2 or http/1.1, which an HTTP route speaks; remove it, or `http`",
         ],
     )]);
+}
+
+#[test]
+fn one_user_has_no_more_connections_than_there_are_and_by_itself_not_all() {
+    let out = |more: &str| {
+        format!(
+            "proxy: {{ outbound: [{{ name: a, listen: \"127.0.0.1:1\", connect: \"10.0.0.1:2\", expect: \"spiffe://a.test/x\", {more} }}] }}"
+        )
+    };
+    for (more, wanted) in [
+        ("max_connections: 1", 1),
+        ("max_connections: 2", 1),
+        ("max_connections: 8", 6),
+        ("max_connections: 8, max_connections_per_user: 8", 8),
+    ] {
+        let settings = right(&out(more));
+        let Side::Outbound { per_user, .. } = settings.proxy.routes[0].side else {
+            panic!()
+        };
+        assert_eq!(per_user, wanted, "{more}");
+    }
+    refused(&[(
+        &out("max_connections: 8, max_connections_per_user: 9"),
+        &[
+            "1:153: proxy.outbound[0].max_connections_per_user: found the number 9; wanted at most max_connections, which is 8; \
+           one user cannot have more than there are",
+        ],
+    )]);
+}
+
+#[test]
+fn the_load_balancers_that_are_believed_are_named_by_their_networks() {
+    let route = |listen: &str, accept: &str| {
+        format!(
+            "proxy: {{ inbound: [{{ name: a, listen: \"{listen}\", forward: \"127.0.0.1:2\", allow: [\"spiffe://a.test\"],\n accept_proxy: {accept} }}] }}"
+        )
+    };
+    let settings = right(&route(
+        "[::]:1",
+        "{ from: [\"35.191.0.0/16\", \"fd00::/8\", \"10.0.0.7\"] }",
+    ));
+    let AcceptProxy::From(networks) = &settings.proxy.routes[0].accept_proxy else {
+        panic!()
+    };
+    let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["35.191.0.0/16", "fd00::/8", "10.0.0.7/32"]);
+    assert_eq!(
+        right(&route("[::]:1", "false")).proxy.routes[0].accept_proxy,
+        AcceptProxy::No
+    );
+    refused(&[
+        (
+            &route("[::]:1", "{ from: [\"10.0.0.1/8\", lb.internal] }"),
+            &[
+                "2:25: proxy.inbound[0].accept_proxy.from[0]: found \"10.0.0.1/8\"; wanted a network or an address, such as 10.0.0.0/8 or fd00::/8; \
+                 write 10.0.0.0/8, or the address alone",
+                "2:39: proxy.inbound[0].accept_proxy.from[1]: found \"lb.internal\"; wanted a network or an address, such as 10.0.0.0/8 or fd00::/8",
+            ],
+        ),
+        (
+            &route("[::]:1", "{ from: [] }"),
+            &[
+                "2:24: proxy.inbound[0].accept_proxy.from: found 0 networks; wanted 1 to 64 of them, such as [\"35.191.0.0/16\", \"130.211.0.0/22\"]; \
+               name the load balancers' addresses; accept_proxy: true believes whoever connects",
+            ],
+        ),
+        (
+            &route("unix:/run/a.sock", "{ from: [\"10.0.0.0/8\"] }"),
+            &[
+                "2:24: proxy.inbound[0].accept_proxy.from: found a key of no use, since `listen` is a Unix socket; wanted no such key; \
+               who connects there has no address: say accept_proxy: true, and let the directory's mode keep others out",
+            ],
+        ),
+    ]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! Never looks at who it was at first alone: rules change, processes end and units are stopped.
 use super::super::refusal::Refusal;
 use super::super::route::Route;
+use super::super::shares::Share;
 use crate::caller::{Visitor, Watch, What};
 use crate::http::Stream;
 use crate::report::Causes;
@@ -9,31 +10,34 @@ use crate::report::Causes;
 pub(super) struct Caller {
     visitor: Visitor,
     watch: Watch,
+    /// For as long as it is here.
+    _share: Option<Share>,
 }
 
 impl Caller {
     /// Meets who connected. May look things up, as an attestation does.
     pub(super) fn meet(route: &Route, stream: &Stream) -> Result<Self, Refusal> {
-        let (visitor, _) = route.shared.access.meet(stream, "proxy");
+        let (visitor, holder) = route.shared.access.meet(stream, "proxy");
         // Before the first decision, so that no change falls between.
         let watch = visitor.watch();
-        let caller = Self { visitor, watch };
-        caller.decide(route).map_err(Refusal::Caller)?;
+        decide(&visitor, route).map_err(Refusal::Caller)?;
+        let share = holder.map(|holder| route.shares.take(holder)).transpose();
+        let share = share.map_err(|full| {
+            visitor.denied(What::Route { name: route.name() }, &full.to_string());
+            Refusal::Share(full)
+        })?;
+        let caller = Self {
+            visitor,
+            watch,
+            _share: share,
+        };
         caller.visitor.granted(What::Route { name: route.name() });
         Ok(caller)
     }
 
     /// Whether it may use the route by the rules of now, after a look whether its process still is. The error is on record.
     pub(super) fn decide(&self, route: &Route) -> Result<(), String> {
-        let access = &route.shared.access;
-        let granted = match self.visitor.grant_of_connection() {
-            Err(denial) => Err(Causes(&*denial).to_string()),
-            Ok(_) if !access.decides_routes() => Ok(()),
-            Ok(grant) => grant
-                .route_allowed(route.name())
-                .map_err(|refusal| refusal.to_string()),
-        };
-        granted.inspect_err(|why| self.visitor.denied(What::Route { name: route.name() }, why))
+        decide(&self.visitor, route)
     }
 
     /// Returns, with the reason, when it may not use the route any more.
@@ -45,4 +49,16 @@ impl Caller {
             }
         }
     }
+}
+
+fn decide(visitor: &Visitor, route: &Route) -> Result<(), String> {
+    let access = &route.shared.access;
+    let granted = match visitor.grant_of_connection() {
+        Err(denial) => Err(Causes(&*denial).to_string()),
+        Ok(_) if !access.decides_routes() => Ok(()),
+        Ok(grant) => grant
+            .route_allowed(route.name())
+            .map_err(|refusal| refusal.to_string()),
+    };
+    granted.inspect_err(|why| visitor.denied(What::Route { name: route.name() }, why))
 }

@@ -13,7 +13,7 @@ use super::super::splice::{Early, Splice, abort};
 use super::super::target::{Attempts, Chosen};
 use super::super::tls::Tls;
 use super::caller::Caller;
-use crate::config::{SendProxy, Target};
+use crate::config::{AcceptProxy, SendProxy, Target};
 use crate::http::Stream;
 use mtls_identity::peer::PeerRole;
 use mtls_identity::tls::IdentityUnusable;
@@ -103,7 +103,10 @@ async fn inbound(
     turn: Turn,
     facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
-    if route.settings.accept_proxy {
+    if !is_believed(&route.settings.accept_proxy, facts.from) {
+        return Err(refused(Refusal::NotABalancer, None, Leave::Abort(stream)));
+    }
+    if route.settings.accept_proxy != AcceptProxy::No {
         match balanced(route, &mut stream, &turn).await {
             Ok(from) => facts.from = from.or(facts.from),
             Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
@@ -194,6 +197,19 @@ fn still(route: &Route, seat: &Seat, generation: u64) -> Result<(), Refusal> {
     }
     let decided = route.named.rules().decide(seat.peer());
     decided.map(drop).map_err(Refusal::NotAllowed)
+}
+
+/// Whether one from this address may say whom the connection is of, where that is said at all.
+fn is_believed(accept: &AcceptProxy, from: Option<SocketAddr>) -> bool {
+    match (accept, from) {
+        (AcceptProxy::No | AcceptProxy::FromAnybody, _) => true,
+        (AcceptProxy::From(networks), Some(from)) => {
+            let from = from.ip().to_canonical();
+            networks.iter().any(|network| network.contains(&from))
+        }
+        // At a Unix socket of systemd's there are no addresses.
+        (AcceptProxy::From(_), None) => false,
+    }
 }
 
 /// A load balancer's header, within the time of a handshake.

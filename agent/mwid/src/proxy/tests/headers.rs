@@ -96,3 +96,33 @@ async fn a_load_balancer_is_believed_where_the_route_says_so_and_nobody_else_com
     assert!(strangers::connect(listen, config).await.is_err());
     assert_eq!(site.refusal("in").await, "proxy_header");
 }
+
+#[tokio::test]
+async fn a_header_is_refused_that_comes_from_no_load_balancer() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    for (from, is_let_in) in [
+        ("10.0.0.0/8", false),
+        ("127.0.0.2", false),
+        ("127.0.0.0/8", true),
+        ("::ffff:127.0.0.1", true),
+    ] {
+        let mut site = Site::new(&here, &[&here]);
+        let listen = free();
+        site.routes(&format!(
+            "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"spiffe://here.test\"], accept_proxy: {{ from: [\"{from}\"] }} }}",
+            app.address
+        ));
+        let mut tcp = TcpStream::connect(listen).await.unwrap();
+        tcp.write_all(b"PROXY TCP4 203.0.113.9 127.0.0.1 4242 443\r\n")
+            .await
+            .unwrap();
+        let name = pki_types::ServerName::try_from("any.test").unwrap();
+        let config = Arc::new(strangers::client(Some(&here.leaf("/a")), TLS13));
+        let client = TlsConnector::from(config).connect(name, tcp).await;
+        assert_eq!(client.is_ok(), is_let_in, "{from}");
+        if !is_let_in {
+            assert_eq!(site.refusal("in").await, "not_a_balancer", "{from}");
+        }
+    }
+}

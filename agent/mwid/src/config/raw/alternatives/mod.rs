@@ -5,7 +5,7 @@ mod targets;
 mod tokens;
 
 pub(in crate::config) use access::{Allowed, Who};
-pub(in crate::config) use proxy::Http;
+pub(in crate::config) use proxy::{AcceptProxy, Http};
 pub(in crate::config) use targets::Targets;
 pub(in crate::config) use tokens::TokenSource;
 

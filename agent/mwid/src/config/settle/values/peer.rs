@@ -3,6 +3,7 @@ use super::{address, quoted};
 use crate::config::error::Wrong;
 use crate::config::{Address, Target};
 use crate::report::Causes;
+use ipnet::IpNet;
 use mtls_identity::peer::PeerRule;
 use mtls_identity::{IdPattern, SpiffeId, TrustDomain};
 use std::net::IpAddr;
@@ -81,6 +82,24 @@ pub(in super::super) fn target(text: &str, runtime_dir: &Path) -> Result<Target,
             fix,
         }),
     }
+}
+
+/// Addresses in CIDR notation, or one address.
+pub(in super::super) fn network(text: &str) -> Result<IpNet, Wrong> {
+    let wrong = || {
+        Wrong::new(
+            &quoted(text),
+            "a network or an address, such as 10.0.0.0/8 or fd00::/8",
+        )
+    };
+    if let Ok(one) = text.parse::<IpAddr>() {
+        return Ok(one.to_canonical().into());
+    }
+    let network: IpNet = text.parse().map_err(|_| wrong())?;
+    if network.trunc() != network {
+        return Err(wrong().fix(format!("write {}, or the address alone", network.trunc())));
+    }
+    Ok(network)
 }
 
 /// An ID, a pattern, or the name of a trust domain with its scheme: `spiffe://example.org`.
