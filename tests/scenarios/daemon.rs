@@ -14,6 +14,19 @@ use testkit::pki::{Leaf, World};
 /// How long a test waits for a thing before it says that the thing did not happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What no word of the daemon's may hold.
+const BAITS: [&str; 5] = [
+    // How each JWT begins: those of the embedded platform are tokens of both kinds.
+    "eyJ",
+    // How Google's access tokens begin.
+    "ya29.",
+    // How the tokens of the tests' platforms are called.
+    "token-of-the-",
+    // How a key of P-256 begins in PKCS#8, and how each key ends in PEM.
+    "MIGHAgEAMBMGByqGSM49",
+    "PRIVATE KEY-----",
+];
+
 pub(crate) const DOMAIN: &str = "pool.global.123.workload.id.goog";
 pub(crate) const PATH: &str = "/ns/shop/sa/payments";
 
@@ -257,12 +270,17 @@ impl Daemon {
 
     /// SIGTERM, and a clean end.
     pub(crate) fn stop(mut self) -> String {
+        // None where a test has taken its admin API away.
+        let told = ["/status", "/metrics"].map(|path| self.get(path).map(|answer| answer.body));
         self.signal(nix::sys::signal::Signal::SIGTERM);
         let status = self.wait_end();
         let log = self.log();
         assert!(status.success(), "mwid ended with {status}:\n{log}");
-        // How each JWT begins: those of the embedded platform are tokens of both kinds.
-        assert!(!log.contains("eyJ"), "a token in:\n{log}");
+        for text in told.iter().flatten().chain([&log]) {
+            for bait in BAITS {
+                assert!(!text.contains(bait), "{bait:?} in:\n{text}");
+            }
+        }
         log
     }
 }
@@ -277,7 +295,9 @@ impl Drop for Daemon {
 /// One HTTP request over a Unix socket; none when nobody answers.
 pub(crate) fn ask(socket: &Path, method: &str, path: &str) -> Option<Answer> {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n");
-    talk(UnixStream::connect(socket).ok()?, &head)
+    let stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    talk(stream, &head)
 }
 
 /// Sends a head without its last line, and reads to the end.

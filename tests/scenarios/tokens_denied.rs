@@ -83,10 +83,14 @@ fn a_user_without_a_rule_gets_no_token_but_the_instances_own_data() {
     let status = daemon.status().unwrap();
     assert!(status["callers"]["denials"].as_u64() >= Some(4), "{status}");
     let log = daemon.stop();
-    assert!(
-        log.contains("uid=45012") || log.contains("uid 45012"),
-        "the operator is told who:\n{log}"
-    );
+    for (what, listener) in [
+        ("access token", LISTENER),
+        (READ, LISTENER),
+        ("ID token for https://x.a.run.app", LISTENER),
+        ("access token", "listener=metadata "),
+    ] {
+        on_record(&log, &["uid=45012", what, listener]);
+    }
 }
 
 #[test]
@@ -137,7 +141,40 @@ fn a_grant_of_scopes_is_neither_widened_nor_guessed() {
             assert_eq!(answer.code, 403, "{other}: {answer:?}");
         }
     });
-    daemon.stop();
+    let log = daemon.stop();
+    for what in [
+        format!("access token with {WRITE}"),
+        format!("access token with {READ} {WRITE}"),
+        "access token with https://www.googleapis.com/auth/cloud-platform".to_owned(),
+        "ID token for https://x.y.a.run.app".to_owned(),
+        "ID token for https://evil@x.a.run.app".to_owned(),
+    ] {
+        on_record(&log, &["uid=45011", &what]);
+    }
+}
+
+/// Of the same user, but of another unit than the rule says.
+#[test]
+fn a_user_outside_of_the_unit_gets_nothing() {
+    if !can_be_others("a_user_outside_of_the_unit") {
+        return;
+    }
+    let address = free_address();
+    let place = place(
+        "dev",
+        address,
+        "access: [{ who: { uid: 45011, unit: payments.service }, may: { access_tokens: true } }]",
+    );
+    let daemon = started(&place);
+    as_user(ALICE, ALICE, &[], || {
+        for answer in [get(address, TOKEN), on_socket(&socket(&place), TOKEN)] {
+            assert_eq!(answer.code, 403, "{answer:?}");
+        }
+    });
+    let log = daemon.stop();
+    for listener in [LISTENER, "listener=metadata "] {
+        on_record(&log, &["uid=45011", "access token", listener]);
+    }
 }
 
 #[test]
@@ -157,10 +194,9 @@ fn a_group_is_proven_on_the_socket_and_only_there() {
     let by_tcp = as_user(BOB, SHOP, &[], || get(address, TOKEN));
     assert_eq!(by_tcp.code, 403, "TCP proves no group: {by_tcp:?}");
     let log = daemon.stop();
-    assert!(
-        log.contains("socket"),
-        "the operator is told where a group is proven:\n{log}"
-    );
+    on_record(&log, &["uid=45012", "access token", "listener=metadata "]);
+    // The operator is told where a group is proven.
+    on_record(&log, &["uid=45012", "access token", LISTENER, "socket"]);
 }
 
 #[test]
@@ -272,7 +308,13 @@ fn browsers_and_proxies_in_disguise_are_refused() {
     ] {
         assert_eq!(get(address, path).code, 404, "{path}");
     }
-    daemon.stop();
+    let log = daemon.stop();
+    on_record(&log, &["request in disguise", "X-Forwarded-For", LISTENER]);
+    on_record(&log, &["request in disguise", "foreign Host", LISTENER]);
+    assert!(
+        lines_with(&log, &["foreign Host", "host=evil.example"]) >= 1,
+        "{log}"
+    );
 }
 
 #[test]
@@ -316,7 +358,14 @@ fn a_socket_whose_owner_has_gone_gets_nothing() {
         drop(gone);
     }
     assert_eq!(get(address, TOKEN).code, 200);
-    daemon.stop();
+    let log = daemon.stop();
+    for why in [
+        "no longer open for sending",
+        "has no owner any more",
+        "was closed before mwid could see whose it is",
+    ] {
+        on_record(&log, &[why, LISTENER]);
+    }
 }
 
 #[test]
@@ -400,6 +449,12 @@ fn one_users_idle_connections_keep_nobody_else_out() {
 const LISTENER: &str = "listener=metadata_tcp";
 
 /// Lines of a log that have all of these.
+/// The record has a line of a denial with all of this.
+fn on_record(log: &str, all: &[&str]) {
+    let all = [&["denied"], all].concat();
+    assert!(lines_with(log, &all) >= 1, "no line with {all:?} in:\n{log}");
+}
+
 fn lines_with(log: &str, all: &[&str]) -> usize {
     let has_all = |line: &&str| all.iter().all(|part| line.contains(part));
     log.lines().filter(has_all).count()

@@ -48,7 +48,8 @@ pub(super) enum Command {
     /// SPIFFE_CREDENTIAL_FOLDER is the published directory. GCE_METADATA_HOST and GCE_METADATA_IP make Google's client libraries
     /// ask this daemon for tokens and instance data (some look at the one, some at the other), and GCE_METADATA_MTLS_MODE=none keeps
     /// them from asking it over HTTPS; they are left out when the configuration says `api.metadata.listen: off`. Where
-    /// GOOGLE_APPLICATION_CREDENTIALS is set, those libraries read its file and ask nobody: it is left as it is, and said.
+    /// GOOGLE_APPLICATION_CREDENTIALS is set, or gcloud has left its credentials, those libraries read that file and ask nobody: it is left as it
+    /// is, and said.
     Env(EnvArgs),
     /// Run a command in the environment that `mwid env` prints
     Exec(ExecArgs),

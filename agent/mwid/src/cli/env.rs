@@ -1,6 +1,7 @@
 //! `mwid env`: which daemon in, the environment that points programs to what it serves out. Never asks the daemon.
 use super::{Exit, Failure, args, daemon, output, words};
 use crate::config::{FileSet, Settings};
+use crate::tokens::Environment;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -40,21 +41,30 @@ fn of(settings: &Settings) -> Variables {
     variables
 }
 
-/// Google's clients look at a file of their own before they ask any metadata server. That is the user's choice, but a silent one.
+/// Google's clients look at two files of their own before they ask any metadata server. That is the user's choice, but a silent one.
 pub(super) fn say_what_wins(variables: &Variables) {
-    if let Some(line) = what_wins(variables, std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS")) {
+    if let Some(line) = what_wins(variables, &crate::app::credentials_environment()) {
         output::talk(&line);
     }
 }
 
-fn what_wins(variables: &Variables, credentials: Option<OsString>) -> Option<String> {
-    let file = credentials.filter(|file| !file.is_empty())?;
-    variables.contains_key("GCE_METADATA_HOST").then(|| {
-        format!(
+fn what_wins(variables: &Variables, environment: &Environment) -> Option<String> {
+    if !variables.contains_key("GCE_METADATA_HOST") {
+        return None;
+    }
+    let shown = |file: &Path| words::clean(&file.display().to_string()).replace('\n', " ");
+    if let Some(file) = &environment.credentials {
+        return Some(format!(
             "mwid: GOOGLE_APPLICATION_CREDENTIALS is set: Google's clients use {} and do not ask mwid for tokens; unset it if they should",
-            words::clean(&file.display().to_string()).replace('\n', " ")
-        )
-    })
+            shown(file)
+        ));
+    }
+    let file = environment.well_known().filter(|file| file.exists())?;
+    Some(format!(
+        "mwid: gcloud's credentials are there: Google's clients use {} and do not ask mwid for tokens; move it away, or run \
+         `gcloud auth application-default revoke`, if they should",
+        shown(&file)
+    ))
 }
 
 fn with_credential_bundle(settings: &Settings) -> Option<&Path> {
@@ -195,19 +205,40 @@ mod tests {
     #[test]
     fn credentials_that_win_over_the_daemon_are_said() {
         let asked = of(&Settings::default());
-        let said = what_wins(&asked, Some("/home/me/\x1b[2Jkey.json".into())).unwrap();
+        let named = |file: &str| Environment {
+            credentials: Some(file.into()),
+            ..Environment::default()
+        };
+        let said = what_wins(&asked, &named("/home/me/\x1b[2Jkey.json")).unwrap();
         assert!(
             said.contains("/home/me/") && said.contains("unset it") && !said.contains('\x1b'),
             "{said}"
         );
-        assert_eq!(what_wins(&asked, None), None);
-        assert_eq!(what_wins(&asked, Some(OsString::new())), None, "empty is unset");
+        assert_eq!(what_wins(&asked, &Environment::default()), None);
         let mut off = Settings::default();
         off.metadata.listen.clear();
         assert_eq!(
-            what_wins(&of(&off), Some("/k".into())),
+            what_wins(&of(&off), &named("/k")),
             None,
             "nobody is asked here anyway"
+        );
+    }
+
+    #[test]
+    fn so_are_those_that_gcloud_has_left() {
+        let asked = of(&Settings::default());
+        let config = tempfile::tempdir().unwrap();
+        let gcloud = Environment {
+            cloudsdk_config: Some(config.path().into()),
+            ..Environment::default()
+        };
+        assert_eq!(what_wins(&asked, &gcloud), None, "there are none");
+        let file = gcloud.well_known().unwrap();
+        std::fs::write(&file, "{}").unwrap();
+        let said = what_wins(&asked, &gcloud).unwrap();
+        assert!(
+            said.contains(file.to_str().unwrap()) && said.contains("revoke"),
+            "{said}"
         );
     }
 }

@@ -56,6 +56,15 @@ pub(crate) enum MetadataError {
         source: BodyError,
     },
     #[error(
+        "the metadata server's answer at {server} to {path} is larger than the {limit} bytes that mwid reads; ask for single keys, or make the custom \
+         metadata smaller"
+    )]
+    TooLarge {
+        server: SocketAddr,
+        path: String,
+        limit: usize,
+    },
+    #[error(
         "{server} is no metadata server: it answered (status {status}) without the header Metadata-Flavor: Google; correct \
          the address, or the proxy in between"
     )]
@@ -152,6 +161,7 @@ impl MetadataError {
             | Self::NeverConfigured { .. }
             | Self::Forbidden { .. }
             | Self::Path { .. }
+            | Self::TooLarge { .. }
             | Self::GrpcOff { .. } => true,
             Self::Certificates { source, .. } => !matches!(source, CertificatesError::NoCredentials),
             Self::Call { source, .. } => grpc::is_lasting(source),
@@ -177,6 +187,7 @@ impl MetadataError {
             Self::Call { source, .. } => grpc::reason(source),
             Self::Runtime(_) => "runtime",
             Self::Http { .. } | Self::Body { .. } => "broken_answer",
+            Self::TooLarge { .. } => "too_large",
             Self::NotMetadata { .. } => "not_metadata",
             Self::FeatureOff { .. } => "feature_off",
             Self::NotFound { .. } => "not_found",

@@ -15,7 +15,7 @@ mod tests;
 pub(crate) use address::{Environment, Server};
 pub(crate) use error::MetadataError;
 
-use crate::http::body::wiped;
+use crate::http::body::{BodyError, wiped};
 use crate::http::client::{TalkError, talk};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -37,8 +37,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// For everything together.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// The largest body that is read. Identities are some kilobytes; the whole tree of a VM some hundred.
-const LARGEST_BODY: usize = 1024 * 1024;
+/// The largest body that is read. The custom metadata of an instance and of a project may have 512 KB each, more in JSON, where a line's end is two
+/// bytes and a quote's too.
+const LARGEST_BODY: usize = 4 * 1024 * 1024;
 
 /// Asks one server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -140,6 +141,11 @@ impl Client {
                     server,
                     path: path.to_owned(),
                     source,
+                },
+                TalkError::Body(BodyError::TooLarge { limit }) => MetadataError::TooLarge {
+                    server,
+                    path: path.to_owned(),
+                    limit,
                 },
                 TalkError::Body(source) => MetadataError::Body {
                     server,

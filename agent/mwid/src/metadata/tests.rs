@@ -77,8 +77,9 @@ async fn an_answer_has_a_largest_size() {
         Told::json(&"x".repeat(LARGEST_BODY + 1)).without_length(),
     ] {
         let error = refused(told).await;
-        assert_eq!(error.reason(), "broken_answer");
-        assert!(crate::report::Causes(&error).to_string().contains("1048576"));
+        assert_eq!(error.reason(), "too_large");
+        assert!(error.is_lasting(), "asking again makes it no smaller");
+        assert!(error.to_string().contains("4194304"), "{error}");
     }
     let whole = get(Told::json(&"x".repeat(LARGEST_BODY))).await.unwrap();
     assert_eq!(whole.body.len(), LARGEST_BODY);

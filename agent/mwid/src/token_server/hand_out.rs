@@ -1,14 +1,14 @@
 //! Tokens, handed out. In: what was asked for and what the caller may have. Out: the question for the cache, and its answer on the wire. Never asks
 //! for more than is granted, never leaves a binding out.
-use super::query::{Query, QueryError};
+use super::query::{Alt, Query, QueryError};
 use super::seldom::clean;
-use super::words::{self, JSON};
+use super::words::{self, JSON, TEXT};
 use crate::caller::{Grant, Refusal};
 use crate::http::reply::Reply;
 use crate::tokens::{AccessAsk, AccessToken, Account, Binding, IdAsk, IdFormat, IdToken, Scopes};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use mtls_identity::UnixTime;
 use std::collections::BTreeSet;
@@ -47,6 +47,8 @@ pub(super) enum No {
 pub(super) struct Access {
     pub(super) ask: AccessAsk,
     pub(super) record: String,
+    /// How the answer is wanted.
+    pub(super) alt: Option<Alt>,
 }
 
 /// The scopes as they were asked for, for the record of a denial.
@@ -73,8 +75,10 @@ pub(super) fn access(account: Account, query: &Query<'_>, grant: &Grant) -> Resu
         Some(true) if asked.is_empty() => return Err(No::NothingToEnforce),
         Some(true) | None => {}
     }
+    let alt = query.alt()?;
     let exact = grant.scopes_for(&asked)?;
     Ok(Access {
+        alt,
         record: exact.map(joined).unwrap_or_default(),
         ask: AccessAsk {
             account,
@@ -159,22 +163,34 @@ static ACCESS_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
 const ID: HeaderValue = HeaderValue::from_static("text/html");
 
 /// What is answered with a token, wiped when the last holder lets go. None: it is over, or nearly.
-pub(super) fn access_body(token: &AccessToken, now: UnixTime) -> Option<Bytes> {
-    if token.remaining(now) == 0 {
-        return None;
+pub(super) fn access_body(token: &AccessToken, now: UnixTime, alt: Option<Alt>) -> Option<Bytes> {
+    match token.remaining(now) {
+        0 => None,
+        // Seldom, so it is not kept.
+        remaining if alt == Some(Alt::Text) => Some(as_lines(token, remaining)),
+        _ => Some(token.body(now, |remaining| rendered(token, remaining))),
     }
-    Some(token.body(now, |remaining| rendered(token, remaining)))
 }
 
-pub(super) fn access_reply(body: Bytes) -> Reply {
+pub(super) fn access_reply(body: Bytes, alt: Option<Alt>) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.headers_mut() = ACCESS_HEADERS.clone();
+    if alt == Some(Alt::Text) {
+        reply.headers_mut().insert(CONTENT_TYPE, TEXT);
+    }
     reply
 }
 
-pub(super) fn id_reply(token: Arc<IdToken>, now: UnixTime) -> Option<Reply> {
+/// As text, which a JWT is, or as one in JSON.
+pub(super) fn id_reply(token: Arc<IdToken>, now: UnixTime, alt: Option<Alt>) -> Option<Reply> {
     if token.expires_at <= now {
         return None;
+    }
+    if alt == Some(Alt::Json) {
+        let mut body = Zeroizing::new(Vec::with_capacity(room(&token.secret) + 2));
+        // Text as JSON in memory: that does not fail.
+        serde_json::to_writer(&mut *body, &**token.secret).ok()?;
+        return Some(words::reply(StatusCode::OK, JSON, Bytes::from_owner(body)));
     }
     let body = Bytes::from_owner(Held(token));
     Some(words::reply(StatusCode::OK, ID, body))
@@ -200,9 +216,8 @@ impl AsRef<[u8]> for Held {
 /// The body of an answer, wiped when the last holder lets go.
 fn rendered(token: &AccessToken, remaining: u64) -> Bytes {
     let strings = [&**token.secret, &token.token_type];
-    // A growing vector would leave copies behind: room for all, each byte that JSON escapes included.
-    let room: usize = strings.iter().map(|s| s.len() + 5 * escapes(s)).sum();
-    let mut body = Zeroizing::new(Vec::with_capacity(room + 80));
+    // A growing vector would leave copies behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(strings.map(room).iter().sum::<usize>() + 80));
     let written = (|| {
         body.write_all(b"{\"access_token\":")?;
         serde_json::to_writer(&mut *body, &**token.secret)?;
@@ -215,8 +230,27 @@ fn rendered(token: &AccessToken, remaining: u64) -> Bytes {
     Bytes::from_owner(body)
 }
 
-fn escapes(text: &str) -> usize {
-    text.bytes()
+/// For all of it, each byte that JSON escapes included.
+fn room(text: &str) -> usize {
+    let escapes = text
+        .bytes()
         .filter(|b| *b < b' ' || matches!(b, b'"' | b'\\'))
-        .count()
+        .count();
+    text.len() + 5 * escapes
+}
+
+/// As the metadata server writes a tree in text: a line a value.
+fn as_lines(token: &AccessToken, remaining: u64) -> Bytes {
+    let room = token.secret.len() + token.token_type.len() + 80;
+    let mut body = Zeroizing::new(Vec::with_capacity(room));
+    for (name, value) in [
+        ("access_token ", &**token.secret),
+        ("expires_in ", &remaining.to_string()),
+        ("token_type ", &token.token_type),
+    ] {
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(value.as_bytes());
+        body.push(b'\n');
+    }
+    Bytes::from_owner(body)
 }

@@ -159,6 +159,7 @@ impl Platform {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let (kind, account) = parts.split_last().ok_or(Refusal::NotFound)?;
         let account = tree.at(account).ok_or(Refusal::NotFound)?;
+        let alt = alt(query)?;
         let now = self.0.clock.current_time().ok_or(Refusal::Broken)?.as_secs();
         let whose = Subject {
             email: account.at(&["email"]).map(Node::text).unwrap_or_default(),
@@ -168,16 +169,26 @@ impl Platform {
             let (audience, claims) = questions::id(query, body, &tree)?;
             let token = self.0.issuer.id(now, &whose, audience, &claims).await;
             let text = token.map_err(broken)?.text;
-            return Ok(reply::ok(reply::HTML, text.as_bytes().to_vec()));
+            return Ok(match alt {
+                Some(Form::Json) => reply::json(&text.as_str().into()),
+                _ => reply::ok(reply::HTML, text.as_bytes().to_vec()),
+            });
         }
         let claims = questions::access(query, body, &tree, account)?;
         let token = self.0.issuer.access(now, &whose, &claims).await;
         let Issued { text, expires_at } = token.map_err(broken)?;
-        Ok(reply::json(&serde_json::json!({
-            "access_token": *text,
-            "expires_in": expires_at - now,
-            "token_type": "Bearer",
-        })))
+        let (text, left) = (&*text, expires_at - now);
+        Ok(match alt {
+            Some(Form::Text) => reply::ok(
+                reply::TEXT,
+                format!("access_token {text}\nexpires_in {left}\ntoken_type Bearer\n"),
+            ),
+            _ => reply::json(&serde_json::json!({
+                "access_token": text,
+                "expires_in": left,
+                "token_type": "Bearer",
+            })),
+        })
     }
 }
 
@@ -254,6 +265,16 @@ fn timeout(query: &Query) -> Result<Duration, Refusal> {
     Ok(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
+/// How an answer is asked for.
+fn alt(query: &Query) -> Result<Option<Form>, Refusal> {
+    match query.get("alt") {
+        None => Ok(None),
+        Some("text") => Ok(Some(Form::Text)),
+        Some("json") => Ok(Some(Form::Json)),
+        Some(_) => Err(Refusal::BadRequest("alt must be text or json")),
+    }
+}
+
 fn written(node: &Node, path: &str, query: &Query) -> Result<Reply, Refusal> {
     let recursive = node.is_directory() && query.is_true("recursive");
     if node.is_directory() && !recursive {
@@ -264,12 +285,7 @@ fn written(node: &Node, path: &str, query: &Query) -> Result<Reply, Refusal> {
             false => Ok(reply::ok(reply::TEXT, node.listing())),
         };
     }
-    let form = match query.get("alt") {
-        None => node.form(recursive),
-        Some("text") => Form::Text,
-        Some("json") => Form::Json,
-        Some(_) => return Err(Refusal::BadRequest("alt must be text or json")),
-    };
+    let form = alt(query)?.unwrap_or_else(|| node.form(recursive));
     Ok(match form {
         Form::Json => reply::json(&node.json()),
         Form::Text if path.ends_with("/universe-domain") => reply::ok("text/plain", node.text()),

@@ -388,6 +388,8 @@ async fn who_knows_an_older_value_does_not_wait() {
         format!("{ACCOUNT}token?wait_for_change=true"),
         format!("{V1}instance/name?wait_for_change=true&timeout_sec=soon"),
         format!("{V1}instance/name?alt=xml"),
+        format!("{V1}instance/service-accounts/default/token?alt=xml"),
+        format!("{V1}instance/service-accounts/default/identity?audience=a&alt=xml"),
         format!("{V1}instance/name?alt=%zz"),
     ] {
         refused(&platform, &path).await;
@@ -573,4 +575,26 @@ async fn a_bound_token_says_what_it_is_bound_to() {
 fn digest_of(der: &[u8]) -> Vec<u8> {
     use aws_lc_rs::digest::{SHA256, digest};
     digest(&SHA256, der).as_ref().to_vec()
+}
+
+/// Scripts ask for tokens as text and take them apart with awk.
+#[tokio::test]
+async fn tokens_have_the_form_that_is_asked_for() {
+    let (platform, _) = start();
+    let of = |leaf: &str| format!("{V1}instance/service-accounts/default/{leaf}");
+    let (status, kind, lines) = told(&platform, &of("token?alt=text")).await;
+    assert_eq!((status, &*kind), (200, "application/text"));
+    let (_, kind, json) = told(&platform, &of("token?alt=json")).await;
+    assert_eq!(kind, "application/json");
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let secret = json["access_token"].as_str().unwrap();
+    let left = &json["expires_in"];
+    assert_eq!(
+        lines,
+        format!("access_token {secret}\nexpires_in {left}\ntoken_type Bearer\n")
+    );
+    let (_, kind, plain) = told(&platform, &of("identity?audience=a&alt=text")).await;
+    assert_eq!(kind, "text/html");
+    let (_, kind, quoted) = told(&platform, &of("identity?audience=a&alt=json")).await;
+    assert_eq!((&*kind, quoted), ("application/json", format!("\"{plain}\"")));
 }

@@ -47,12 +47,13 @@ impl<G: Guest> Connection<G> {
         if !answered.tick.is_still(&tick) {
             return None;
         }
-        let body = hand_out::access_body(&*answered.token.upgrade()?, tick.time())?;
+        let alt = memo.access.alt;
+        let body = hand_out::access_body(&*answered.token.upgrade()?, tick.time(), alt)?;
         if !self.guest.granted_again(&answered.receipt, tick.time()) {
             return None;
         }
         tokens.given_again();
-        Some(hand_out::access_reply(body))
+        Some(hand_out::access_reply(body, alt))
     }
 
     /// The requests of a connection come one after another: nobody waits here.

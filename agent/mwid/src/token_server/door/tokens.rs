@@ -39,7 +39,8 @@ impl<G: Guest> Connection<G> {
         let memo = judged(&mut memo, asked)?;
         let tick = self.site.tokens.tick()?;
         let token = self.site.tokens.access_at(&memo.access.ask, &tick)?;
-        let body = hand_out::access_body(&token, tick.time())?;
+        let alt = memo.access.alt;
+        let body = hand_out::access_body(&token, tick.time(), alt)?;
         let what = What::AccessToken {
             scopes: &memo.access.record,
         };
@@ -49,7 +50,7 @@ impl<G: Guest> Connection<G> {
             receipt,
             token: Arc::downgrade(&token),
         });
-        Some(hand_out::access_reply(body))
+        Some(hand_out::access_reply(body, alt))
     }
 
     pub(super) async fn access(
@@ -77,7 +78,8 @@ impl<G: Guest> Connection<G> {
         };
         let scopes = |grant: &Grant| hand_out::still_granted(&access.ask, &query, grant);
         self.handed_out(asked, what, scopes, |now| {
-            hand_out::access_body(&token, now).map(hand_out::access_reply)
+            let body = hand_out::access_body(&token, now, access.alt)?;
+            Some(hand_out::access_reply(body, access.alt))
         })
     }
 
@@ -88,6 +90,7 @@ impl<G: Guest> Connection<G> {
         body: Incoming,
     ) -> Result<Reply, Refused> {
         let query = Query::parse(asked.query)?;
+        let alt = query.alt()?;
         let mut ask = hand_out::id(Account::Default, &query, &asked.grant).map_err(|no| {
             let audience = query.all("audience").next().unwrap_or_default();
             self.said_no(&no, What::IdToken { audience })
@@ -104,7 +107,7 @@ impl<G: Guest> Connection<G> {
             None => self.waited(asked, what, tokens.id(&ask)).await?,
         };
         let audience = |grant: &Grant| grant.audience_allowed(&ask.audience).is_ok();
-        self.handed_out(asked, what, audience, |now| hand_out::id_reply(token, now))
+        self.handed_out(asked, what, audience, |now| hand_out::id_reply(token, now, alt))
     }
 
     /// A token that is not at hand.

@@ -57,6 +57,10 @@ impl Trouble {
     /// What the caller gets when nothing is remembered.
     pub(super) fn reply(&self, retry_after: Duration) -> Reply {
         let why = match self {
+            Self::Away { source, .. } if matches!(&**source, MetadataError::TooLarge { .. }) => {
+                let why = "The platform's answer is larger than mwid reads; ask for single keys.";
+                return words::refused(StatusCode::BAD_GATEWAY, why);
+            }
             Self::Away { .. } | Self::Busy { .. } => {
                 "The platform's metadata server does not answer, and mwid remembers no value of this key; ask again."
             }

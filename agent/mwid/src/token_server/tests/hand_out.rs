@@ -29,6 +29,53 @@ async fn an_access_token_is_answered_as_the_metadata_server_does() {
     );
 }
 
+/// Scripts ask for it as text and take it apart with awk.
+#[tokio::test]
+async fn a_token_has_the_form_that_is_asked_for() {
+    let house = House::new().await;
+    let token = |query: &str| format!("{ACCOUNT}/token?{query}");
+    for name in ["default", EMAIL] {
+        let path = format!("/computeMetadata/v1/instance/service-accounts/{name}/token?alt=text");
+        let text = house.get(&path).await;
+        assert_eq!(
+            (text.status, &*text.body),
+            (
+                200,
+                "access_token ya29.secret\nexpires_in 3599\ntoken_type Bearer\n"
+            )
+        );
+        assert_eq!(text.header("content-type"), "application/text");
+        text.is_the_servers();
+    }
+    let json = house.get(&token("alt=JSON")).await;
+    assert_eq!(json.json()["access_token"], "ya29.secret");
+    assert_eq!(json.header("content-type"), "application/json");
+    let id = |alt: &str| format!("{ACCOUNT}/identity?audience=a&alt={alt}");
+    let text = house.get(&id("text")).await;
+    assert_eq!(
+        (&*text.body, text.header("content-type")),
+        ("ey.ya29.secret", "text/html")
+    );
+    let json = house.get(&id("json")).await;
+    assert_eq!(
+        (&*json.body, json.header("content-type")),
+        ("\"ey.ya29.secret\"", "application/json")
+    );
+    house.source.asked();
+    for unknown in [token("alt=xml"), token("alt=json&alt=json"), id("xml")] {
+        assert_eq!(house.get(&unknown).await.status, 400, "{unknown}");
+    }
+    assert_eq!(house.source.asked(), [""; 0]);
+    // On one connection the form changes with the question.
+    let mut stream = TcpStream::connect(house.tcp).await.unwrap();
+    for alt in ["text", "json", "text", "text", "json"] {
+        let asked = request("GET", &token(&format!("alt={alt}")), FLAVOR, "");
+        let told = exchange(&mut stream, &asked).await;
+        assert_eq!(told.body.starts_with('{'), alt == "json", "{told:?}");
+        assert_eq!(told.header("content-type"), format!("application/{alt}"));
+    }
+}
+
 #[tokio::test]
 async fn a_token_that_json_has_to_escape_stays_whole() {
     let house = House::new().await;

@@ -46,6 +46,33 @@ async fn values_redirects_and_pages_come_as_the_platform_has_them() {
     assert_eq!(server.asked(), ["project/project-id", "instance", KEY]);
 }
 
+/// Half a megabyte each of the instance's and the project's own, each quote of it two bytes.
+#[tokio::test]
+async fn the_largest_tree_is_read_and_a_larger_one_is_said_once() {
+    let server = Server::start();
+    let (mirror, _shutdown) = mirror(&server);
+    let quotes = "\\\"".repeat(512 * 1024);
+    let tree = format!(
+        "{{\"instance\":{{\"attributes\":{{\"a\":\"{quotes}\"}}}},\"project\":{{\"attributes\":{{\"b\":\"{quotes}\"}}}}}}"
+    );
+    server.set("?recursive=true&alt=json", Told::json(&tree));
+    let whole = get(&mirror, "?recursive=true").await;
+    assert!(
+        whole.status == 200 && whole.body.len() >= tree.len(),
+        "{}",
+        whole.status
+    );
+    server.set(KEY, Told::text(&"x".repeat(5 * 1024 * 1024)));
+    let refused = get(&mirror, KEY).await;
+    assert_eq!(refused.status, 502, "{}", refused.body);
+    assert!(refused.body.contains("single keys"), "{}", refused.body);
+    assert_eq!(
+        server.asked().iter().filter(|path| *path == KEY).count(),
+        1,
+        "not tried again"
+    );
+}
+
 #[tokio::test]
 async fn a_slow_server_is_waited_for_when_nothing_is_remembered() {
     let server = Server::start();
