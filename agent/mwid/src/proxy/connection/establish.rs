@@ -33,7 +33,7 @@ pub(super) struct Made {
     /// Where it goes; none: each request chooses.
     pub(super) at: Option<Chosen>,
     /// On outbound routes.
-    pub(super) caller: Option<Caller>,
+    pub(super) caller: Option<Box<Caller>>,
 }
 
 /// How it goes on.
@@ -228,7 +228,8 @@ async fn balanced(route: &Route, stream: &mut Stream, turn: &Turn) -> Result<Opt
 
 async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> Result<Made, Box<Refused>> {
     let mut caller = match Caller::meet(route, &stream) {
-        Ok(caller) => caller,
+        // Boxed, for its room: most routes are inbound.
+        Ok(caller) => Box::new(caller),
         Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
     };
     let mut attempts = route.targets.attempts(&route.settings.timeouts);
@@ -340,7 +341,7 @@ fn made(
     header: Vec<u8>,
     early: Early,
     seat: Seat,
-    caller: Option<Caller>,
+    caller: Option<Box<Caller>>,
 ) -> Made {
     Made {
         way: Way::Copy(Box::new(Splice::new(*link, plain, header, early))),

@@ -5,7 +5,7 @@ use super::super::route::Route;
 use super::super::splice::{Moved, Splice};
 use super::caller::Caller;
 use mtls_identity::{SpiffeId, UnixTime};
-use std::future::{pending, poll_fn};
+use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,24 +18,22 @@ pub(super) async fn run(
     route: &Route,
     splice: &mut Splice,
     seat: &Seat,
-    caller: Option<Caller>,
+    caller: Option<Box<Caller>>,
     since: Instant,
 ) -> End {
     let counters = &route.named.record.counters;
     let mut gone = pin!(seat.gone());
-    let mut lost = pin!(async move {
-        match caller {
-            Some(mut caller) => caller.lost(route).await,
-            None => pending().await,
-        }
-    });
+    // Boxed, for its room: most routes are inbound and have none.
+    let mut lost = caller.map(|mut caller| Box::pin(async move { caller.lost(route).await }));
     let mut limits = Limits::new(route, seat, since);
     poll_fn(|cx| {
         // First: a copy that never waits uses up the budget that tokio gives a task in one go, and then nothing else is ever ready.
         if gone.as_mut().poll(cx).is_ready() {
             return Poll::Ready(seat.why().map_or(End::Over, End::NoLonger));
         }
-        if let Poll::Ready(why) = lost.as_mut().poll(cx) {
+        if let Some(lost) = &mut lost
+            && let Poll::Ready(why) = lost.as_mut().poll(cx)
+        {
             return Poll::Ready(End::Caller(why));
         }
         let mut moved = Moved::default();
