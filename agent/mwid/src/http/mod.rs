@@ -13,6 +13,8 @@ mod metrics;
 mod pace;
 pub(crate) mod reply;
 mod serve;
+pub(crate) mod shares;
+pub(crate) mod turns;
 pub(crate) mod web;
 
 pub(crate) use listener::{Listener, Stream};

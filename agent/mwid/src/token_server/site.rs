@@ -11,6 +11,7 @@ use super::target::{Leaf, Target};
 use super::words::TEXT;
 use super::{refusal, words};
 use crate::caller::Grant;
+use crate::http::Holder;
 use crate::http::reply::Reply;
 use crate::report::Causes;
 use crate::shutdown::Shutdown;
@@ -145,13 +146,20 @@ impl Site {
 
     /// Of the account by this name. Another one than the source's own is asked for only for who may have tokens: whoever may have none could make
     /// up names, and each is a question to the platform, beside those that others wait for.
-    async fn info(&self, name: &str, path: &str, grant: &Grant) -> Result<Arc<AccountInfo>, Refused> {
+    async fn info(
+        &self,
+        name: &str,
+        path: &str,
+        grant: &Grant,
+        whose: Option<Holder>,
+    ) -> Result<Arc<AccountInfo>, Refused> {
         let no_info = |error| Refused::from(refusal::no_token(path, &error));
         let account = self.account(name).await.map_err(no_info)?;
         if account != Account::Default && !grant.has_tokens() {
             return Err(words::not_found(path).into());
         }
-        self.tokens.account(&account).await.map_err(no_info)
+        let info = self.tokens.asked_by(whose).account(&account).await;
+        info.map_err(no_info)
     }
 
     /// What a tree shows of the accounts. With no account it is empty; none: that cannot be told now.
@@ -180,7 +188,7 @@ impl Site {
         target: Target<'_>,
         path: &str,
         query: &Query<'_>,
-        guest: &impl Guest,
+        who: (&impl Guest, Option<Holder>),
     ) -> Result<Reply, Refused> {
         let shape = Shape {
             recursive: query.boolean("recursive")? == Some(true),
@@ -197,7 +205,7 @@ impl Site {
             )
             .into());
         }
-        let mut page = self.page(target, path, shape, guest).await?;
+        let mut page = self.page(target, path, shape, who).await?;
         let Some(wait) = wait else {
             return Ok(page.reply());
         };
@@ -210,7 +218,7 @@ impl Site {
                 () = self.shutdown.asked() => break,
             }
             // While it cannot be told it has not changed.
-            if let Ok(now) = self.page(target, path, shape, guest).await {
+            if let Ok(now) = self.page(target, path, shape, who).await {
                 page = now;
             }
         }
@@ -222,7 +230,7 @@ impl Site {
         target: Target<'_>,
         path: &str,
         shape: Shape,
-        guest: &impl Guest,
+        (guest, whose): (&impl Guest, Option<Holder>),
     ) -> Result<Page, Refused> {
         let grant = guest
             .grant()
@@ -241,7 +249,7 @@ impl Site {
                 }
             }
             Target::Account(name) => {
-                let info = self.info(name, path, &grant).await?;
+                let info = self.info(name, path, &grant, whose).await?;
                 if recursive {
                     Page::tree(&account::one(&info, &grant), alt)
                 } else {
@@ -249,7 +257,7 @@ impl Site {
                 }
             }
             Target::Leaf(name, leaf) => {
-                let info = self.info(name, path, &grant).await?;
+                let info = self.info(name, path, &grant, whose).await?;
                 if leaf == Leaf::Email && info.email.is_empty() {
                     return Err(words::not_found(path).into());
                 }

@@ -74,11 +74,17 @@ pub(crate) enum TokenError {
     )]
     TooManyAtOnce { kind: &'static str, most: usize },
     #[error(
+        "you have as many questions under way at the source of tokens ({kind}) as one user may have; ask again when some of them are answered"
+    )]
+    TooManyOfYours { kind: &'static str },
+    #[error(
         "the source of tokens ({kind}) has so many questions under way that this one waited {} in line for its turn; ask again later, or ask for \
          fewer different scopes and audiences at once",
         humantime::format_duration(*after)
     )]
     NoTurn { kind: &'static str, after: Duration },
+    #[error("the credentials of the source of tokens ({kind}) changed while it was asked; ask again")]
+    OtherCredentials { kind: &'static str },
     #[error("mwid stops, no token is fetched any more")]
     Stopping,
     // The source `metadata`: variants from here.
@@ -131,7 +137,9 @@ impl TokenError {
             | Self::Broke { .. }
             | Self::ExpiredAlready { .. }
             | Self::TooManyAtOnce { .. }
+            | Self::TooManyOfYours { .. }
             | Self::NoTurn { .. }
+            | Self::OtherCredentials { .. }
             | Self::Stopping => Failure::LATER,
             // The source `metadata`: from here.
             Self::Metadata(error) => error.failure(),

@@ -31,6 +31,7 @@ pub(crate) use token::{AccessToken, AccountInfo, IdToken};
 use crate::config::TokenSourceSettings;
 use crate::health::Board;
 use crate::health::status::TokensStatus;
+use crate::http::Holder;
 use crate::metadata::Server;
 use crate::shutdown::Shutdown;
 use cache::{Ask, Cache, Caches, Changes, Times};
@@ -56,6 +57,11 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
 
     /// Where it asks, for the status: an address, a file, an e-mail address.
     fn place(&self) -> Option<String>;
+
+    /// How often its credentials were found to be others: what earlier ones gave is forgotten. Asked for at each question, so it takes no time.
+    fn version(&self) -> u64 {
+        0
+    }
 
     /// Where its credentials belong, if it knows that by itself.
     fn home(&self) -> AtHome<'_> {
@@ -102,7 +108,11 @@ pub(crate) struct Context<'a> {
 
 /// The cache over one source. Cheap to clone. The default has no source: that of tests of other rooms.
 #[derive(Clone, Default)]
-pub(crate) struct Tokens(Option<Arc<Room>>);
+pub(crate) struct Tokens {
+    room: Option<Arc<Room>>,
+    /// For whom it asks. None: for mwid itself.
+    whose: Option<Holder>,
+}
 
 struct Room {
     ground: Arc<Ground>,
@@ -133,7 +143,10 @@ pub(crate) fn start(settings: &TokenSourceSettings, context: Context<'_>) -> Res
         shutdown: context.shutdown,
         supply: RwLock::new(None),
     };
-    let tokens = Tokens(Some(Arc::new(room)));
+    let tokens = Tokens {
+        room: Some(Arc::new(room)),
+        whose: None,
+    };
     let prepared = tokens.prepare(settings, context.dev)?;
     tokens.replace(prepared);
     Ok(tokens)
@@ -156,7 +169,7 @@ impl Tokens {
         settings: &TokenSourceSettings,
         dev: Option<SocketAddr>,
     ) -> Result<Prepared, TokenError> {
-        let Some(room) = &self.0 else {
+        let Some(room) = &self.room else {
             return Err(TokenError::NoSource);
         };
         Ok(Prepared {
@@ -168,7 +181,7 @@ impl Tokens {
     /// Second phase: another source from now on; its predecessor's tokens are forgotten, and its questions are dropped. Must be called within
     /// the runtime.
     pub(crate) fn replace(&self, prepared: Prepared) {
-        let Some(room) = &self.0 else { return };
+        let Some(room) = &self.room else { return };
         let supply = prepared
             .source
             .map(|source| Supply::start(room, source, prepared.is_named));
@@ -184,6 +197,14 @@ impl Tokens {
         drop(before);
     }
 
+    /// The same, for the questions of one user: a flood of them holds up nobody else's.
+    pub(crate) fn asked_by(&self, whose: Option<Holder>) -> Self {
+        Self {
+            room: self.room.clone(),
+            whose,
+        }
+    }
+
     /// The token if it is here and needs no waiting; if it grows old, its successor is asked for in the background.
     pub(crate) fn access_now(&self, ask: &AccessAsk) -> Option<Arc<AccessToken>> {
         self.look(|caches| caches.access.now(ask, caches.base.times.now()))
@@ -196,13 +217,13 @@ impl Tokens {
 
     /// To be asked before [`Tokens::access_at`]. None: there is no source, or the wall clock cannot tell its time.
     pub(crate) fn tick(&self) -> Option<Tick> {
-        let room = self.0.as_ref()?;
+        let room = self.room.as_ref()?;
         Tick::new(room.changes.now(), room.times.now())
     }
 
     /// An answer was given again because [`Tick::is_still`] said that it holds.
     pub(crate) fn given_again(&self) {
-        if let Some(room) = &self.0 {
+        if let Some(room) = &self.room {
             room.metrics.hit();
         }
     }
@@ -238,7 +259,7 @@ impl Tokens {
 
     /// The source's time now: what `expires_in` is counted from.
     pub(crate) fn clock(&self) -> Clock {
-        match &self.0 {
+        match &self.room {
             Some(room) => Arc::clone(&room.times.wall),
             None => Arc::new(rustls::time_provider::DefaultTimeProvider),
         }
@@ -249,7 +270,7 @@ impl Tokens {
             source: "none".to_owned(),
             ..TokensStatus::default()
         };
-        let Some(room) = &self.0 else { return nothing() };
+        let Some(room) = &self.room else { return nothing() };
         let counted = TokensStatus {
             fetches: room.metrics.fetches(),
             hits: room.metrics.hits(),
@@ -263,7 +284,7 @@ impl Tokens {
 
     fn look<T>(&self, look: impl FnOnce(&Caches) -> Option<T>) -> Option<T> {
         let supply = self
-            .0
+            .room
             .as_ref()?
             .supply
             .read()
@@ -273,7 +294,7 @@ impl Tokens {
 
     fn supply(&self) -> Option<Arc<Supply>> {
         let supply = self
-            .0
+            .room
             .as_ref()?
             .supply
             .read()
@@ -292,7 +313,7 @@ impl Tokens {
             // Not the supply itself: a caller who waits must not keep a replaced one alive.
             let caches = Arc::clone(&supply.caches);
             drop(supply);
-            match cache(&caches).get(ask).await {
+            match cache(&caches).get(ask, self.whose).await {
                 Err(TokenError::Stopping) if self.has_replaced(&caches) => {}
                 outcome => return outcome,
             }

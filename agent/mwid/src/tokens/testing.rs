@@ -83,6 +83,8 @@ impl TimeProvider for TestTime {
 pub(crate) struct Scripted {
     time: Arc<TestTime>,
     mode: Mutex<Mode>,
+    /// Of its credentials.
+    version: AtomicU64,
     asked: AtomicUsize,
     accounts_asked: AtomicUsize,
     under_way: AtomicUsize,
@@ -100,6 +102,7 @@ impl Scripted {
         Arc::new(Self {
             time: Arc::clone(time),
             mode: Mutex::new(Mode::Good),
+            version: AtomicU64::new(0),
             asked: AtomicUsize::new(0),
             accounts_asked: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
@@ -112,6 +115,11 @@ impl Scripted {
 
     pub(crate) fn becomes(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+    }
+
+    /// Its credentials are others from now on.
+    pub(crate) fn changes(&self) {
+        self.version.fetch_add(1, SeqCst);
     }
 
     pub(crate) fn keeps_until(&self, seconds: u64) {
@@ -140,6 +148,7 @@ impl Scripted {
 
     async fn answer(&self, count: &AtomicUsize, question: String) -> Result<(String, UnixTime), TokenError> {
         let number = count.fetch_add(1, SeqCst) + 1;
+        let question = format!("{question} v{}", self.version.load(SeqCst));
         let _under_way = UnderWay::of(self);
         let mode = *self.mode.lock().unwrap();
         let before = self.time.now();
@@ -183,6 +192,10 @@ impl Drop for UnderWay<'_> {
 impl TokenSource for Scripted {
     fn kind(&self) -> &'static str {
         "scripted"
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(SeqCst)
     }
 
     fn place(&self) -> Option<String> {
@@ -264,7 +277,7 @@ impl Tokens {
         shutdown: &Shutdown,
     ) -> Self {
         let nobody: SocketAddr = "127.0.0.1:9".parse().unwrap();
-        let tokens = Self(Some(Arc::new(Room {
+        let room = Room {
             ground: Arc::new(Ground {
                 clock: Arc::clone(&times.wall),
                 provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
@@ -281,7 +294,11 @@ impl Tokens {
             place: Place::new(board.map(|board| board.part(PART))),
             shutdown: shutdown.clone(),
             supply: RwLock::new(None),
-        })));
+        };
+        let tokens = Self {
+            room: Some(Arc::new(room)),
+            whose: None,
+        };
         tokens.replace(Prepared {
             source: Some(source),
             is_named,
@@ -294,7 +311,7 @@ impl House {
     /// All counters as text.
     pub(crate) fn metrics(&self) -> String {
         let mut registry = prometheus_client::registry::Registry::default();
-        if let Some(room) = &self.tokens.0 {
+        if let Some(room) = &self.tokens.room {
             room.metrics.register(&mut registry);
         }
         let mut text = String::new();

@@ -1,7 +1,7 @@
 //! Who has the streams of one server, and the memory that their clients fill, so that nobody has it all. In: each call and whose it is. Out: a seat,
 //! or none; room for bytes, or none.
 use crate::http::Holder;
-use std::collections::HashMap;
+use crate::http::shares::{Bounds, Taken};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The streams of one server, and the bytes of messages that are not whole.
@@ -12,29 +12,10 @@ pub(super) struct Shares {
     state: Mutex<State>,
 }
 
-/// How much there is of something: a quarter of it for one user, an eighth only for the trusted.
-#[derive(Debug)]
-struct Bounds {
-    all: usize,
-    /// Of one user.
-    share: usize,
-    /// Of all users who are not trusted.
-    others: usize,
-}
-
 #[derive(Debug, Default)]
 struct State {
     streams: Taken,
     bytes: Taken,
-}
-
-/// Who has how much of it.
-#[derive(Debug, Default)]
-struct Taken {
-    /// Only users who have some have an entry.
-    users: HashMap<Option<Holder>, usize>,
-    all: usize,
-    others: usize,
 }
 
 /// A stream that is taken; free again on drop.
@@ -84,48 +65,6 @@ impl Shares {
     /// Nothing in here panics half way.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Bounds {
-    fn of(all: usize) -> Self {
-        Self {
-            all,
-            share: (all / 4).max(1),
-            others: (all - all / 8).max(1),
-        }
-    }
-}
-
-fn is_trusted(holder: Option<Holder>) -> bool {
-    holder.is_some_and(|holder| holder.trusted)
-}
-
-impl Taken {
-    /// The error is how much the user has.
-    fn take(&mut self, bounds: &Bounds, holder: Option<Holder>, more: usize) -> Result<(), usize> {
-        let has = self.users.get(&holder).copied().unwrap_or_default();
-        let over_share = holder.is_some() && has + more > bounds.share;
-        let over_others = !is_trusted(holder) && self.others + more > bounds.others;
-        if over_share || over_others || self.all + more > bounds.all {
-            return Err(has);
-        }
-        self.users.insert(holder, has + more);
-        self.all += more;
-        self.others += if is_trusted(holder) { 0 } else { more };
-        Ok(())
-    }
-
-    /// Of what was taken.
-    fn give_back(&mut self, holder: Option<Holder>, some: usize) {
-        self.all -= some;
-        self.others -= if is_trusted(holder) { 0 } else { some };
-        if let Some(has) = self.users.get_mut(&holder) {
-            *has -= some;
-            if *has == 0 {
-                self.users.remove(&holder);
-            }
-        }
     }
 }
 

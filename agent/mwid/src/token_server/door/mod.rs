@@ -48,6 +48,7 @@ impl<H: Host> Door<H> {
 pub(super) struct Connection<G: Guest> {
     site: Arc<Site>,
     guest: G,
+    holder: Option<Holder>,
     listener: &'static str,
     log: Arc<Seldom>,
     /// The last question for an access token: clients ask the same again and again.
@@ -62,6 +63,7 @@ impl<H: Host> Service<Stream> for Door<H> {
         let connection = Connection {
             site: Arc::clone(&self.site),
             guest,
+            holder,
             listener: self.listener,
             log: Arc::clone(&self.log),
             memo: Mutex::new(None),
@@ -119,6 +121,7 @@ impl<G: Guest> Connection<G> {
                     path: below,
                     query: asked.query,
                     host: asked.host,
+                    whose: self.holder,
                 };
                 let accounts = site.accounts(&asked.grant);
                 let lost = self.guest.loses_identity();
@@ -141,7 +144,7 @@ impl<G: Guest> Connection<G> {
             }
             ours => {
                 let query = Query::parse(asked.query)?;
-                site.value(ours, path, &query, &self.guest).await
+                site.value(ours, path, &query, (&self.guest, self.holder)).await
             }
         }
     }

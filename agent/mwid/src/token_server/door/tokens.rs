@@ -71,7 +71,7 @@ impl<G: Guest> Connection<G> {
         };
         let account = self.site.account(name).await;
         access.ask.account = account.map_err(|error| self.got_none(asked.path, what, &error))?;
-        let tokens = &self.site.tokens;
+        let tokens = self.site.tokens.asked_by(self.holder);
         let token = match tokens.access_now(&access.ask) {
             Some(token) => token,
             None => self.waited(asked, what, tokens.access(&access.ask)).await?,
@@ -101,7 +101,7 @@ impl<G: Guest> Connection<G> {
         };
         let account = self.site.account(name).await;
         ask.account = account.map_err(|error| self.got_none(asked.path, what, &error))?;
-        let tokens = &self.site.tokens;
+        let tokens = self.site.tokens.asked_by(self.holder);
         let token = match tokens.id_now(&ask) {
             Some(token) => token,
             None => self.waited(asked, what, tokens.id(&ask)).await?,

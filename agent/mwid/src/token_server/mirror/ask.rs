@@ -7,11 +7,14 @@ use super::platform::Platform;
 use super::said::Said;
 use super::trouble::Trouble;
 use crate::backoff::Backoff;
+use crate::http::Holder;
+use crate::http::shares::Seats;
+use crate::http::turns::Turns;
 use crate::shutdown::Shutdown;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// What came of a question.
@@ -20,11 +23,12 @@ pub(super) type Heard = Result<Arc<Said>, Trouble>;
 /// How long a caller who could have the last value waits for the present one, counted from when it was asked for.
 pub(super) const GRACE: Duration = Duration::from_millis(200);
 
-/// Questions at the platform at once. Others wait for their turn.
+/// Questions at the platform at once. Others wait for their turn; a user who asks for much waits for his own.
 const AT_ONCE: usize = 8;
 
 /// Questions under way, with those that wait for their turn. A question outlives a caller who leaves, so that the callers' places do not bound
-/// them: whoever asks for ever more keys and leaves must not fill the memory.
+/// them: whoever asks for ever more keys and leaves must not fill the memory. One user
+/// has a quarter of them, so that he leaves room for others.
 pub(super) const MOST_FLIGHTS: usize = 512;
 
 /// A platform that is replaced refuses work for less than a second.
@@ -42,7 +46,8 @@ pub(super) struct Asker {
     platform: Box<dyn Platform>,
     memory: Mutex<Memory>,
     flights: Mutex<HashMap<Key, Flight>>,
-    turns: Semaphore,
+    turns: Turns,
+    seats: Arc<Seats>,
     told: Mutex<Told>,
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
@@ -53,6 +58,9 @@ pub(super) struct Asker {
 struct Flight {
     since: Instant,
     heard: watch::Receiver<Option<Heard>>,
+    /// Who began it, and how to tell that somebody else waits for it too.
+    whose: Option<Holder>,
+    wanted: Arc<Notify>,
 }
 
 /// What the log knows.
@@ -68,7 +76,8 @@ impl Asker {
             platform,
             memory: Mutex::default(),
             flights: Mutex::default(),
-            turns: Semaphore::new(AT_ONCE),
+            turns: Turns::new(AT_ONCE),
+            seats: Seats::new(MOST_FLIGHTS),
             told: Mutex::default(),
             metrics,
             shutdown,
@@ -76,7 +85,7 @@ impl Asker {
     }
 
     /// The present answer, or the last one if the platform is slow or away.
-    pub(super) async fn get(self: &Arc<Self>, key: &Key) -> Heard {
+    pub(super) async fn get(self: &Arc<Self>, key: &Key, whose: Option<Holder>) -> Heard {
         let old = match locked(&self.memory).known(key, Instant::now()) {
             Known::Fresh(said) => {
                 self.metrics.hits.inc();
@@ -90,7 +99,7 @@ impl Asker {
             Known::Old(said) => Some(said),
             Known::Ask => None,
         };
-        let Some(mut flight) = self.join(key) else {
+        let Some(mut flight) = self.join(key, whose) else {
             return self.stand_in(old, Trouble::Crowded);
         };
         let done = flight.heard.wait_for(Option::is_some);
@@ -112,7 +121,7 @@ impl Asker {
     /// Asks until there is an answer.
     pub(super) async fn learn(self: &Arc<Self>, key: &Key) {
         let mut pause = Backoff::new(LEARN.0, LEARN.1);
-        while self.get(key).await.is_err() {
+        while self.get(key, None).await.is_err() {
             tokio::time::sleep(pause.next()).await;
         }
     }
@@ -123,28 +132,38 @@ impl Asker {
         Ok(said)
     }
 
-    /// The question about this key that is under way; if there is none, it begins. None: too many are under way.
-    fn join(self: &Arc<Self>, key: &Key) -> Option<Flight> {
+    /// The question about this key that is under way; if there is none, it begins. None: too many are under way, or too many of his.
+    fn join(self: &Arc<Self>, key: &Key, whose: Option<Holder>) -> Option<Flight> {
         let mut flights = locked(&self.flights);
         if let Some(flight) = flights.get(key) {
+            if flight.whose != whose {
+                flight.wanted.notify_one();
+            }
             return Some(flight.clone());
         }
         if flights.len() >= MOST_FLIGHTS {
             return None;
         }
+        let seat = match whose {
+            Some(_) => Some(self.seats.take(whose)?),
+            None => None,
+        };
         let (tell, heard) = watch::channel(None);
         let flight = Flight {
             since: Instant::now(),
             heard,
+            whose,
+            wanted: Arc::default(),
         };
         flights.insert(key.clone(), flight.clone());
         drop(flights);
-        let (asker, key) = (Arc::clone(self), key.clone());
+        let (asker, key, wanted) = (Arc::clone(self), key.clone(), Arc::clone(&flight.wanted));
         self.shutdown.spawn(async move {
+            let _seat = seat;
             let heard = tokio::select! {
                 biased;
                 () = asker.shutdown.asked() => Err(Trouble::Stopping),
-                heard = asker.insist(&key) => heard,
+                heard = asker.insist(&key, whose, &wanted) => heard,
             };
             asker.remember(&key, &heard);
             // First remembered, then no longer under way: whoever comes in between finds one of them.
@@ -155,20 +174,20 @@ impl Asker {
     }
 
     /// Asks again where that is likely to help.
-    async fn insist(&self, key: &Key) -> Heard {
+    async fn insist(&self, key: &Key, whose: Option<Holder>, wanted: &Notify) -> Heard {
         let mut pause = Backoff::new(PAUSE.0, PAUSE.1);
         for _ in 1..TRIES {
-            match self.once(key).await {
+            match self.once(key, whose, wanted).await {
                 Err(why) if why.passes() => tokio::time::sleep(pause.next()).await,
                 heard => return heard,
             }
         }
-        self.once(key).await
+        self.once(key, whose, wanted).await
     }
 
     /// Asks once, in turn.
-    pub(super) async fn once(&self, key: &Key) -> Heard {
-        let _turn = self.turns.acquire().await;
+    pub(super) async fn once(&self, key: &Key, whose: Option<Holder>, wanted: &Notify) -> Heard {
+        let _turn = self.turns.next(whose, wanted).await;
         self.ask(key, &key.question(None), None).await
     }
 

@@ -21,6 +21,7 @@ pub(super) use metrics::Metrics;
 use super::refusal::Refused;
 use super::words;
 use crate::caller::Grant;
+use crate::http::Holder;
 use crate::http::reply::Reply;
 use crate::metadata;
 use crate::shutdown::Shutdown;
@@ -59,6 +60,8 @@ pub(super) struct Wish<'a> {
     pub(super) query: &'a str,
     /// As it came, for the Location of a redirect.
     pub(super) host: &'a str,
+    /// Who asks: a flood of his questions holds up nobody else's.
+    pub(super) whose: Option<Holder>,
 }
 
 /// For the record, among a reply's extensions: it was about the X.509 identity's private key.
@@ -112,13 +115,13 @@ impl Mirror {
         };
         let key = Key::new(path, &query, grant.identity);
         let heard = match &query.wait {
-            None => asker.get(&key).await,
+            None => asker.get(&key, wish.whose).await,
             Some(_) if is_listing(&key) => {
                 let why = "wait_for_change is for single values, and for directories with recursive=true";
                 return words::refused(StatusCode::BAD_REQUEST, why);
             }
             Some(wait) => {
-                let changed = self.changed(asker, &key, wait.clone());
+                let changed = self.changed(asker, &key, wait.clone(), wish.whose);
                 tokio::select! {
                     biased;
                     () = lost, if key.may_hold_identity() => return no_key(NO_MORE),
@@ -138,7 +141,7 @@ impl Mirror {
             return Ok(None);
         };
         let key = Key::value(path);
-        let said = match asker.get(&key).await {
+        let said = match asker.get(&key, None).await {
             Ok(said) => said,
             Err(why) => return Err(Box::new(why.reply(asker.retry_after(&key)))),
         };

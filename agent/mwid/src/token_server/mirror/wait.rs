@@ -7,10 +7,11 @@ use super::query::Wait;
 use super::trouble::Trouble;
 use super::{LONGEST_WAIT, Mirror};
 use crate::backoff::Backoff;
+use crate::http::Holder;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Callers who wait at once. What one user may take of them, the doors decide with their places: a quarter of each door's. There are three
@@ -57,13 +58,19 @@ impl Waiting {
 
 impl Mirror {
     /// The value once it differs from what the caller knows, or when its time is over.
-    pub(super) async fn changed(&self, asker: &Arc<Asker>, key: &Key, wait: Wait) -> Heard {
+    pub(super) async fn changed(
+        &self,
+        asker: &Arc<Asker>,
+        key: &Key,
+        wait: Wait,
+        whose: Option<Holder>,
+    ) -> Heard {
         let Ok(_place) = self.waiting.callers.try_acquire() else {
             return Err(Trouble::Crowded);
         };
         let _waiting = Counted::in_(&asker.metrics.waiting);
         let until = Instant::now() + wait.timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-        let present = asker.get(key).await?;
+        let present = asker.get(key, whose).await?;
         // What has no ETag is no value that could change.
         let Some(tag) = present.tag().filter(|_| present.is_value()) else {
             return Ok(present);
@@ -83,7 +90,7 @@ impl Mirror {
                         return heard;
                     }
                 }
-                () = sleep_until(until) => return asker.get(key).await,
+                () = sleep_until(until) => return asker.get(key, whose).await,
             }
         }
     }
@@ -171,7 +178,7 @@ impl Poll {
         let (key, tag) = &self.change;
         let Ok(_place) = self.waiting.polls.try_acquire() else {
             sleep(LOOK).await;
-            return self.asker.once(key).await;
+            return self.asker.once(key, None, &Notify::new()).await;
         };
         let _poll = Counted::in_(&self.asker.metrics.polls);
         let question = key.question(Some((tag, ROUND.as_secs())));

@@ -9,9 +9,14 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// Keys are 2 KB.
@@ -33,7 +38,22 @@ pub(super) struct Loaded {
 
 /// The newest version.
 #[derive(Default)]
-pub(super) struct Newest(Mutex<Option<(Stamp, Arc<Loaded>)>>);
+pub(super) struct Newest {
+    state: Mutex<State>,
+    /// How often the file was found to be another than before.
+    changes: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: Option<(Stamp, Arc<Loaded>)>,
+    seen: Option<Stamp>,
+    /// When [`Newest::version`] looked.
+    glanced: Option<Instant>,
+}
+
+/// Between two looks at the file's inode, by whoever asks for something.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// By what a change is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,8 +76,8 @@ impl Stamp {
 impl Newest {
     /// What the newest version's program may take, if it has one. None: no version is known yet.
     pub(super) fn program_within(&self) -> Option<Duration> {
-        let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, loaded) = newest.as_ref()?;
+        let state = self.state();
+        let (_, loaded) = state.loaded.as_ref()?;
         let Own::External(file) = &loaded.own else {
             return Some(Duration::ZERO);
         };
@@ -67,12 +87,36 @@ impl Newest {
         })
     }
 
+    /// Counts the changes of the file. While somebody reads it, or it is not there, the number of before.
+    pub(super) fn version(&self, path: &Path) -> u64 {
+        if let Ok(mut state) = self.state.try_lock()
+            && state.glanced.is_none_or(|at| at.elapsed() >= GLANCE)
+        {
+            state.glanced = Some(Instant::now());
+            if let Ok(metadata) = std::fs::metadata(path) {
+                self.see(&mut state, Stamp::of(&metadata));
+            }
+        }
+        self.changes.load(Acquire)
+    }
+
+    fn see(&self, state: &mut State, stamp: Stamp) {
+        if state.seen.replace(stamp).is_some_and(|seen| seen != stamp) {
+            self.changes.fetch_add(1, AcqRel);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at the file; blocks for as long as the disk does.
     pub(super) fn look(&self, path: &Path) -> Result<Arc<Loaded>, AdcError> {
         let (file, metadata) = open(path)?;
         let stamp = Stamp::of(&metadata);
-        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, loaded)) = newest.as_ref()
+        let mut state = self.state();
+        self.see(&mut state, stamp);
+        if let Some((known, loaded)) = state.loaded.as_ref()
             && *known == stamp
         {
             return Ok(Arc::clone(loaded));
@@ -84,7 +128,7 @@ impl Newest {
                 "every user of this machine can read the credentials file, so whatever it gives is theirs too; run `chmod o-r` on it"
             );
         }
-        *newest = Some((stamp, Arc::clone(&loaded)));
+        state.loaded = Some((stamp, Arc::clone(&loaded)));
         Ok(loaded)
     }
 }

@@ -240,6 +240,10 @@ impl TokenSource for Source {
         self.path.as_ref().map(|path| path.display().to_string())
     }
 
+    fn version(&self) -> u64 {
+        self.path.as_ref().map_or(0, |path| self.newest.version(path))
+    }
+
     fn home(&self) -> AtHome<'_> {
         Box::pin(async {
             match self.look().await {

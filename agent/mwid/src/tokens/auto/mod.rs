@@ -101,6 +101,10 @@ impl TokenSource for Source {
         self.found.get().and_then(|source| source.place())
     }
 
+    fn version(&self) -> u64 {
+        self.found.get().map_or(0, |source| source.version())
+    }
+
     fn home(&self) -> AtHome<'_> {
         Box::pin(async {
             match self.source().await {

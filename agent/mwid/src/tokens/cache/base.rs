@@ -2,6 +2,8 @@
 //! outlives its source: when that is replaced, all fetches end.
 use super::tick::Changes;
 use super::times::Times;
+use crate::http::shares::Seats;
+use crate::http::turns::Turns;
 use crate::shutdown::Shutdown;
 use crate::tokens::TokenSource;
 use crate::tokens::ledger::Ledger;
@@ -9,12 +11,15 @@ use crate::tokens::metrics::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// Questions under way at the source for the first time, and beside them those whose answer somebody uses already: a flood of new ones does
-/// not keep old ones from being renewed.
+/// not keep old ones from being renewed. Of the former a quarter is one user's.
 const FIRST_TIME: usize = 64;
 const AGAIN: usize = 16;
+
+/// What is under way is never pushed out of the caches, so that one user must not fill them.
+const SEATS: usize = 4096;
 
 pub(in crate::tokens) struct Base {
     pub(in crate::tokens) source: Arc<dyn TokenSource>,
@@ -29,8 +34,10 @@ pub(in crate::tokens) struct Base {
     pub(super) alarm: Alarm,
     /// A fetch of the default token has ended well since this was looked at.
     pub(super) default_came: AtomicBool,
-    pub(super) first_time: Semaphore,
-    pub(super) again: Semaphore,
+    pub(super) first_time: Turns,
+    pub(super) again: Turns,
+    /// Of users' questions under way for the first time, with those that wait for their turn.
+    pub(super) seats: Arc<Seats>,
 }
 
 impl Base {
@@ -52,8 +59,9 @@ impl Base {
             tasks: shutdown.clone(),
             alarm: Alarm::new(),
             default_came: AtomicBool::new(false),
-            first_time: Semaphore::new(FIRST_TIME),
-            again: Semaphore::new(AGAIN),
+            first_time: Turns::new(FIRST_TIME),
+            again: Turns::new(AGAIN),
+            seats: Seats::new(SEATS),
         }
     }
 }

@@ -24,11 +24,16 @@ pub(crate) use tick::Tick;
 pub(super) use times::{Moment, Times};
 
 use super::TokenError;
+use crate::http::Holder;
+use crate::http::shares::Seat;
 use futures_util::FutureExt;
 use shelf::Shelf;
-use slot::{Flight, Outcome, Verdict};
+use slot::{Flight, Line, Outcome, Verdict};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -41,6 +46,8 @@ pub(super) struct Cache<A: Ask> {
     shelf: RwLock<Shelf<A>>,
     bounds: Bounds,
     base: Arc<Base>,
+    /// Of the source's credentials; changed under the shelf's lock.
+    of_version: AtomicU64,
 }
 
 /// The longest that a question waits for its turn at the source; how long the source itself may take is counted from there.
@@ -60,17 +67,19 @@ impl<A: Ask> Cache<A> {
             shelf: RwLock::new(Shelf::new(bounds, pin_default)),
             bounds,
             base: Arc::clone(base),
+            of_version: AtomicU64::new(base.source.version()),
         })
     }
 
     /// The answer if it is here and nothing needs to be waited for.
     pub(super) fn now(self: &Arc<Self>, ask: &A, now: Moment) -> Option<Arc<A::Answer>> {
+        self.keep_up();
         if let Some(value) = self.glance(ask, now) {
             return Some(value);
         }
         // Only what is here can be old, expired or renewed.
         self.read().get(ask)?.held()?;
-        match self.look(ask, now) {
+        match self.look(ask, now, None) {
             Next::Done(outcome) => {
                 let value = outcome.ok()?;
                 self.base.metrics.hit();
@@ -81,13 +90,14 @@ impl<A: Ask> Cache<A> {
         }
     }
 
-    /// The answer, from here or from the source.
-    pub(super) async fn get(self: &Arc<Self>, ask: &A) -> Outcome<A::Answer> {
+    /// The answer for one user, from here or from the source.
+    pub(super) async fn get(self: &Arc<Self>, ask: &A, whose: Option<Holder>) -> Outcome<A::Answer> {
+        self.keep_up();
         let now = self.base.times.now();
         if let Some(value) = self.glance(ask, now) {
             return Ok(value);
         }
-        let next = self.look(ask, now);
+        let next = self.look(ask, now, whose);
         match &next {
             Next::Done(Ok(_)) | Next::Linger(..) => self.base.metrics.hit(),
             Next::Done(Err(_)) | Next::Wait(_) => self.base.metrics.missed(),
@@ -107,7 +117,7 @@ impl<A: Ask> Cache<A> {
 
     /// Asks for it in the background, if it is not here.
     pub(super) fn prefetch(self: &Arc<Self>, ask: &A) {
-        drop(self.look(ask, self.base.times.now()));
+        drop(self.look(ask, self.base.times.now(), None));
     }
 
     /// Whether it is here or being asked for.
@@ -116,6 +126,22 @@ impl<A: Ask> Cache<A> {
         shelf
             .get(ask)
             .is_some_and(|slot| slot.held().is_some() || slot.is_in_flight())
+    }
+
+    /// Forgets what other credentials gave than those that the source has now. What is being fetched is asked for again when it comes.
+    fn keep_up(&self) {
+        let version = self.base.source.version();
+        if self.of_version.load(Acquire) >= version {
+            return;
+        }
+        let mut shelf = self.write();
+        self.of_version.fetch_max(version, AcqRel);
+        let forgotten = shelf.forget();
+        drop(shelf);
+        // Outside of the lock: they are wiped.
+        drop(forgotten);
+        // Who is to be fetched unasked is looked for.
+        self.base.alarm.at(Duration::ZERO);
     }
 
     /// What is known without asking or counting: for the status and the health board.
@@ -139,13 +165,18 @@ impl<A: Ask> Cache<A> {
     }
 
     /// Looks closely, and begins a fetch if it takes one.
-    fn look(self: &Arc<Self>, ask: &A, now: Moment) -> Next<A::Answer> {
-        let (next, evicted) = self.look_under_the_lock(ask, now);
+    fn look(self: &Arc<Self>, ask: &A, now: Moment, whose: Option<Holder>) -> Next<A::Answer> {
+        let (next, evicted) = self.look_under_the_lock(ask, now, whose);
         self.base.metrics.evicted(A::KIND, evicted);
         next
     }
 
-    fn look_under_the_lock(self: &Arc<Self>, ask: &A, now: Moment) -> (Next<A::Answer>, u64) {
+    fn look_under_the_lock(
+        self: &Arc<Self>,
+        ask: &A,
+        now: Moment,
+        whose: Option<Holder>,
+    ) -> (Next<A::Answer>, u64) {
         let mut shelf = self.write();
         let (slot, evicted) = shelf.slot(ask);
         let Some(slot) = slot else {
@@ -159,11 +190,14 @@ impl<A: Ask> Cache<A> {
         let next = match slot.verdict(now) {
             Verdict::Serve(value) => Next::Done(Ok(value)),
             Verdict::Fail(error) => Next::Done(Err(error)),
-            Verdict::Wait(flight) => Next::Wait(flight),
+            Verdict::Wait(flight) => {
+                flight.join(whose);
+                Next::Wait(flight)
+            }
             Verdict::Linger(value, flight) => Next::Linger(value, flight),
             Verdict::Renew(value) => {
-                let (is_low, (flight, tell)) = (slot.is_low(now), slot.begin());
-                self.fly(ask.clone(), tell, true);
+                let (is_low, (flight, tell)) = (slot.is_low(now), slot.begin(None));
+                self.fly(ask.clone(), tell, (&flight, true, None));
                 if is_low {
                     Next::Linger(value, flight)
                 } else {
@@ -171,8 +205,15 @@ impl<A: Ask> Cache<A> {
                 }
             }
             Verdict::Fetch => {
-                let (again, (flight, tell)) = (slot.had_one(), slot.begin());
-                self.fly(ask.clone(), tell, again);
+                let again = slot.had_one() || ask.is_default();
+                let whose = whose.filter(|_| !again);
+                let seat = whose.map(|_| self.base.seats.take(whose));
+                if matches!(seat, Some(None)) {
+                    let kind = self.base.source.kind();
+                    return (Next::Done(Err(TokenError::TooManyOfYours { kind })), evicted);
+                }
+                let (flight, tell) = slot.begin(whose);
+                self.fly(ask.clone(), tell, (&flight, again, seat.flatten()));
                 Next::Wait(flight)
             }
         };
@@ -192,19 +233,26 @@ impl<A: Ask> Cache<A> {
         }
     }
 
-    /// Runs a fetch apart from all who wait for it.
-    fn fly(self: &Arc<Self>, ask: A, tell: Tell<A>, again: bool) {
+    /// Runs a fetch apart from all who wait for it. `again` is one whose answer somebody uses already.
+    fn fly(
+        self: &Arc<Self>,
+        ask: A,
+        tell: Tell<A>,
+        (flight, again, seat): (&Flight<A::Answer>, bool, Option<Seat>),
+    ) {
         let (cache, stop) = (Arc::clone(self), self.base.stop.clone());
+        let line = Arc::clone(&flight.line);
         self.base.tasks.spawn(async move {
+            let _seat = seat;
             tokio::select! {
                 biased;
                 () = stop.asked() => {}
-                () = cache.fetch(ask, &tell, again) => {}
+                () = cache.fetch(ask, &tell, (&line, again)) => {}
             }
         });
     }
 
-    async fn fetch(&self, ask: A, tell: &Tell<A>, again: bool) {
+    async fn fetch(&self, ask: A, tell: &Tell<A>, (line, again): (&Line, bool)) {
         let base = &self.base;
         let lane = match again {
             _ if ask.is_default() => None,
@@ -216,17 +264,20 @@ impl<A: Ask> Cache<A> {
             ask: &ask,
         };
         let leave = match lane {
-            Some(lane) => timeout(IN_LINE, lane.acquire()).await.map(Result::ok),
+            Some(lane) => timeout(IN_LINE, lane.next(line.whose, &line.wanted))
+                .await
+                .map(Some),
             None => Ok(None),
         };
         // From here on it is the source that takes its time.
         let (began, asked) = (Instant::now(), base.times.now());
         let (outcome, is_asked) = match leave {
             Ok(_leave) => (self.put(&ask).await, true),
-            Err(_) => (Err(self.no_turn()), false),
+            Err(_) => ((Err(self.no_turn()), u64::MAX), false),
         };
         let now = base.times.now();
-        let (outcome, due, evicted) = self.land(&ask, outcome.map(Arc::new), asked, now);
+        self.keep_up();
+        let (outcome, due, evicted) = self.land(&ask, outcome, asked, now);
         landing.done();
         base.metrics.evicted(A::KIND, evicted);
         if is_asked {
@@ -244,8 +295,20 @@ impl<A: Ask> Cache<A> {
         tell.send_replace(Some(outcome));
     }
 
+    /// Asks the source, and once more if its credentials have changed meanwhile. With which version the answer was made.
+    async fn put(&self, ask: &A) -> (Result<A::Answer, TokenError>, u64) {
+        let source = &self.base.source;
+        let version = source.version();
+        let outcome = self.put_once(ask).await;
+        let newer = source.version();
+        if newer == version {
+            return (outcome, version);
+        }
+        (self.put_once(ask).await, newer)
+    }
+
     /// Asks the source, for as long as it is given.
-    async fn put(&self, ask: &A) -> Result<A::Answer, TokenError> {
+    async fn put_once(&self, ask: &A) -> Result<A::Answer, TokenError> {
         let source = self.base.source.as_ref();
         let (kind, within) = (|| source.kind(), source.patience());
         let asking = async { ask.put(source).await };
@@ -270,16 +333,22 @@ impl<A: Ask> Cache<A> {
     fn land(
         &self,
         ask: &A,
-        outcome: Outcome<A::Answer>,
+        (outcome, version): (Result<A::Answer, TokenError>, u64),
         asked: Moment,
         now: Moment,
     ) -> (Outcome<A::Answer>, Option<Duration>, u64) {
         let mut shelf = self.write();
+        let kind = self.base.source.kind();
+        let outcome = if version < self.of_version.load(Acquire) {
+            Err(TokenError::OtherCredentials { kind })
+        } else {
+            outcome.map(Arc::new)
+        };
         let Some(slot) = shelf.get_mut(ask) else {
             // What is being fetched is never pushed out.
             return (outcome, None, 0);
         };
-        let outcome = slot.land(self.base.source.kind(), outcome, asked, now);
+        let outcome = slot.land(kind, outcome, asked, now);
         let due = slot.due(now);
         let evicted = shelf.weigh(ask);
         self.base.metrics.holds(A::KIND, shelf.len(), shelf.bytes());
@@ -288,12 +357,13 @@ impl<A: Ask> Cache<A> {
 
     /// Looks at everything, begins what is due, and sets the alarm for what will be.
     fn sweep(self: &Arc<Self>, now: Moment) {
+        self.keep_up();
         let mut shelf = self.write();
         let sweep = shelf.sweep(now);
         for ask in sweep.fetch {
             if let Some(slot) = shelf.get_mut(&ask) {
-                let (_flight, tell) = slot.begin();
-                self.fly(ask, tell, true);
+                let (flight, tell) = slot.begin(None);
+                self.fly(ask, tell, (&flight, true, None));
             }
         }
         if let Some(next) = sweep.next {

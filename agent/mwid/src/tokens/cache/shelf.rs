@@ -1,5 +1,6 @@
 //! A bounded place for questions and their answers. In: questions. Out: their slots. Never larger than its bounds; who asks for many things
 //! once does not push out what others use.
+use super::held::Held;
 use super::kept::Ask;
 use super::slot::Slot;
 use super::times::Moment;
@@ -80,6 +81,18 @@ impl<A: Ask> Shelf<A> {
         self.bytes = self.bytes - slot.weight + weight;
         slot.weight = weight;
         self.make_room(0, 0)
+    }
+
+    /// Lets go of all answers, and of why there is none. They are the caller's to drop.
+    pub(super) fn forget(&mut self) -> Vec<Held<A::Answer>> {
+        let mut forgotten = Vec::with_capacity(self.slots.len());
+        for slot in self.slots.values_mut() {
+            let weight = slot.value_weight();
+            slot.weight -= weight;
+            self.bytes -= weight;
+            forgotten.extend(slot.forget());
+        }
+        forgotten
     }
 
     /// Looks at everything: what is to be fetched, and what can go.

@@ -4,11 +4,12 @@ use super::held::{Held, some_of};
 use super::kept::Kept;
 use super::times::Moment;
 use crate::backoff::Backoff;
+use crate::http::Holder;
 use crate::tokens::{Failure, TokenError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// What all who wait for a fetch are told.
@@ -65,19 +66,37 @@ pub(super) struct Slot<V> {
 /// A fetch under way.
 pub(super) struct Flight<V> {
     began: Instant,
+    pub(super) line: Arc<Line>,
     pub(super) done: watch::Receiver<Option<Outcome<V>>>,
+}
+
+/// Where a fetch waits for its turn.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Who wants it. None: mwid itself.
+    pub(super) whose: Option<Holder>,
+    /// Rung when somebody else waits for it too.
+    pub(super) wanted: Notify,
 }
 
 impl<V> Clone for Flight<V> {
     fn clone(&self) -> Self {
         Self {
             began: self.began,
+            line: Arc::clone(&self.line),
             done: self.done.clone(),
         }
     }
 }
 
 impl<V> Flight<V> {
+    /// Somebody waits for it.
+    pub(super) fn join(&self, whose: Option<Holder>) {
+        if self.line.whose != whose {
+            self.line.wanted.notify_one();
+        }
+    }
+
     /// Until when somebody who has a valid token may wait for this.
     pub(super) fn linger(&self) -> Instant {
         self.began + LINGER
@@ -165,11 +184,15 @@ impl<V: Kept> Slot<V> {
         }
     }
 
-    /// A fetch begins. Who calls this runs it, and tells its end to [`Slot::land`] and to who waits.
-    pub(super) fn begin(&mut self) -> (Flight<V>, watch::Sender<Option<Outcome<V>>>) {
+    /// A fetch begins for somebody. Who calls this runs it, and tells its end to [`Slot::land`] and to who waits.
+    pub(super) fn begin(&mut self, whose: Option<Holder>) -> (Flight<V>, watch::Sender<Option<Outcome<V>>>) {
         let (tell, done) = watch::channel(None);
         let flight = Flight {
             began: Instant::now(),
+            line: Arc::new(Line {
+                whose,
+                ..Line::default()
+            }),
             done,
         };
         self.flight = Some(flight.clone());
@@ -214,7 +237,7 @@ impl<V: Kept> Slot<V> {
                 Ok(Arc::clone(&self.held.insert(held).value))
             }
             // The source was not asked: what is known of it still holds.
-            Err(error @ TokenError::NoTurn { .. }) => {
+            Err(error @ (TokenError::NoTurn { .. } | TokenError::OtherCredentials { .. })) => {
                 self.not_before = now.boot + FIRST_RETRY;
                 Err(error)
             }
@@ -230,6 +253,15 @@ impl<V: Kept> Slot<V> {
                 Err(self.refusal(now).unwrap_or(error))
             }
         }
+    }
+
+    /// As if nothing had ever come for it: the source has other credentials.
+    pub(super) fn forget(&mut self) -> Option<Held<V>> {
+        self.trouble = None;
+        (self.not_before, self.not_unasked_before) = (Duration::ZERO, Duration::ZERO);
+        self.backoff.reset();
+        self.no_backoff.reset();
+        self.held.take()
     }
 
     /// The fetch that was begun ended without a word. When to call [`Slot::tick`] next.

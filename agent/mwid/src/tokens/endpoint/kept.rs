@@ -29,6 +29,11 @@ impl Kept {
         Ok(token)
     }
 
+    /// Whatever there is was made with other credentials.
+    pub(crate) async fn clear(&self) {
+        *self.0.lock().await = None;
+    }
+
     /// That one is not taken any more.
     pub(crate) async fn forget(&self, token: &Arc<AccessToken>) {
         let mut kept = self.0.lock().await;

@@ -17,6 +17,7 @@ use crate::http::web;
 use mtls_identity::Clock;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const ENDPOINT: &str = "https://iamcredentials.googleapis.com";
@@ -25,6 +26,8 @@ pub(crate) struct Source {
     target: Target,
     from: Arc<dyn TokenSource>,
     key: Kept,
+    /// Of the other source, when the key was fetched.
+    key_version: AtomicU64,
     reach: Reach,
 }
 
@@ -46,6 +49,7 @@ impl Source {
             })?;
         Ok(Self {
             target,
+            key_version: AtomicU64::new(from.version()),
             from,
             key: Kept::default(),
             reach: Reach { web, clock },
@@ -58,6 +62,10 @@ impl Source {
             scopes: Scopes::Default,
             binding: None,
         };
+        let version = self.from.version();
+        if self.key_version.swap(version, Relaxed) != version {
+            self.key.clear().await;
+        }
         self.key
             .get(&self.reach, async { self.from.access(&ask).await })
             .await
@@ -125,6 +133,10 @@ impl TokenSource for Source {
 
     fn place(&self) -> Option<String> {
         Some(self.target.email.clone())
+    }
+
+    fn version(&self) -> u64 {
+        self.from.version()
     }
 
     fn home(&self) -> AtHome<'_> {

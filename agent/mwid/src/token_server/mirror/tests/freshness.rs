@@ -302,3 +302,50 @@ async fn who_asks_for_ever_more_keys_and_leaves_fills_no_memory() {
     assert_eq!(w.asker().under_way(), 0);
     assert_eq!(w.status("instance/attributes/none").await, 404);
 }
+
+/// Questions of a user, whose answers take a while.
+async fn asked_by(w: &World, uid: u32, target: &str) -> u16 {
+    let trusted = uid == 0;
+    let wish = Wish {
+        path: target,
+        query: "",
+        host: "mwid.test:8174",
+        whose: Some(Holder { uid, trusted }),
+    };
+    let grant = Grant::default();
+    let answer = w
+        .mirror
+        .answer(wish, &grant, async { None }, async { None }, pending());
+    answer.await.status().as_u16()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_makes_up_keys_at_a_slow_platform_holds_up_nobody_else() {
+    let w = World::new();
+    w.platform.set("instance/tags", told("x"));
+    w.platform.with(|state| state.takes = seconds(4));
+    let flood: Vec<_> = (0..MOST_FLIGHTS)
+        .map(|n| {
+            let w = w.clone();
+            tokio::spawn(async move { asked_by(&w, 1001, &format!("instance/attributes/{n}")).await })
+        })
+        .collect();
+    while w.asker().under_way() < MOST_FLIGHTS / 4 {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    let (other, same, root) = tokio::join!(
+        asked_by(&w, 1002, "instance/tags"),
+        // One of the last of the flood.
+        asked_by(&w, 1003, "instance/attributes/127"),
+        asked_by(&w, 0, "instance/id"),
+    );
+    assert_eq!((other, same, root), (200, 404, 404));
+    assert!(began.elapsed() <= seconds(5), "{:?}", began.elapsed());
+    let mut refused = 0;
+    for one in flood {
+        refused += usize::from(one.await.unwrap() == 503);
+    }
+    assert_eq!(refused, MOST_FLIGHTS - MOST_FLIGHTS / 4, "what is over his share");
+    assert_eq!(w.asker().under_way(), 0);
+}

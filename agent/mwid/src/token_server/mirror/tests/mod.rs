@@ -253,6 +253,7 @@ async fn ask_until(
         path,
         query,
         host: "mwid.test:8174",
+        whose: None,
     };
     let grant = Grant {
         identity,

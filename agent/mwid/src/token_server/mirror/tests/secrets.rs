@@ -160,6 +160,7 @@ async fn without_accounts_a_tree_has_none() {
         path: "instance/",
         query: "recursive=true",
         host: "x",
+        whose: None,
     };
     let reply = w
         .mirror
@@ -181,6 +182,7 @@ async fn accounts_are_asked_for_only_by_a_tree_that_has_them() {
             path,
             query,
             host: "x",
+            whose: None,
         };
         let accounts = async { panic!("{path} needs no accounts") };
         let reply = w

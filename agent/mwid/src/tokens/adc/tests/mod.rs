@@ -585,3 +585,35 @@ async fn the_source_tells_where_its_credentials_belong() {
         Home::default()
     );
 }
+
+/// As when somebody logs in as somebody else, or gets another key.
+#[tokio::test(start_paused = true)]
+async fn another_file_is_another_version_within_a_second() {
+    let bench = Bench::new();
+    let source = Arc::new(bench.source(&bench.key()));
+    let tokens = crate::tokens::Tokens::over(source.clone(), testing::reach().clock);
+    let told = async || {
+        let account = tokens.account(&Account::Default).await.unwrap();
+        (account.email.clone(), tokens.home().await.project)
+    };
+    assert_eq!(told().await, (ROBOT.to_owned(), Some("p".to_owned())));
+    assert_eq!(told().await, (ROBOT.to_owned(), Some("p".to_owned())));
+    assert_eq!(source.version(), 0, "the first is no change");
+    let mut other = bench.key();
+    other["client_email"] = "other@p-2.iam.gserviceaccount.com".into();
+    other["project_id"] = "p-2".into();
+    bench.write("new", &other.to_string());
+    std::fs::rename(bench.path("new"), bench.path("credentials.json")).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(
+        told().await,
+        (
+            "other@p-2.iam.gserviceaccount.com".to_owned(),
+            Some("p-2".to_owned())
+        )
+    );
+    assert_eq!(source.version(), 1);
+    std::fs::remove_file(bench.path("credentials.json")).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(source.version(), 1, "what is not there gives nothing else");
+}

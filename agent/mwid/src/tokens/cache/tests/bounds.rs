@@ -1,5 +1,6 @@
 //! Many questions: bounded, and who asks for many things once does not push out what others use.
 use super::*;
+use crate::http::Holder;
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_audiences_stay_within_the_bounds_and_push_out_nobody() {
@@ -153,4 +154,47 @@ fn what_is_too_heavy_is_not_kept() {
         assert!(matches!(error, TokenError::TooManyAtOnce { .. }), "{error:?}");
         house.serves(&default()).await;
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_asks_for_thousands_of_audiences_holds_up_nobody_else() {
+    let house = House::new(false);
+    house.source.becomes(Mode::Slow(seconds(20)));
+    let of = |uid: u32| {
+        let trusted = uid == 0;
+        house.tokens.asked_by(Some(Holder { uid, trusted }))
+    };
+    let flood: Vec<_> = (0..3000)
+        .map(|n| {
+            let tokens = of(1001);
+            tokio::spawn(async move { tokens.id(&audience(&format!("https://{n}"))).await })
+        })
+        .collect();
+    while house.source.asked() < 16 {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    let (other, same, root) = (of(1002), of(1003), of(0));
+    let (mine, last, roots) = (
+        audience("https://mine"),
+        audience("https://1000"),
+        audience("https://root"),
+    );
+    let (other, same, root) = tokio::join!(other.id(&mine), same.id(&last), root.id(&roots));
+    assert!(
+        other.is_ok() && same.is_ok() && root.is_ok(),
+        "{other:?} {same:?} {root:?}"
+    );
+    assert!(began.elapsed() <= seconds(21), "{:?}", began.elapsed());
+    let (mut served, mut refused) = (0, 0);
+    for one in flood {
+        match one.await.unwrap() {
+            Ok(_) => served += 1,
+            Err(TokenError::TooManyOfYours { .. }) => refused += 1,
+            Err(error) => assert!(matches!(error, TokenError::NoTurn { .. }), "{error:?}"),
+        }
+    }
+    // Two rounds of his sixteen, and the one that another wanted too.
+    assert_eq!((served, refused), (33, 3000 - 1024));
+    assert!(house.tokens.status().trouble.is_none());
 }

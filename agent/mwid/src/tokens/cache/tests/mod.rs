@@ -180,3 +180,51 @@ async fn a_no_is_remembered_for_a_moment() {
     sleep(seconds(11)).await;
     house.serves(&scoped("a")).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_other_credentials_gave_is_forgotten_as_soon_as_they_change() {
+    let house = House::new(true);
+    sleep(seconds(1)).await;
+    let (tokens, source) = (&house.tokens, &house.source);
+    let id = audience("https://x");
+    let all = async || {
+        let account = tokens.account(&Account::Default).await.unwrap();
+        let (access, id) = (tokens.access(&default()).await, tokens.id(&id).await);
+        [
+            account.email.clone(),
+            access.unwrap().secret.to_string(),
+            id.unwrap().secret.to_string(),
+        ]
+    };
+    assert!(all().await.iter().all(|text| text.contains(" v0 ")));
+    source.changes();
+    assert!(tokens.access_now(&default()).is_none() && tokens.id_now(&id).is_none());
+    let told = all().await;
+    assert!(told.iter().all(|text| text.contains(" v1 ")), "{told:?}");
+    // Nobody has to ask for what the settings name.
+    source.changes();
+    assert!(tokens.access_now(&default()).is_none());
+    sleep(seconds(1)).await;
+    let token = tokens.access_now(&default()).expect("fetched unasked");
+    assert!(token.secret.contains(" v2 "));
+    let asked = source.asked();
+    assert_eq!(all().await, all().await);
+    assert_eq!(source.asked(), asked + 1, "the ID token, once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_other_credentials_that_comes_late_is_not_taken() {
+    let house = House::new(false);
+    house.source.becomes(Mode::Slow(seconds(5)));
+    for asked in [scoped("a"), scoped("b")] {
+        let waits = {
+            let tokens = house.tokens.clone();
+            tokio::spawn(async move { tokens.access(&asked).await })
+        };
+        sleep(seconds(1)).await;
+        house.source.changes();
+        let version = format!(" v{} ", crate::tokens::TokenSource::version(&*house.source));
+        let token = waits.await.unwrap().unwrap();
+        assert!(token.secret.contains(&version), "{:?}", token.secret);
+    }
+}

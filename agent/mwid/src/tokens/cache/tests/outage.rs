@@ -187,7 +187,7 @@ async fn a_fetch_that_ends_without_a_word_leaves_no_question_dead() {
     let house = House::new(false);
     let (supply, ask) = (house.tokens.supply().unwrap(), default());
     let cache = supply.caches.access.as_ref();
-    let (flight, tell) = cache.write().slot(&ask).0.unwrap().begin();
+    let (flight, tell) = cache.write().slot(&ask).0.unwrap().begin(None);
     // In this order a fault of ours unwinds.
     drop(Landing { cache, ask: &ask });
     drop(tell);
