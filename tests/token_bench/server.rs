@@ -60,7 +60,8 @@ impl Server {
             run.display()
         );
         std::fs::write(&config, text).unwrap();
-        let mut command = command(Path::new(env!("CARGO_BIN_EXE_mwid")));
+        let binary = std::env::var_os("MWID_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_mwid").into());
+        let mut command = command(Path::new(&binary));
         command.args(["run", "--dev", "--config"]).arg(&config);
         let targets = vec![Target::Unix(run.join("metadata.sock")), Target::Tcp(tcp)];
         Self::start("mwid", &mut command, targets)
