@@ -83,7 +83,7 @@ fn a_server_that_is_busy_or_takes_the_identity_away_takes_nothing_from_a_good_on
             "not enabled",
         ),
         (Answer::json("{}").flavor(None), "is no metadata server"),
-        (Answer::json(&"x".repeat(1 << 21)), "larger than"),
+        (Answer::json(&"x".repeat(5 << 20)), "larger than"),
     ] {
         server.refuse(&answer);
         daemon.wait_for(words, |d| {
