@@ -234,7 +234,7 @@ impl Daemon {
             expects_identity: settings.identity.source != SourceSettings::None,
         };
         let apis = base.apis(&rooms, started_at, registry, wish);
-        doors.apply(change, &apis).map_err(AppError::Door)?;
+        doors.apply(Doors::place(change).map_err(AppError::Door)?, &apis);
         proxy.apply(Proxy::place(routes).map_err(AppError::Proxy)?);
         doors.warn_of_unused();
         announce::start(&base.board, &inlet.reader, shutdown);

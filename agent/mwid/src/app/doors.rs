@@ -161,6 +161,12 @@ pub(super) struct Change {
     wanted: Vec<Key>,
 }
 
+/// The same, at their places: nothing of it can fail any more. Dropped, all is as it was before.
+pub(super) struct Placed {
+    opened: Vec<(Key, unix::Placed)>,
+    wanted: Vec<Key>,
+}
+
 impl Doors {
     pub(super) fn new(passed: Passed, shutdown: Shutdown) -> Self {
         Self {
@@ -190,18 +196,29 @@ impl Doors {
         Ok(Change { opened, wanted })
     }
 
-    /// Second phase: puts the new doors in place, then closes those that nobody wants any more. Tells whose doors changed.
-    pub(super) fn apply(&mut self, change: Change, apis: &Apis) -> Result<BTreeSet<Api>, DoorError> {
-        let mut changed: BTreeSet<Api> = change.opened.iter().map(|(key, _)| key.api).collect();
-        let before = self.open.len();
-        let replaced: Vec<Key> = change.opened.iter().map(|(key, _)| key.clone()).collect();
-        for (key, opened) in change.opened {
-            let listener = match opened {
-                Opened::InPlace(listener) => listener,
+    /// Between the phases: puts the new doors at their places, which is the last that can fail. Nobody is served there until [`Doors::apply`].
+    pub(super) fn place(change: Change) -> Result<Placed, DoorError> {
+        let Change { opened, wanted } = change;
+        let placed = opened.into_iter().map(|(key, opened)| {
+            let placed = match opened {
+                Opened::InPlace(listener) => listener.into(),
                 Opened::Hidden(prepared) => prepared
                     .put_in_place()
                     .map_err(|source| DoorError::Socket { api: key.api, source })?,
             };
+            Ok((key, placed))
+        });
+        let opened = placed.collect::<Result<_, DoorError>>()?;
+        Ok(Placed { opened, wanted })
+    }
+
+    /// Second phase: serves at the new doors, then closes those that nobody wants any more. Tells whose doors changed.
+    pub(super) fn apply(&mut self, change: Placed, apis: &Apis) -> BTreeSet<Api> {
+        let mut changed: BTreeSet<Api> = change.opened.iter().map(|(key, _)| key.api).collect();
+        let before = self.open.len();
+        let replaced: Vec<Key> = change.opened.iter().map(|(key, _)| key.clone()).collect();
+        for (key, placed) in change.opened {
+            let listener = placed.keep();
             let file = listener.place();
             let serving = self.shutdown.child();
             apis.start(key.api, listener, &serving);
@@ -219,7 +236,7 @@ impl Doors {
             }
             stays
         });
-        Ok(changed)
+        changed
     }
 
     /// A child's tasks are its own: the whole waits for them through this one.

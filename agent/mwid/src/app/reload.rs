@@ -2,7 +2,7 @@
 //!
 //! In: the settings in force and the new ones. Out: what changed, or why nothing did. Never leaves half of a change.
 use super::daemon::Daemon;
-use super::doors;
+use super::doors::{self, Doors};
 use super::google::{self, NewTokens};
 use crate::api::admin::{ReloadAnswer, ReloadRefusal};
 use crate::caller::Rules;
@@ -65,20 +65,23 @@ async fn prepare(daemon: &mut Daemon, new: &Settings) -> Result<Ready, ReloadRef
     })
 }
 
-/// From here on nothing is expected to fail: the listeners come first, for theirs is the one system call left (a rename), and those of the routes
-/// before all, for they change nothing yet.
+/// The listeners come first, for theirs is the one system call left (a rename): they are put at their places, and where one of them cannot be, all of them
+/// give their places back to those that are in force. Nothing fails after that.
 async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer {
     let mut changes = vec![];
     let placed = Proxy::place(ready.routes).map_err(|e| failed(&e))?;
-    let moved = daemon.doors.apply(ready.doors, &daemon.apis);
-    changes.extend(
-        moved
-            .map_err(|e| failed(&e))?
-            .into_iter()
-            .map(|api| api.key().to_owned()),
-    );
-    // Before the routes: none is open for a moment to callers whom the new rules keep out.
+    let doors = Doors::place(ready.doors).map_err(|e| failed(&e))?;
+    let level = new.log.level;
+    let changes_level = level != daemon.settings.log.level;
+    if changes_level {
+        let set = daemon.logging.set_level(super::level(level));
+        set.map_err(|e| failed(&e))?;
+    }
+    // Before the routes: none is open for a moment to callers whom the new rules keep out, nor is one that ends to those whom they let in elsewhere.
+    daemon.proxy.retire(&placed);
     daemon.google.access.replace(ready.rules);
+    let moved = daemon.doors.apply(doors, &daemon.apis);
+    changes.extend(moved.into_iter().map(|api| api.key().to_owned()));
     let routes = daemon.proxy.apply(placed);
     changes.extend(routes.into_iter().map(|name| format!("proxy {name}")));
     if new.access != daemon.settings.access {
@@ -105,11 +108,7 @@ async fn apply(daemon: &mut Daemon, new: Settings, ready: Ready) -> ReloadAnswer
     }
     // After the identity: what the store has let go is told too.
     daemon.publishing.verify_all();
-    if new.log.level != daemon.settings.log.level {
-        daemon
-            .logging
-            .set_level(super::level(new.log.level))
-            .map_err(|e| failed(&e))?;
+    if changes_level {
         changes.push("log.level".to_owned());
     }
     daemon.settings = new;

@@ -5,7 +5,7 @@ use super::alive;
 use super::connection;
 use super::route::Route;
 use crate::config::{Address, ListenSettings};
-use crate::http::listener::unix::{self, FileId, Prepared, Wanted};
+use crate::http::listener::unix::{self, FileId, Placed, Prepared, Wanted};
 use crate::http::listener::{Accept as _, ListenError};
 use crate::http::{Listener, Stream};
 use crate::shutdown::Shutdown;
@@ -99,11 +99,11 @@ fn open_passed(route: &str, name: &str, unsafe_listen: bool, passed: &Passed) ->
 }
 
 impl Opened {
-    pub(super) fn put_in_place(self, route: &str) -> Result<Vec<Listener>, ProxyError> {
+    pub(super) fn put_in_place(self, route: &str) -> Result<Vec<Placed>, ProxyError> {
         match self {
-            Self::InPlace(listeners) => Ok(listeners),
+            Self::InPlace(listeners) => Ok(listeners.into_iter().map(Placed::from).collect()),
             Self::Hidden(prepared) => match prepared.put_in_place() {
-                Ok(listener) => Ok(vec![listener]),
+                Ok(placed) => Ok(vec![placed]),
                 Err(source) => Err(ProxyError::Listen {
                     route: route.to_owned(),
                     source,
@@ -117,10 +117,11 @@ impl Door {
     /// Serves a route at its listeners until it is stopped.
     pub(super) fn serve(
         settings: ListenSettings,
-        listeners: Vec<Listener>,
+        listeners: Vec<Placed>,
         route: Arc<Route>,
         shutdown: &Shutdown,
     ) -> Self {
+        let listeners: Vec<Listener> = listeners.into_iter().map(Placed::keep).collect();
         let file = listeners.iter().find_map(Listener::place);
         let (sender, route) = watch::channel(route);
         let stop = shutdown.token().child_token();

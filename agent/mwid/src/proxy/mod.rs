@@ -36,12 +36,12 @@ use crate::caller::Access;
 use crate::clock::ClockJumps;
 use crate::config::{ListenSettings, ProxySettings, RouteSettings};
 use crate::health::status::RouteStatus;
-use crate::http::Listener;
+use crate::http::listener::unix;
 use crate::shutdown::Shutdown;
 use crate::units::listen::Passed;
 use listen::{Door, Opened};
 use mtls_identity::{Clock, Reader};
-use route::{Route, Rules, Shared};
+use route::{Route, Shared};
 use rustls::crypto::CryptoProvider;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -82,10 +82,10 @@ pub(crate) struct Change {
     opened: Vec<(ListenSettings, Opened)>,
 }
 
-/// The same, with its listeners at their places: nothing of it can fail any more.
+/// The same, with its listeners at their places: nothing of it can fail any more. Dropped, those in force have theirs again.
 pub(crate) struct Placed {
     routes: Vec<Arc<Route>>,
-    opened: Vec<(ListenSettings, Vec<Listener>)>,
+    opened: Vec<(ListenSettings, Vec<unix::Placed>)>,
 }
 
 impl Proxy {
@@ -177,10 +177,24 @@ impl Proxy {
         Ok(Placed { routes, opened })
     }
 
+    /// Before other rules of access are in force: who comes by a route that ends, or is going to lead elsewhere, is not let in by them there.
+    pub(crate) fn retire(&self, change: &Placed) {
+        for old in self.routes.borrow().iter() {
+            if !goes_on(old, &change.routes) {
+                old.retire();
+            }
+        }
+    }
+
     /// Second phase: puts them in force. Listeners that stay go on listening, routes that are as before are not touched, and connections stay
     /// unless the new rules refuse their peers. Tells the names of routes that changed.
     pub(crate) fn apply(&mut self, change: Placed) -> BTreeSet<String> {
         let before = self.routes.borrow().clone();
+        self.retire(&change);
+        // Before the doors: a new one opens under no older rules.
+        for route in &change.routes {
+            route.named.put_in_force(Arc::clone(&route.rules));
+        }
         let mut opened = change.opened;
         let mut doors = Vec::new();
         for route in &change.routes {
@@ -210,17 +224,10 @@ impl Proxy {
         for door in std::mem::replace(&mut self.doors, doors) {
             door.stop.cancel();
         }
-        for route in &change.routes {
-            route.named.put_in_force(Rules::of(&route.settings));
-        }
         show_targets(&before, &change.routes);
         let changed = changed(&before, &change.routes);
         for old in &before {
-            if !change
-                .routes
-                .iter()
-                .any(|new| new.name() == old.name() && new.leads_as(old))
-            {
+            if !goes_on(old, &change.routes) {
                 old.leave.cancel();
             }
         }
@@ -234,6 +241,13 @@ impl Proxy {
         self.routes.send_replace(change.routes);
         changed
     }
+}
+
+/// Whether a route is among these, and leads where it did.
+fn goes_on(old: &Route, routes: &[Arc<Route>]) -> bool {
+    routes
+        .iter()
+        .any(|new| new.name() == old.name() && new.leads_as(old))
 }
 
 /// Shows the targets of the routes in force, and those of no others.

@@ -16,6 +16,7 @@ use mtls_identity::{Clock, Peer, PeerPolicy, Reader};
 use pki_types::ServerName;
 use rustls::crypto::CryptoProvider;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,10 @@ pub(super) struct Route {
     pub(super) settings: RouteSettings,
     pub(super) shared: Arc<Shared>,
     pub(super) named: Arc<Named>,
+    /// Its own, whatever is in force under its name.
+    pub(super) rules: Arc<Rules>,
+    /// Set when it is about to end, or its name to lead elsewhere.
+    retired: AtomicBool,
     pub(super) tls: Config,
     pub(super) targets: Targets,
     pub(super) slots: Arc<Semaphore>,
@@ -90,8 +95,9 @@ impl Route {
         shared: &Arc<Shared>,
         before: Option<&Self>,
     ) -> Result<Self, ProxyError> {
+        let rules = Arc::new(Rules::of(&settings));
         let named = before.map_or_else(
-            || Named::new(&settings, shared),
+            || Named::new(&settings, shared, &rules),
             |before| Arc::clone(&before.named),
         );
         let same =
@@ -121,6 +127,8 @@ impl Route {
             shared: Arc::clone(shared),
             settings,
             named,
+            rules,
+            retired: AtomicBool::new(false),
             slots,
             turns,
             shares,
@@ -136,6 +144,30 @@ impl Route {
     /// Whether requests go where they went before.
     pub(super) fn leads_as(&self, before: &Self) -> bool {
         lead_alike(&self.settings, &before.settings)
+    }
+
+    /// Nobody who comes from now on is let in here.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    /// Decides a peer who came by this route: by its rules, and by those that are in force under its name meanwhile. So nobody comes in under older ones
+    /// alone, nor gets under newer ones to where an older route leads.
+    pub(super) fn decide(&self, peer: &Peer) -> Result<Decision, NotAllowed> {
+        let own = self.rules.decide(peer)?;
+        let in_force = self.named.rules();
+        if Arc::ptr_eq(&in_force, &self.rules) {
+            return Ok(own);
+        }
+        let also = in_force.decide(peer)?;
+        Ok(match own {
+            Decision::Allowed => also,
+            Decision::Tolerated(_) => own,
+        })
     }
 
     pub(super) fn is_inbound(&self) -> bool {
@@ -226,12 +258,12 @@ pub(super) fn server_name(settings: &RouteSettings, target: &Target) -> ServerNa
 }
 
 impl Named {
-    fn new(settings: &RouteSettings, shared: &Shared) -> Arc<Self> {
+    fn new(settings: &RouteSettings, shared: &Shared, rules: &Arc<Rules>) -> Arc<Self> {
         let over = CancellationToken::new();
         Arc::new(Self {
             record: Record::new(shared.metrics.route(&settings.name), Clock::clone(&shared.clock)),
             peers: Peers::new(over.clone()),
-            rules: RwLock::new(Arc::new(Rules::of(settings))),
+            rules: RwLock::new(Arc::clone(rules)),
             over,
         })
     }
@@ -241,8 +273,8 @@ impl Named {
     }
 
     /// Puts rules in force; those who are here have to be decided anew.
-    pub(super) fn put_in_force(&self, rules: Rules) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    pub(super) fn put_in_force(&self, rules: Arc<Rules>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// Decides all who are here by the rules, roots and time of now, and sends away whom they do not let in.

@@ -21,6 +21,10 @@ impl Caller {
         // Before the first decision, so that no change falls between.
         let watch = visitor.watch();
         decide(&visitor, route).map_err(Refusal::Caller)?;
+        // After it: the rules that let it in may be those of a route to come.
+        if route.is_retired() {
+            return Err(Refusal::Over);
+        }
         let share = holder.map(|holder| route.shares.take(holder)).transpose();
         let share = share.map_err(|full| {
             visitor.denied(What::Route { name: route.name() }, &full.to_string());

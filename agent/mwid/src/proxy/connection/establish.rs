@@ -195,7 +195,7 @@ fn still(route: &Route, seat: &Seat, generation: u64) -> Result<(), Refusal> {
     if let Some(why) = seat.why() {
         return Err(Refusal::NoLonger(why));
     }
-    let decided = route.named.rules().decide(seat.peer());
+    let decided = route.decide(seat.peer());
     decided.map(drop).map_err(Refusal::NotAllowed)
 }
 
@@ -430,7 +430,7 @@ fn decide(
             return Err(refused(Refusal::NoLonger(why), Some(seat), Leave::Dismiss(link)));
         }
     }
-    match named.rules().decide(seat.peer()) {
+    match route.decide(seat.peer()) {
         Ok(Decision::Allowed) => Ok((link, seat)),
         Ok(Decision::Tolerated(why)) => {
             named.record.would_refuse(facts, seat.peer(), &why);

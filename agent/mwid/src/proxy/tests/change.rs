@@ -278,3 +278,121 @@ async fn a_peer_is_known_as_long_as_it_has_a_connection() {
     });
     assert!(gone.await.is_ok(), "nobody is remembered");
 }
+
+#[tokio::test]
+async fn a_socket_that_was_put_in_place_for_a_change_that_fails_gives_its_path_back() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("one.sock"), dir.path().join("other.sock"));
+    let target = app.address;
+    let routes = |mode: &str| {
+        let route = |name: &str, path: &Path, mode: &str| {
+            format!(
+                "  - {{ name: {name}, listen: \"unix:{}\", mode: \"{mode}\", connect: \"{target}\", expect: \"spiffe://here.test/ok\" }}\n",
+                path.display()
+            )
+        };
+        format!(
+            "  outbound:\n{}{}",
+            route("one", &path, mode),
+            route("other", &other, "0600")
+        )
+    };
+    site.routes(&routes("0600").replace(&format!("{}", other.display()), &format!("{}2", other.display())));
+    let change = site
+        .proxy
+        .prepare(&settings(&format!("proxy:\n{}", routes("0660"))).proxy)
+        .unwrap();
+    // Now the second of them cannot be put in place.
+    std::fs::create_dir(&other).unwrap();
+    assert!(Proxy::place(change).is_err());
+    let leaf = here.leaf("/ok");
+    let mut caller = tokio::net::UnixStream::connect(&path)
+        .await
+        .expect("the path is lost");
+    let mut tls = app.accept_tls(&leaf).await;
+    tls.write_all(b"still here").await.unwrap();
+    caller.read_exact(&mut [0; 10]).await.unwrap();
+    // And it can be changed again.
+    std::fs::remove_dir(&other).unwrap();
+    site.routes(&routes("0660"));
+    let _caller = tokio::net::UnixStream::connect(&path).await.unwrap();
+    app.accept_tls(&leaf).await;
+}
+
+/// A moment of a change: the doors of one file, and under the route's name the rules of another.
+#[tokio::test]
+async fn a_route_is_open_under_no_older_rules_and_an_older_route_under_no_newer_ones() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    for (own, in_force) in [("/nobody", ""), ("", "/nobody")] {
+        let mut site = Site::new(&here, &[&here]);
+        let listen = free();
+        let allow = |who: &str| inbound(listen, &app, &format!("allow: [\"spiffe://here.test{who}\"]"));
+        let other = inbound(
+            free(),
+            &app,
+            &format!("allow: [\"spiffe://here.test{in_force}\"]"),
+        );
+        site.routes(&allow(own));
+        let other = settings(&format!("proxy:\n{other}"));
+        let change = site.proxy.prepare(&other.proxy).unwrap();
+        let named = Arc::clone(&site.proxy.routes.borrow()[0].named);
+        named.put_in_force(Arc::clone(&change.routes[0].rules));
+        let config = strangers::client(Some(&here.leaf("/a")), TLS13);
+        let mut client = strangers::connect(listen, config).await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+        assert_eq!(site.refusal("in").await, "no_rule", "{own:?} {in_force:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_whom_new_rules_let_in_does_not_get_where_the_old_route_led() {
+    let here = World::new(HERE);
+    let (old, new) = (App::start().await, App::start().await);
+    let mut site = Site::new(&here, &[&here]);
+    let listen = site.outbound(&old);
+    let to = new.address;
+    let wanted = format!(
+        "proxy:\n  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{to}\", expect: \"spiffe://here.test/ok\" }}"
+    );
+    let change = site.proxy.prepare(&settings(&wanted).proxy).unwrap();
+    let change = Proxy::place(change).unwrap();
+    site.proxy.retire(&change);
+    let mut caller = TcpStream::connect(listen).await.unwrap();
+    assert!(!caller.read(&mut [0]).await.is_ok_and(|n| n > 0));
+    assert_eq!(site.refusal("out").await, "over");
+    site.proxy.apply(change);
+    let _caller = TcpStream::connect(listen).await.unwrap();
+    new.accept_tls(&here.leaf("/ok")).await;
+}
+
+/// The rules change while the application is dialled, and those who are here were not decided again yet.
+#[tokio::test]
+async fn a_peer_revoked_between_the_dial_and_its_first_byte_gets_nothing() {
+    let here = World::new(HERE);
+    let target = Full::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    let route = |more: &str| {
+        let more = format!("allow: [\"spiffe://here.test\"]{more}, send_proxy: v2");
+        inbound(listen, &target.app, &more)
+    };
+    site.routes(&route(""));
+    let config = strangers::client(Some(&here.leaf("/a")), TLS13);
+    let mut client = strangers::connect(listen, config).await.unwrap();
+    client.write_all(b"secret").await.unwrap();
+    target.is_dialled().await;
+    let wanted = format!("proxy:\n{}", route(", deny: [\"spiffe://here.test/a\"]"));
+    let change = site.proxy.prepare(&settings(&wanted).proxy).unwrap();
+    let named = Arc::clone(&site.proxy.routes.borrow()[0].named);
+    named.put_in_force(Arc::clone(&change.routes[0].rules));
+    // Those two that were in the way.
+    drop((target.app.accept().await, target.app.accept().await));
+    let mut got = vec![];
+    target.app.accept().await.read_to_end(&mut got).await.ok();
+    assert_eq!(got, b"", "not even the header");
+    assert_eq!(site.refusal("in").await, "denied");
+}

@@ -1,6 +1,7 @@
 //! Unix sockets at a path, never reachable with another owner or mode than the wanted one.
 //!
-//! A socket is bound in a fresh 0700 directory beside its path, given its owner and mode there, and renamed into place.
+//! A socket is bound in a fresh 0700 directory beside its path, given its owner and mode there, and renamed into place. What was at the path goes into that
+//! directory until the new socket is to stay: a change that fails later gives it back.
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,24 @@ pub(crate) struct Prepared {
     listener: Listener,
     hidden: Hidden,
     path: PathBuf,
+}
+
+/// A listener at its place. A socket's path has again what it had before, if this is dropped before it is kept.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    listener: Listener,
+    undo: Option<Undo>,
+}
+
+#[derive(Debug)]
+struct Undo {
+    /// Has what was at the path before.
+    hidden: Hidden,
+    path: PathBuf,
+    id: FileId,
+    /// Whether something was.
+    before: bool,
+    kept: bool,
 }
 
 /// A 0700 directory with one socket; removed on drop with what is in it.
@@ -105,12 +124,12 @@ pub(crate) fn prepare(wanted: Wanted<'_>, ours: Option<FileId>) -> Result<Prepar
 /// Makes a socket and puts it at its path at once.
 #[cfg(test)]
 pub(crate) fn bind(wanted: Wanted<'_>) -> Result<Listener, ListenError> {
-    prepare(wanted, None)?.put_in_place()
+    prepare(wanted, None)?.put_in_place().map(Placed::keep)
 }
 
 impl Prepared {
-    /// Puts the socket at its path; what was there (a stale socket, or ours) is replaced without a gap.
-    pub(crate) fn put_in_place(self) -> Result<Listener, ListenError> {
+    /// Puts the socket at its path; what was there (a stale socket, or ours) is replaced without a gap, and kept aside until it is to stay.
+    pub(crate) fn put_in_place(self) -> Result<Placed, ListenError> {
         let Self {
             listener,
             hidden,
@@ -122,11 +141,76 @@ impl Prepared {
             source,
         };
         let id = FileId::of(&hidden.socket()).map_err(fail)?;
-        std::fs::rename(hidden.socket(), &path).map_err(fail)?;
-        drop(hidden);
-        match listener {
-            Listener::Unix(listener, _) => Ok(Listener::Unix(listener, Some(Place { path, id }))),
-            Listener::Tcp(_) => Ok(listener),
+        let before = match std::fs::symlink_metadata(&path) {
+            Ok(meta) if !meta.file_type().is_socket() => return Err(ListenError::NotASocket { path }),
+            Ok(_) => exchange(&hidden.socket(), &path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        };
+        let before = before.map_err(fail)?;
+        if !before {
+            std::fs::rename(hidden.socket(), &path).map_err(fail)?;
+        }
+        let undo = Undo {
+            hidden,
+            path,
+            id,
+            before,
+            kept: false,
+        };
+        Ok(Placed {
+            listener,
+            undo: Some(undo),
+        })
+    }
+}
+
+/// Lets two names change places. False where they did not: nothing is at the path any more, or the file system cannot do it.
+fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl Placed {
+    /// From now on it stays.
+    pub(crate) fn keep(self) -> Listener {
+        let Self { listener, undo } = self;
+        match (listener, undo) {
+            (Listener::Unix(listener, _), Some(mut undo)) => {
+                undo.kept = true;
+                let (path, id) = (undo.path.clone(), undo.id);
+                Listener::Unix(listener, Some(Place { path, id }))
+            }
+            (listener, _) => listener,
+        }
+    }
+}
+
+/// One that no file stands for: dropped, it is closed, and that is all.
+impl From<Listener> for Placed {
+    fn from(listener: Listener) -> Self {
+        Self { listener, undo: None }
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        // Somebody else's by now, or gone.
+        if self.kept || !self.id.is_at(&self.path) {
+            return;
+        }
+        let undone = if self.before {
+            std::fs::rename(self.hidden.socket(), &self.path)
+        } else {
+            std::fs::remove_file(&self.path)
+        };
+        if let Err(error) = undone {
+            tracing::warn!(path = %self.path.display(), error = &error as &dyn std::error::Error, "cannot give back what was at the path of a socket");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Sockets at paths: modes, races, what is replaced and what is not.
 use super::*;
+use crate::http::listener::Accept as _;
 use std::os::unix::net::UnixStream;
 
 fn wanted(path: &Path) -> Wanted<'_> {
@@ -35,7 +36,7 @@ async fn a_socket_has_its_mode_when_it_appears_and_nothing_else_is_left() {
     let inside = std::fs::metadata(dir.path().join(hidden).join("s")).unwrap();
     assert_eq!(inside.mode() & 0o7777, 0o620, "the mode is set before the rename");
 
-    let listener = prepared.put_in_place().unwrap();
+    let listener = prepared.put_in_place().unwrap().keep();
     assert_eq!(names(dir.path()), ["admin.sock"]);
     assert_eq!(std::fs::metadata(&path).unwrap().ino(), inside.ino());
     UnixStream::connect(&path).unwrap();
@@ -92,12 +93,33 @@ async fn our_own_live_socket_is_replaced_on_reload_and_the_old_one_does_not_remo
         mode: 0o600,
         ..wanted(&path)
     };
-    let new = prepare(new, old.place()).unwrap().put_in_place().unwrap();
+    let new = prepare(new, old.place()).unwrap().put_in_place().unwrap().keep();
     drop(old);
     UnixStream::connect(&path).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     drop(new);
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_kept_gives_its_path_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("admin.sock");
+    drop(prepare(wanted(&path), None).unwrap().put_in_place().unwrap());
+    assert!(names(dir.path()).is_empty(), "there was nothing");
+    let mut old = bind(wanted(&path)).unwrap();
+    let id = old.place();
+    let new = prepare(wanted(&path), id).unwrap().put_in_place().unwrap();
+    assert_ne!(FileId::of(&path).ok(), id, "the new one is in its place");
+    drop(new);
+    assert_eq!(names(dir.path()), ["admin.sock"]);
+    let _client = UnixStream::connect(&path).unwrap();
+    old.accept().await.unwrap();
+    drop(old);
+    assert!(
+        names(dir.path()).is_empty(),
+        "it is still the old one's to remove"
+    );
 }
 
 #[tokio::test]
