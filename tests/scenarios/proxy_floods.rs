@@ -51,11 +51,16 @@ impl Site {
     }
 
     fn start(more: &str, start: impl FnOnce(&Place) -> Daemon) -> Self {
+        Self::with("", more, start)
+    }
+
+    /// `keys` are more keys of the route, `more` is another route.
+    fn with(keys: &str, more: &str, start: impl FnOnce(&Place) -> Daemon) -> Self {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
         let (mut place, listen) = (Place::new(), free_address());
         place.config(&format!(
-            "proxy:\n  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"{}\"] }}\n{more}",
+            "proxy:\n  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"{}\"]{keys} }}\n{more}",
             echoes(),
             Self::allowed(&place)
         ));
@@ -204,14 +209,25 @@ fn reset(tcp: TcpStream) {
 
 #[test]
 fn two_thousand_silent_connections_keep_nobody_out() {
-    let site = Site::new("");
+    // One place for handshakes, and minutes for each: whoever waited for a silent one would wait longer than this test.
+    let site = Site::with(
+        ", max_handshakes: 1, timeouts: { handshake: 5m }",
+        "",
+        Place::start,
+    );
     let mut steady = site.peer();
     let before = site.memory();
     let silent = connections(site.listen, 2000);
     steady.echo();
-    // It waits for those in front, who have a second each, by 256.
-    drop(site.peer());
+    for _ in 0..20 {
+        drop(site.peer());
+    }
     steady.echo();
+    let open = site.daemon.status().unwrap()["routes"][0]["open"]
+        .as_u64()
+        .unwrap();
+    assert!(open > 2000, "{open}: silent ones are held, and none had to go");
+    assert_eq!(site.refused("in", &["displaced", "timeout"]), 0);
     let during = site.memory();
     assert!(during < before + MOST_MEMORY, "{during} KiB, {before} before");
     drop(silent);

@@ -164,14 +164,15 @@ async fn accept_all(
             accepted = accept(&mut listener, &current) => accepted,
         };
         match accepted {
-            Ok((stream, slot, turn)) => {
+            Ok((stream, slot)) => {
                 pause = PAUSE.0;
-                let turn = turn.map(|place| current.turns.begin(place));
-                tasks.spawn(connection::serve(current, stream, slot, turn));
+                tasks.spawn(connection::serve(current, stream, slot));
             }
             Err(e) if is_the_clients(&e) => {}
             Err(e) => {
                 current.named.record.counters.accept_failed();
+                // Where descriptors ran out, somebody who says nothing may have one.
+                current.slots.displace_oldest();
                 if pause == PAUSE.0 {
                     tracing::warn!(
                         route = current.name(),
@@ -188,34 +189,11 @@ async fn accept_all(
     }
 }
 
-/// Waits for free places before it accepts, so that who has to wait costs us nothing. On outbound routes the handshake comes after the dial, and so
-/// does its place: a target that does not answer holds up nobody else.
-async fn accept(
-    listener: &mut Listener,
-    route: &Route,
-) -> io::Result<(Stream, OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)> {
-    let counters = &route.named.record.counters;
-    let slot = match Arc::clone(&route.slots).try_acquire_owned() {
-        Ok(slot) => slot,
-        Err(_) => {
-            if counters.connections_full() {
-                tracing::warn!(
-                    route = route.name(),
-                    "all connections (max_connections) are taken, new ones wait"
-                );
-            }
-            Arc::clone(&route.slots)
-                .acquire_owned()
-                .await
-                .map_err(io::Error::other)?
-        }
-    };
-    let turn = if route.is_inbound() {
-        Some(route.place().await.map_err(io::Error::other)?)
-    } else {
-        None
-    };
-    Ok((listener.accept().await?, slot, turn))
+/// Waits for a free place before it accepts, so that who has to wait costs us nothing. A place for its handshake a connection takes when it has said
+/// something, on outbound routes when its target answers.
+async fn accept(listener: &mut Listener, route: &Route) -> io::Result<(Stream, OwnedSemaphorePermit)> {
+    let slot = route.slot().await.map_err(io::Error::other)?;
+    Ok((listener.accept().await?, slot))
 }
 
 /// Errors of one connection that went away before we took it.

@@ -1,5 +1,5 @@
-//! The places for handshakes in flight. In: connections that begin, and those that are done. Out: a turn. Who holds a turn without getting anywhere has
-//! it only until another one needs it, so that silent connections cannot keep others out.
+//! Places: of connections, and of handshakes in flight. In: connections that begin, and those that are done. Out: a turn. Who holds a place without getting
+//! anywhere has it only until another one needs it, so that silent connections cannot keep others out.
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use tokio::sync::{AcquireError, Mutex as Queue, OwnedSemaphorePermit, Semaphore}
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long a handshake may take while others wait for its place.
+/// How long a handshake, or the first byte of a connection, may take while others wait for its place.
 const SHORT: Duration = Duration::from_secs(1);
 /// Between two looks for such handshakes.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The turns of one route.
+/// One route's places of one kind.
 #[derive(Debug)]
 pub(super) struct Turns {
     slots: Arc<Semaphore>,
@@ -32,28 +32,39 @@ struct Running {
 /// A handshake in flight; its place is free again on drop.
 #[derive(Debug)]
 pub(super) struct Turn {
+    pub(super) stay: Stay,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// One who may be asked to leave its place; not any more on drop.
+#[derive(Debug)]
+pub(super) struct Stay {
     turns: Arc<Turns>,
     number: u64,
     /// Cancelled when somebody else needs the place.
     pub(super) displaced: CancellationToken,
-    _slot: OwnedSemaphorePermit,
 }
 
 impl Turns {
     pub(super) fn new(most: usize) -> Arc<Self> {
+        Self::of(Arc::new(Semaphore::new(most)))
+    }
+
+    /// Of places that are there already.
+    pub(super) fn of(slots: Arc<Semaphore>) -> Arc<Self> {
         Arc::new(Self {
-            slots: Arc::new(Semaphore::new(most)),
+            slots,
             queue: Queue::default(),
             running: Mutex::default(),
         })
     }
 
-    /// A place to be filled with [`Turns::begin`]; none: all are taken.
+    /// A place; none: all are taken.
     pub(super) fn free(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
-    /// Waits for a place, and asks the oldest handshake to leave if it had its time: one, whose place comes free as soon as its task runs.
+    /// Waits for a place, and asks the oldest of those that stay to leave if it had its time: one, whose place comes free as soon as its task runs.
     /// Cancelled without loss.
     pub(super) async fn wait(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         let _first = self.queue.lock().await;
@@ -68,21 +79,28 @@ impl Turns {
 
     /// Begins a handshake at a place.
     pub(super) fn begin(self: &Arc<Self>, slot: OwnedSemaphorePermit) -> Turn {
+        Turn {
+            stay: self.stay(),
+            _slot: slot,
+        }
+    }
+
+    /// Stays at a place that one has already, until others need it.
+    pub(super) fn stay(self: &Arc<Self>) -> Stay {
         let displaced = CancellationToken::new();
         let mut running = self.running();
         running.came += 1;
         let number = running.came;
         running.turns.insert(number, (Instant::now(), displaced.clone()));
-        Turn {
+        Stay {
             turns: Arc::clone(self),
             number,
             displaced,
-            _slot: slot,
         }
     }
 
-    /// True when somebody was asked to leave.
-    fn displace_oldest(&self) -> bool {
+    /// Asks the oldest to leave that had its time. True when somebody was asked.
+    pub(super) fn displace_oldest(&self) -> bool {
         let running = self.running();
         let now = Instant::now();
         let mut late = running
@@ -99,7 +117,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Stay {
     fn drop(&mut self) {
         self.turns.running().turns.remove(&self.number);
     }
@@ -120,12 +138,12 @@ mod tests {
             let turns = Arc::clone(&turns);
             async move { turns.wait().await.unwrap() }
         });
-        old.displaced.cancelled().await;
+        old.stay.displaced.cancelled().await;
         assert!(begun.elapsed() >= SHORT, "it had its time: {:?}", begun.elapsed());
-        assert!(!young.displaced.is_cancelled(), "one place is enough");
+        assert!(!young.stay.displaced.is_cancelled(), "one place is enough");
         drop(old);
         let slot = waiting.await.unwrap();
-        assert!(!young.displaced.is_cancelled());
+        assert!(!young.stay.displaced.is_cancelled());
         drop((young, slot));
         assert!(turns.free().is_some());
         assert!(turns.running().turns.is_empty());
@@ -142,7 +160,11 @@ mod tests {
         }
         // The one that was asked to leave takes its time.
         tokio::time::sleep(SHORT * 10).await;
-        let asked = |late: &[Turn]| late.iter().filter(|turn| turn.displaced.is_cancelled()).count();
+        let asked = |late: &[Turn]| {
+            late.iter()
+                .filter(|turn| turn.stay.displaced.is_cancelled())
+                .count()
+        };
         assert_eq!(asked(&late), 1, "for the first of the two");
         late.remove(0);
         let first = waiting.join_next().await.unwrap().unwrap();

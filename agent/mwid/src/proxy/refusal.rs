@@ -36,7 +36,7 @@ pub(super) enum Refusal {
     Io(#[source] io::Error),
     #[error("no handshake within {} s", .0.as_secs_f32())]
     Timeout(Duration),
-    #[error("others wait for this handshake's place, and it made no progress")]
+    #[error("others wait for its place, and it made no progress")]
     Displaced,
     #[error("the other side sent bytes before the handshake; nothing of them was passed on")]
     SpokeFirst,

@@ -48,7 +48,9 @@ pub(super) struct Route {
     retired: AtomicBool,
     pub(super) tls: Config,
     pub(super) targets: Targets,
-    pub(super) slots: Arc<Semaphore>,
+    /// Of connections; those that say nothing stay at theirs until others need it.
+    pub(super) slots: Arc<Turns>,
+    /// Of handshakes in flight.
     pub(super) turns: Arc<Turns>,
     /// Whose the connections of an outbound route are.
     pub(super) shares: Arc<Shares>,
@@ -104,7 +106,7 @@ impl Route {
             |of: fn(&RouteSettings) -> usize| before.filter(|before| of(&before.settings) == of(&settings));
         // A limit that stays counts the connections that stay.
         let slots = same(|s| s.max_connections).map_or_else(
-            || Arc::new(Semaphore::new(settings.max_connections)),
+            || Turns::new(settings.max_connections),
             |before| Arc::clone(&before.slots),
         );
         let turns = same(|s| s.max_handshakes).map_or_else(
@@ -172,6 +174,20 @@ impl Route {
 
     pub(super) fn is_inbound(&self) -> bool {
         self.settings.side == Side::Inbound
+    }
+
+    /// A place for a connection; waits for it when all are taken.
+    pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Some(slot) = self.slots.free() {
+            return Ok(slot);
+        }
+        if self.named.record.counters.connections_full() {
+            tracing::warn!(
+                route = self.name(),
+                "all connections (max_connections) are taken, new ones wait"
+            );
+        }
+        self.slots.wait().await
     }
 
     /// A place for a handshake; waits for it when all are taken.

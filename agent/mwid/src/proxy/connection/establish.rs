@@ -13,18 +13,18 @@ use super::super::splice::{Early, Splice, abort};
 use super::super::target::{Attempts, Chosen};
 use super::super::tls::Tls;
 use super::caller::Caller;
-use crate::config::{AcceptProxy, SendProxy, Target};
+use super::outbound;
+use crate::config::{SendProxy, Target};
 use crate::http::Stream;
 use mtls_identity::peer::PeerRole;
 use mtls_identity::tls::IdentityUnusable;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// A connection that was made.
 pub(super) struct Made {
@@ -80,7 +80,7 @@ impl Leave {
     }
 }
 
-fn refused(refusal: Refusal, seat: Option<Seat>, leave: Leave) -> Box<Refused> {
+pub(super) fn refused(refusal: Refusal, seat: Option<Seat>, leave: Leave) -> Box<Refused> {
     Box::new(Refused { refusal, seat, leave })
 }
 
@@ -93,31 +93,27 @@ pub(super) async fn establish(
     match turn {
         Some(turn) => inbound(route, stream, turn, facts).await,
         // It dials first.
-        None => outbound(route, stream, facts).await,
+        None => outbound::outbound(route, stream, facts).await,
     }
 }
 
 async fn inbound(
     route: &Arc<Route>,
-    mut stream: Stream,
+    stream: Stream,
     turn: Turn,
     facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
-    if !is_believed(&route.settings.accept_proxy, facts.from) {
-        return Err(refused(Refusal::NotABalancer, None, Leave::Abort(stream)));
-    }
-    if route.settings.accept_proxy != AcceptProxy::No {
-        match balanced(route, &mut stream, &turn).await {
-            Ok(from) => facts.from = from.or(facts.from),
-            Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
-        }
-    }
     let to = match &stream {
         Stream::Tcp(tcp) if route.settings.send_proxy != SendProxy::None => tcp.local_addr().ok(),
         Stream::Tcp(_) | Stream::Unix(_) => None,
     };
     let generation = route.shared.reader.generation();
-    let limit = route.settings.timeouts.handshake;
+    // Of all of it, the wait for the first byte and for a place with it.
+    let limit = route
+        .settings
+        .timeouts
+        .handshake
+        .saturating_sub(facts.since.elapsed());
     let (link, early) = shake(route, stream, &turn, None, limit).await?;
     // Whoever has shown who he is, holds no place of those who have not.
     drop(turn);
@@ -155,7 +151,7 @@ async fn inbound(
     Ok(made(link, (plain, at), header, early, seat, None))
 }
 
-async fn dial(route: &Route, attempts: &mut Attempts) -> Result<(Stream, Chosen), Refusal> {
+pub(super) async fn dial(route: &Route, attempts: &mut Attempts) -> Result<(Stream, Chosen), Refusal> {
     let (stream, at) = attempts.connect().await?;
     alive::limit(&stream, route.settings.timeouts.unacknowledged);
     if route.is_inbound() {
@@ -165,7 +161,7 @@ async fn dial(route: &Route, attempts: &mut Attempts) -> Result<(Stream, Chosen)
 }
 
 /// What is done, unless whoever it is for has to go first.
-async fn unless<T>(
+pub(super) async fn unless<T>(
     gone: impl Future<Output = Refusal>,
     done: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
@@ -173,17 +169,6 @@ async fn unless<T>(
         biased;
         refusal = gone => Err(refusal),
         done = done => done,
-    }
-}
-
-/// A place for the handshake with a target that answers. Whoever waits for one waits within the time of a handshake.
-async fn turn(route: &Route) -> Result<Turn, Refusal> {
-    let limit = route.settings.timeouts.handshake;
-    match timeout(limit, route.place()).await {
-        Ok(Ok(place)) => Ok(route.turns.begin(place)),
-        // Places are never closed while their route is here.
-        Ok(Err(_closed)) => Err(Refusal::Over),
-        Err(_elapsed) => Err(Refusal::Timeout(limit)),
     }
 }
 
@@ -199,143 +184,7 @@ fn still(route: &Route, seat: &Seat, generation: u64) -> Result<(), Refusal> {
     decided.map(drop).map_err(Refusal::NotAllowed)
 }
 
-/// Whether one from this address may say whom the connection is of, where that is said at all.
-fn is_believed(accept: &AcceptProxy, from: Option<SocketAddr>) -> bool {
-    match (accept, from) {
-        (AcceptProxy::No | AcceptProxy::FromAnybody, _) => true,
-        (AcceptProxy::From(networks), Some(from)) => {
-            let from = from.ip().to_canonical();
-            networks.iter().any(|network| network.contains(&from))
-        }
-        // At a Unix socket of systemd's there are no addresses.
-        (AcceptProxy::From(_), None) => false,
-    }
-}
-
-/// A load balancer's header, within the time of a handshake.
-async fn balanced(route: &Route, stream: &mut Stream, turn: &Turn) -> Result<Option<SocketAddr>, Refusal> {
-    let limit = route.settings.timeouts.handshake;
-    tokio::select! {
-        biased;
-        read = timeout(limit, proxy_protocol::read(stream)) => match read {
-            Ok(read) => read.map_err(Refusal::Header),
-            Err(_elapsed) => Err(Refusal::Timeout(limit)),
-        },
-        () = turn.displaced.cancelled() => Err(Refusal::Displaced),
-        () = route.named.over.cancelled() => Err(Refusal::Over),
-    }
-}
-
-async fn outbound(route: &Arc<Route>, stream: Stream, facts: &mut Facts<'_>) -> Result<Made, Box<Refused>> {
-    let mut caller = match Caller::meet(route, &stream) {
-        // Boxed, for its room: most routes are inbound.
-        Ok(caller) => Box::new(caller),
-        Err(refusal) => return Err(refused(refusal, None, Leave::Abort(stream))),
-    };
-    let mut attempts = route.targets.attempts(&route.settings.timeouts);
-    // Nothing was read of what the caller sends, so that no byte of it is lost where one target fails and another takes its place.
-    loop {
-        let (link, seat, early, at) = match attempt(route, &mut caller, &mut attempts, facts).await {
-            Ok(done) => done,
-            Err(Missed::Over(refused)) => {
-                // The caller need not wait until the peer has read its alert.
-                abort(stream);
-                return Err(refused);
-            }
-            Err(Missed::Target) => continue,
-        };
-        at.worked();
-        return Ok(made(link, (stream, at), Vec::new(), early, seat, Some(caller)));
-    }
-}
-
-/// A target that was not reached.
-enum Missed {
-    /// The next one is tried.
-    Target,
-    Over(Box<Refused>),
-}
-
-impl Missed {
-    fn before_all(refusal: Refusal) -> Self {
-        Self::Over(refused(refusal, None, Leave::Gone))
-    }
-}
-
-type Reached = (Box<Link>, Seat, Early, Chosen);
-
-/// Reaches the next target that answers, and who may be there.
-async fn attempt(
-    route: &Arc<Route>,
-    caller: &mut Caller,
-    attempts: &mut Attempts,
-    facts: &Facts<'_>,
-) -> Result<Reached, Missed> {
-    let gone = async {
-        tokio::select! {
-            why = caller.lost(route) => Refusal::Caller(why),
-            () = route.named.over.cancelled() => Refusal::Over,
-        }
-    };
-    let dialled = unless(gone, async {
-        let (wire, at) = dial(route, attempts).await?;
-        Ok((wire, at, turn(route).await?))
-    });
-    let (wire, at, turn) = dialled.await.map_err(Missed::before_all)?;
-    let begun = Instant::now();
-    let met = meet(route, wire, (&at, attempts.handshake()), turn, facts).await;
-    let met = met.and_then(|(link, seat, early)| match caller.decide(route) {
-        Ok(()) => Ok((link, seat, early)),
-        Err(why) => Err(refused(Refusal::Caller(why), Some(seat), Leave::Dismiss(link))),
-    });
-    let (link, seat, early) = match met {
-        Ok(met) => met,
-        Err(no) => return Err(missed(route, attempts, (at, begun), *no, facts)),
-    };
-    Ok((link, seat, early, at))
-}
-
-/// The handshake with a target, and the decision about it.
-async fn meet(
-    route: &Route,
-    mut wire: Stream,
-    (at, limit): (&Chosen, Duration),
-    turn: Turn,
-    facts: &Facts<'_>,
-) -> Result<(Box<Link>, Seat, Early), Box<Refused>> {
-    if handshake::speaks_first(&mut wire).await {
-        return Err(refused(Refusal::SpokeFirst, None, Leave::Abort(wire)));
-    }
-    let generation = route.shared.reader.generation();
-    let (link, early) = shake(route, wire, &turn, Some(at.target()), limit).await?;
-    drop(turn);
-    let (link, seat) = decide(route, link, PeerRole::Server, generation, facts)?;
-    Ok((link, seat, early))
-}
-
-/// Sets a target aside that failed, and parts from it.
-fn missed(
-    route: &Arc<Route>,
-    attempts: &mut Attempts,
-    (at, begun): (Chosen, Instant),
-    no: Refused,
-    facts: &Facts<'_>,
-) -> Missed {
-    let Refused { refusal, seat, leave } = no;
-    match attempts.failed(&at, refusal, begun) {
-        Ok(refusal) => {
-            let peer = seat.as_ref().map(Seat::peer);
-            route.named.record.passed_over(facts, at.target(), peer, &refusal);
-            let route = Arc::clone(route);
-            // Nobody waits until it has read why.
-            tokio::spawn(async move { leave.take(&route.partings).await });
-            Missed::Target
-        }
-        Err(refusal) => Missed::Over(refused(refusal, seat, leave)),
-    }
-}
-
-fn made(
+pub(super) fn made(
     link: Box<Link>,
     (plain, at): (Stream, Chosen),
     header: Vec<u8>,
@@ -352,7 +201,7 @@ fn made(
 }
 
 /// The handshake within its time; `target` is the other side's, on outbound routes.
-async fn shake(
+pub(super) async fn shake(
     route: &Route,
     stream: Stream,
     turn: &Turn,
@@ -366,7 +215,7 @@ async fn shake(
     let shaken = tokio::select! {
         biased;
         shaken = timeout(limit, handshake::shake(stream, tls)) => shaken,
-        () = turn.displaced.cancelled() => return Err(refused(Refusal::Displaced, None, Leave::Gone)),
+        () = turn.stay.displaced.cancelled() => return Err(refused(Refusal::Displaced, None, Leave::Gone)),
         () = route.named.over.cancelled() => return Err(refused(Refusal::Over, None, Leave::Gone)),
     };
     match shaken {
@@ -379,7 +228,11 @@ async fn shake(
                 Leave::Gently(link),
             ))
         }
-        Err(_elapsed) => Err(refused(Refusal::Timeout(limit), None, Leave::Gone)),
+        Err(_elapsed) => {
+            let whole = route.settings.timeouts.handshake;
+            let limit = if route.is_inbound() { whole } else { limit };
+            Err(refused(Refusal::Timeout(limit), None, Leave::Gone))
+        }
     }
 }
 
@@ -411,7 +264,7 @@ fn tls(route: &Route, target: Option<&Target>) -> Result<Tls, rustls::Error> {
 
 /// Gives the peer its seat and decides about it, in this order: so no change falls between the two. `generation` is that of before the
 /// handshake.
-fn decide(
+pub(super) fn decide(
     route: &Route,
     link: Box<Link>,
     role: PeerRole,

@@ -1,14 +1,15 @@
 //! One connection, from its first byte to its last. In: an accepted stream and its route. Out: bytes, copied both ways, and a line in the record. Never
 //! a plain byte in either direction before the peer at the other end of the TLS was verified and decided.
+mod arrive;
 mod caller;
 mod establish;
+mod outbound;
 pub(super) mod run;
 
 use super::alive;
 use super::http::{self, Served};
 use super::metrics::Open;
 use super::peers::Seat;
-use super::places::Turn;
 use super::record::{Facts, Moved, Record};
 use super::refusal::End;
 use super::route::Route;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-/// Serves one connection to its end. `slot` is its place among the route's connections, `turn` among its handshakes; outbound ones take theirs later.
-pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphorePermit, turn: Option<Turn>) {
+/// Serves one connection to its end. `slot` is its place among the route's connections.
+pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphorePermit) {
     let since = Instant::now();
     let from = match &stream {
         Stream::Tcp(tcp) => tcp.peer_addr().ok(),
@@ -36,8 +37,11 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
         from,
         since,
     };
-    // Boxed: what a handshake needs is much, and is given back when it is done.
-    let made = Box::pin(establish::establish(&route, stream, turn, &mut facts)).await;
+    let made = match Box::pin(arrive::arrive(&route, stream, &mut facts)).await {
+        // Both boxed: what a handshake needs is much, and is given back when it is done.
+        Ok((stream, turn)) => Box::pin(establish::establish(&route, stream, turn, &mut facts)).await,
+        Err(refused) => Err(refused),
+    };
     let Made {
         way,
         seat,
@@ -101,8 +105,8 @@ fn part(splice: Splice, end: &End) {
 mod tests {
     use super::*;
 
-    /// Of what a function with four arguments waits with.
-    fn room<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+    /// Of what a function with three arguments waits with.
+    fn room<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
         size_of::<F>()
     }
 

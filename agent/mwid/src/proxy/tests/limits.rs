@@ -106,8 +106,9 @@ async fn a_silent_client_has_its_time_and_a_dead_target_its_own() {
         .await;
 }
 
+/// Each of them has begun a hello, and so has a place.
 #[tokio::test]
-async fn silent_connections_keep_nobody_out() {
+async fn handshakes_without_progress_keep_nobody_out() {
     let here = World::new(HERE);
     let app = App::start().await;
     let mut site = Site::new(&here, &[&here]);
@@ -121,7 +122,9 @@ async fn silent_connections_keep_nobody_out() {
     let mut held = app.accept().await;
     let mut silent = vec![];
     for _ in 0..12 {
-        silent.push(TcpStream::connect(listen).await.unwrap());
+        let mut tcp = TcpStream::connect(listen).await.unwrap();
+        tcp.write_all(&[22]).await.unwrap();
+        silent.push(tcp);
     }
     // Those in front have a second each; nobody waits for their sixty.
     let new = tokio::time::timeout(PATIENCE, async {
@@ -133,6 +136,65 @@ async fn silent_connections_keep_nobody_out() {
         .await;
     before.write_all(b"ping").await.unwrap();
     held.read_exact(&mut [0; 4]).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_says_hello_at_once_waits_for_nobody_who_says_nothing() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    // The second: silent ones have all places of connections, and give way when they had a second.
+    for (more, displaced) in [("max_handshakes: 1", false), ("max_connections: 4", true)] {
+        let mut site = Site::new(&here, &[&here]);
+        let listen = free();
+        site.routes(&inbound(
+            listen,
+            app.address,
+            &format!("{more}, timeouts: {{ handshake: 5m }}"),
+        ));
+        let mut silent = vec![];
+        for _ in 0..12 {
+            silent.push(TcpStream::connect(listen).await.unwrap());
+        }
+        site.wait("in", "silent ones", |status| status.open >= 4).await;
+        let new = tokio::time::timeout(PATIENCE, async {
+            let client = connect(listen, &here).await;
+            (client, app.accept().await)
+        });
+        drop(new.await.expect("kept out"));
+        let counted = site.metric("proxy_handshakes_total{route=\"in\",reason=\"displaced\"}");
+        assert_eq!(counted.is_some(), displaced, "{more}: {counted:?}");
+    }
+}
+
+/// A load balancer tells of each of its clients at once, whether that one speaks or not.
+#[tokio::test]
+async fn a_load_balancers_silent_clients_hold_no_place_of_a_handshake() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    let more = "max_handshakes: 1, accept_proxy: true, timeouts: { handshake: 5m }";
+    site.routes(&inbound(listen, app.address, more));
+    let mut held = vec![];
+    let told = async || {
+        let mut tcp = TcpStream::connect(listen).await.unwrap();
+        tcp.write_all(b"PROXY UNKNOWN\r\n").await.unwrap();
+        tcp
+    };
+    for _ in 0..4 {
+        held.push(told().await);
+    }
+    site.wait("in", "silent ones", |status| status.open == 4).await;
+    let name = pki_types::ServerName::try_from("any.test").unwrap();
+    let config = Arc::new(strangers::client(Some(&here.leaf("/a")), TLS13));
+    let tls = tokio_rustls::TlsConnector::from(config).connect(name, told().await);
+    let _tls = tokio::time::timeout(PATIENCE, tls)
+        .await
+        .expect("kept out")
+        .unwrap();
+    app.accept().await;
+    let displaced = site.metric("proxy_handshakes_total{route=\"in\",reason=\"displaced\"}");
+    assert_eq!(displaced, None);
 }
 
 #[tokio::test]

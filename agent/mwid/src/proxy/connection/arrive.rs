@@ -1,0 +1,109 @@
+//! Waits until a connection says something. In: an accepted stream. Out: it, with a place among the handshakes, and whom a load balancer says that it is of.
+//! A silent one holds no such place and nothing of TLS: however many there are, who says hello at once is served at once.
+use super::super::places::Turn;
+use super::super::proxy_protocol;
+use super::super::record::Facts;
+use super::super::refusal::Refusal;
+use super::super::route::Route;
+use super::establish::{Leave, Refused, refused};
+use crate::config::AcceptProxy;
+use crate::http::Stream;
+use nix::sys::socket::{MsgFlags, recv};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, RawFd};
+use tokio::io::Interest;
+use tokio::time::{Instant, timeout_at};
+
+/// Waits for its first byte, and then for its turn; all that within the time of a handshake. On outbound routes it is the target that is waited for, later.
+pub(super) async fn arrive(
+    route: &Route,
+    mut stream: Stream,
+    facts: &mut Facts<'_>,
+) -> Result<(Stream, Option<Turn>), Box<Refused>> {
+    if !route.is_inbound() {
+        return Ok((stream, None));
+    }
+    if !is_believed(&route.settings.accept_proxy, facts.from) {
+        return Err(refused(Refusal::NotABalancer, None, Leave::Abort(stream)));
+    }
+    let stay = route.slots.stay();
+    let limit = route.settings.timeouts.handshake;
+    let said = tokio::select! {
+        biased;
+        said = timeout_at(facts.since + limit, first_byte(route, &mut stream)) => {
+            said.unwrap_or(Err(Refusal::Timeout(limit)))
+        }
+        () = stay.displaced.cancelled() => Err(Refusal::Displaced),
+        () = route.named.over.cancelled() => Err(Refusal::Over),
+    };
+    drop(stay);
+    let turn = match said {
+        Ok(from) => {
+            facts.from = from.or(facts.from);
+            turn(route, facts.since).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match turn {
+        Ok(turn) => Ok((stream, Some(turn))),
+        Err(refusal) => {
+            // A load balancer's header, and nothing else, may have been read.
+            let leave = match refusal {
+                Refusal::Header(_) => Leave::Abort(stream),
+                _ => Leave::Gone,
+            };
+            Err(refused(refusal, None, leave))
+        }
+    }
+}
+
+/// What a load balancer says of it comes first, where one does; it may say so long before its client speaks.
+async fn first_byte(route: &Route, stream: &mut Stream) -> Result<Option<SocketAddr>, Refusal> {
+    let from = match route.settings.accept_proxy {
+        AcceptProxy::No => None,
+        AcceptProxy::FromAnybody | AcceptProxy::From(_) => {
+            proxy_protocol::read(stream).await.map_err(Refusal::Header)?
+        }
+    };
+    wait_for_bytes(stream).await.map_err(Refusal::Io)?;
+    Ok(from)
+}
+
+/// Waits until there is something to be read, or its end. Looks: a stream's readiness alone may be that of bytes which were read already.
+async fn wait_for_bytes(stream: &Stream) -> io::Result<()> {
+    let look = |fd: RawFd| recv(fd, &mut [0], MsgFlags::MSG_PEEK).map_err(io::Error::from);
+    match stream {
+        Stream::Tcp(tcp) => tcp.async_io(Interest::READABLE, || look(tcp.as_raw_fd())).await,
+        Stream::Unix(unix) => unix.async_io(Interest::READABLE, || look(unix.as_raw_fd())).await,
+    }
+    .map(drop)
+}
+
+/// A place among the handshakes.
+async fn turn(route: &Route, since: Instant) -> Result<Turn, Refusal> {
+    let limit = route.settings.timeouts.handshake;
+    tokio::select! {
+        biased;
+        place = timeout_at(since + limit, route.place()) => match place {
+            Ok(Ok(place)) => Ok(route.turns.begin(place)),
+            // Places are never closed while their route is here.
+            Ok(Err(_closed)) => Err(Refusal::Over),
+            Err(_elapsed) => Err(Refusal::Timeout(limit)),
+        },
+        () = route.named.over.cancelled() => Err(Refusal::Over),
+    }
+}
+
+/// Whether one from this address may say whom the connection is of, where that is said at all.
+fn is_believed(accept: &AcceptProxy, from: Option<SocketAddr>) -> bool {
+    match (accept, from) {
+        (AcceptProxy::No | AcceptProxy::FromAnybody, _) => true,
+        (AcceptProxy::From(networks), Some(from)) => {
+            let from = from.ip().to_canonical();
+            networks.iter().any(|network| network.contains(&from))
+        }
+        // At a Unix socket of systemd's there are no addresses.
+        (AcceptProxy::From(_), None) => false,
+    }
+}
