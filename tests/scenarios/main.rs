@@ -33,4 +33,5 @@ mod workload;
 mod workload_attested;
 mod workload_denied;
 mod workload_misuse;
+mod workload_slow;
 mod xds;

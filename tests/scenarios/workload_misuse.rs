@@ -2,7 +2,8 @@
 
 use crate::daemon::{Daemon, Place};
 use crate::spiffe::{
-    HEADER, INTERNAL, INVALID_ARGUMENT, Next, Program, RESOURCE_EXHAUSTED, UNIMPLEMENTED, X509_SVID,
+    HEADER, INTERNAL, INVALID_ARGUMENT, Next, Program, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED,
+    X509_SVID,
 };
 use crate::user::{as_user, can_be_others};
 use http_body_util::Full;
@@ -185,7 +186,7 @@ fn one_users_streams_keep_nobody_else_out() {
         }
     }
     assert!(
-        matches!(&refused, Some(Next::End(RESOURCE_EXHAUSTED, words)) if words.contains("as many calls open")),
+        matches!(&refused, Some(Next::End(UNAVAILABLE, words)) if words.contains("as many calls open")),
         "{refused:?} after {}",
         open.len()
     );

@@ -3,12 +3,12 @@
 //! In: the board, the identity, the time; calls. Out: whether this daemon is good enough to serve, by the word of `/readyz`, once or at each
 //! change. Tells nobody why not: that is for the operator.
 //! Follows gRPC's "GRPC Health Checking Protocol".
-use crate::grpc::{Answer, Call, Code, Frame, Status};
+use crate::grpc::{Answer, Call, Code, Dated, Frame, Status};
 use crate::health::Board;
 use crate::proto::health::health_check_response::ServingStatus;
 use crate::proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
 use crate::proto::health_methods as methods;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, TryStreamExt as _, stream};
 use mtls_identity::{Clock, Reader};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Health {
             methods::CHECK => call.one().await.and_then(|asked| self.check(&asked)).into(),
             methods::LIST => call.one().await.map(|asked| self.list(asked)).into(),
             methods::WATCH => match call.one().await {
-                Ok(asked) => Answer::Latest(Box::pin(self.watch(&asked))),
+                Ok(asked) => Answer::Latest(Box::pin(self.watch(&asked).map_ok(Dated::from))),
                 Err(status) => status.into(),
             },
             _ => Status::new(Code::UNIMPLEMENTED, "grpc.health.v1.Health has no such method").into(),

@@ -51,10 +51,6 @@ impl Frame {
     pub(crate) fn message(&self) -> Bytes {
         self.0.slice(HEAD..)
     }
-
-    pub(crate) fn shares_bytes_with(&self, other: &Self) -> bool {
-        self.0.as_ptr() == other.0.as_ptr()
-    }
 }
 
 /// One message in pieces, of which some are shared with other messages.
@@ -78,6 +74,11 @@ impl Pieces {
             own: head(length, 0),
             shared: vec![],
         }
+    }
+
+    /// All bytes.
+    pub(super) fn len(&self) -> usize {
+        self.all.iter().map(Bytes::len).sum()
     }
 
     /// The bytes that no other message shares.
@@ -208,7 +209,9 @@ impl Broken {
     /// As gRPC's page "Status codes" has it for a server.
     pub(super) fn status(&self) -> Status {
         let code = match self {
-            Self::TooLarge { .. } | Self::OverShare { .. } => Code::RESOURCE_EXHAUSTED,
+            Self::TooLarge { .. } => Code::RESOURCE_EXHAUSTED,
+            // It passes: clients come again.
+            Self::OverShare { .. } => Code::UNAVAILABLE,
             Self::Frame | Self::Short | Self::Decode(_) | Self::Fields => Code::INTERNAL,
             Self::Stream(_) => Code::CANCELLED,
         };

@@ -9,8 +9,9 @@ use super::guest::{Guest, Watch as _};
 use super::hub::{Now, Subscription};
 use super::method::Method;
 use super::refusal;
+use super::revoked::over;
 use crate::caller::What;
-use crate::grpc::{Frame, Status};
+use crate::grpc::{Dated, Status};
 use futures_util::stream::{self, Stream};
 use std::sync::Arc;
 
@@ -48,12 +49,12 @@ impl<G: Guest> Feed<G> {
     /// All messages, or why there is not even a first one.
     pub(super) fn begin(
         mut self,
-    ) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + use<G>, Status> {
+    ) -> Result<impl Stream<Item = Result<Dated, Status>> + Send + use<G>, Status> {
         let first = self.new_one()?;
         Ok(stream::unfold(Some((self, first)), |state| async {
             let (mut feed, first) = state?;
             let next = match first {
-                Some(frame) => Ok(frame),
+                Some(dated) => Ok(dated),
                 None => feed.next().await,
             };
             if let Err(status) = &next {
@@ -68,10 +69,10 @@ impl<G: Guest> Feed<G> {
     }
 
     /// The next message, or why there is none any more.
-    async fn next(&mut self) -> Result<Frame, Status> {
+    async fn next(&mut self) -> Result<Dated, Status> {
         loop {
-            if let Some(frame) = self.new_one()? {
-                return Ok(frame);
+            if let Some(dated) = self.new_one()? {
+                return Ok(dated);
             }
             tokio::select! {
                 () = self.watch.changed() => {}
@@ -83,7 +84,7 @@ impl<G: Guest> Feed<G> {
     }
 
     /// What the caller may have and does not have yet.
-    fn new_one(&mut self) -> Result<Option<Frame>, Status> {
+    fn new_one(&mut self) -> Result<Option<Dated>, Status> {
         let Subject { method, what, page } = *self.subject;
         let Connection { site, guest, .. } = &*self.connection;
         if let Err(denied) = guest.may_have_identity() {
@@ -102,7 +103,12 @@ impl<G: Guest> Feed<G> {
             None => guest.granted(what),
         }
         site.metrics.sent(method);
-        Ok(Some(page.frame.clone()))
+        // Trust bundles are no secret, and stay good.
+        let over = matches!(what, What::Identity).then(|| over(&self.connection, &edition.identity));
+        Ok(Some(Dated {
+            over,
+            ..page.frame.clone().into()
+        }))
     }
 }
 

@@ -1,11 +1,11 @@
 //! One connection: speaks HTTP/2, hands each call to the service, and keeps the time.
 //!
 //! In: a stream, and what answers its calls. Out: their answers. Never waits for one call, and never outlives its time.
-use super::authority::{Authority, Heard};
+use super::authority::{Authority, Seen};
 use super::call::Call;
 use super::preface::{self, Spoken};
 use super::shares::Shares;
-use super::stream::Running;
+use super::stream::{Place, Running};
 use super::{Calls, Limits, head};
 use crate::grpc::frame::Messages;
 use crate::grpc::metrics::Server;
@@ -16,8 +16,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use h2::RecvStream;
 use h2::server::SendResponse;
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::{Request, Response};
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -83,18 +83,20 @@ impl<C: Calls> Connection<C> {
                 return None;
             }
         }
-        let heard = Arc::default();
-        let stream = Authority::new(stream, Arc::clone(&heard));
+        let seen = Arc::default();
+        let stream = Authority::new(stream, Arc::clone(&seen));
         match self.protocol.handshake(stream).await {
             Ok(mut http) => Some(Talk {
                 connection: self,
                 ping: http.ping_pong(),
                 http,
-                heard,
+                seen,
                 looked: None,
                 asked: false,
                 spent: false,
                 running: FuturesUnordered::new(),
+                unsent: Vec::new(),
+                unseated: 0,
             }),
             Err(e) => {
                 failed(&e);
@@ -109,7 +111,7 @@ struct Talk<'a, T, C> {
     connection: &'a Connection<C>,
     http: h2::server::Connection<Authority<T>, Bytes>,
     ping: Option<h2::PingPong>,
-    heard: Arc<Heard>,
+    seen: Arc<Seen>,
     /// When we last looked whether there was a sign of life.
     looked: Option<Instant>,
     /// Whether the client owes one.
@@ -117,7 +119,14 @@ struct Talk<'a, T, C> {
     /// Whether the service has no more use for this connection.
     spent: bool,
     running: FuturesUnordered<Running>,
+    /// Of calls that are over, of which something may wait until the client reads.
+    unsent: Vec<Place>,
+    /// Refusals for which there was no seat, likewise.
+    unseated: usize,
 }
+
+/// So many refusals without a seat may wait for a client before it loses its connection.
+const UNSEATED: usize = 16;
 
 /// What a connection wakes for.
 enum Event {
@@ -185,7 +194,8 @@ where
     /// Everything that can be done without waiting. Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<h2::Error>> {
         loop {
-            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
+            while let Poll::Ready(Some(place)) = self.running.poll_next_unpin(cx) {
+                self.unsent.extend(place);
                 self.spent = self.spent || self.connection.calls.is_spent();
             }
             let pace = &self.connection.about.place.pace;
@@ -193,7 +203,14 @@ where
                 pace.enter(Phase::Idle);
             }
             // Sends what the calls above had to say, too.
-            match self.http.poll_accept(cx) {
+            let accepted = self.http.poll_accept(cx);
+            if self.seen.is_all_sent() {
+                self.unsent.clear();
+                self.unseated = 0;
+            } else if self.unseated > UNSEATED {
+                return Poll::Ready(None);
+            }
+            match accepted {
                 Poll::Ready(Some(Ok((request, reply)))) => self.meet(request, reply),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -207,21 +224,21 @@ where
         let connection = self.connection;
         let (parts, data) = request.into_parts();
         let known = connection.calls.knows(parts.uri.path());
-        let timeout = match head::check(&parts, known) {
-            Ok(timeout) => timeout,
-            // Who is gone meanwhile needs no answer.
-            Err(refusal) => return drop(reply.send_response(refusal, true)),
-        };
-        let Some(seat) = connection.shares.take(connection.about.holder) else {
-            connection.server.over_share();
-            let about = &connection.about;
-            about.log.misused(Misuse::OverStreams, about.holder);
-            let status = Status::new(
-                Code::RESOURCE_EXHAUSTED,
-                "this user has as many calls open as one user may: end some",
-            );
-            connection.server.answered(status.code);
-            return drop(reply.send_response(head::refused(&status), true));
+        let checked = head::check(&parts, known);
+        let server = connection.server.clone();
+        let seat = connection.shares.take(connection.about.holder);
+        let (place, timeout) = match (seat, checked) {
+            (Some(seat), Ok(timeout)) => (Place::new(seat, server), timeout),
+            (Some(seat), Err(refusal)) => {
+                self.unsent.push(Place::new(seat, server));
+                // Who is gone meanwhile needs no answer.
+                return drop(reply.send_response(refusal, true));
+            }
+            (None, _) => {
+                self.unseated += 1;
+                let refusal = self.over_share();
+                return drop(reply.send_response(refusal, true));
+            }
         };
         connection.about.place.pace.enter(Phase::Serving);
         let limits = &connection.limits;
@@ -232,7 +249,21 @@ where
         let deadline: Option<Pin<Box<Sleep>>> = timeout.map(|timeout| Box::pin(sleep(timeout)));
         let server = connection.server.clone();
         self.running
-            .push(Running::new(work, reply, deadline, server, (seat, purse())));
+            .push(Running::new(work, reply, deadline, server, (place, purse())));
+    }
+
+    /// To a user who has his share of the seats.
+    fn over_share(&self) -> Response<()> {
+        let Connection { server, about, .. } = self.connection;
+        server.over_share();
+        about.log.misused(Misuse::OverStreams, about.holder);
+        // What SPIRE says to who asks too often, and what all libraries come again after.
+        let status = Status::new(
+            Code::UNAVAILABLE,
+            "this user has as many calls open as one user may: end some",
+        );
+        server.answered(status.code);
+        head::refused(&status)
     }
 
     /// Ends all streams, so that their clients connect anew; calls that are worked on go on.
@@ -276,7 +307,7 @@ impl<T, C> Talk<'_, T, C> {
     /// Whether nothing came since the client was asked for a sign of life. Asks it if nothing came for that long before.
     fn is_silent(&mut self, now: Instant) -> bool {
         self.looked = Some(now);
-        if self.heard.take() {
+        if self.seen.heard() {
             self.asked = false;
             return false;
         }

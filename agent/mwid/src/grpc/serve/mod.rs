@@ -2,21 +2,23 @@
 //!
 //! In: connections from a listener. Out: answers of the service. A connection and all its calls are one task, so that what is sent to many
 //! streams of one client goes out together. Never lets a client that is slow, silent or hostile delay another connection.
+mod answer;
 mod authority;
 mod call;
 mod connection;
 mod head;
 mod limits;
 mod preface;
+mod sending;
 mod shares;
 mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use answer::{Answer, Dated, Revoked};
 pub(crate) use call::Call;
 pub(crate) use limits::Limits;
 pub(super) use shares::Purse;
-pub(crate) use stream::{Answer, Dated, Revoked};
 
 use super::metrics::Server;
 use crate::http::Holder;
@@ -111,7 +113,8 @@ fn protocol(limits: &Limits) -> h2::server::Builder {
         .max_local_error_reset_streams(Some(BROKEN_OFF.1))
         .max_concurrent_reset_streams(BROKEN_OFF.0)
         .reset_stream_duration(Duration::from_secs(1))
-        // A stream has room for the next frame when it has none left: what a slow client did not take is never more than one frame.
-        .max_send_buffer_size(1);
+        // A stream has room for the next message when it has next to nothing left: what a slow client did not take is never more than one and a
+        // short one. Whether there is room for so much can be asked for.
+        .max_send_buffer_size(sending::SHORT);
     protocol
 }

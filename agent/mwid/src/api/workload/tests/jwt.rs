@@ -1,7 +1,7 @@
 //! The JWT profile: who gets a JWT-SVID, what is said about those of others, and what bundles hold.
 use super::*;
 use crate::api::workload::jwt;
-use crate::grpc::{Code, Frame, Status};
+use crate::grpc::{Code, Dated, Frame, Status};
 use crate::proto::workload::{
     JwtBundlesResponse, JwtsvidRequest, JwtsvidResponse, ValidateJwtsvidRequest, ValidateJwtsvidResponse,
 };
@@ -205,8 +205,8 @@ async fn a_verdict_has_all_claims_or_a_reason_without_the_token() {
     assert!(caller.record().is_empty(), "a verdict gives nothing away");
 }
 
-fn sets(frame: &Frame) -> Vec<(String, usize)> {
-    let answer = JwtBundlesResponse::decode(&frame.message()[..]).unwrap();
+fn sets(dated: &Dated) -> Vec<(String, usize)> {
+    let answer = JwtBundlesResponse::decode(&dated.pieces.message()[..]).unwrap();
     let keys = |set: &[u8]| {
         let set: serde_json::Value = serde_json::from_slice(set).unwrap();
         set["keys"].as_array().unwrap().len()

@@ -1,16 +1,16 @@
 //! What subscribers are sent.
 use super::*;
-use crate::grpc::{Code, Frame, Status};
+use crate::grpc::{Code, Dated, Status};
 use crate::proto::workload::{X509BundlesResponse, X509svidResponse};
 use futures_util::StreamExt as _;
 use prost::Message;
 
-fn svid(frame: &Frame) -> X509svidResponse {
-    X509svidResponse::decode(&frame.message()[..]).unwrap()
+fn svid(dated: &Dated) -> X509svidResponse {
+    X509svidResponse::decode(&dated.pieces.message()[..]).unwrap()
 }
 
-fn bundles(frame: &Frame) -> X509BundlesResponse {
-    X509BundlesResponse::decode(&frame.message()[..]).unwrap()
+fn bundles(dated: &Dated) -> X509BundlesResponse {
+    X509BundlesResponse::decode(&dated.pieces.message()[..]).unwrap()
 }
 
 fn leaf_of(answer: &X509svidResponse) -> &[u8] {
@@ -82,13 +82,14 @@ async fn all_subscribers_share_one_frame_and_the_latest_wins() {
     house.settle().await;
     let newest = house.rotate(3600);
     house.settle().await;
-    let frames: Vec<Frame> = streams.iter_mut().map(|s| at_hand(s).unwrap().unwrap()).collect();
+    let all: Vec<Dated> = streams.iter_mut().map(|s| at_hand(s).unwrap().unwrap()).collect();
     assert!(
-        leaf_of(&svid(&frames[0])).starts_with(&newest.leaf_der),
+        leaf_of(&svid(&all[0])).starts_with(&newest.leaf_der),
         "not the one between"
     );
-    for frame in &frames {
-        assert!(frame.shares_bytes_with(&frames[0]), "a copy for one subscriber");
+    let bytes = |dated: &Dated| dated.pieces.all()[0].as_ptr();
+    for dated in &all {
+        assert!(bytes(dated) == bytes(&all[0]), "a copy for one subscriber");
     }
     assert!(streams.iter_mut().all(|stream| at_hand(stream).is_none()));
     assert_eq!(house.site.metrics.streams(), 3);

@@ -17,17 +17,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Whether anything came from the client since somebody last looked.
+/// What was seen of a client by who passes its bytes.
 #[derive(Debug, Default)]
-pub(super) struct Heard(AtomicBool);
+pub(super) struct Seen {
+    heard: AtomicBool,
+    /// Bytes were written after the last time that all were.
+    unsent: AtomicBool,
+}
 
-impl Heard {
-    pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+impl Seen {
+    /// Whether anything came from the client since somebody last looked.
+    pub(super) fn heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the client took all that there was to write: who writes flushes when nothing is left.
+    pub(super) fn is_all_sent(&self) -> bool {
+        !self.unsent.load(Ordering::Relaxed)
     }
 
     fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    fn sends(&self, unsent: bool) {
+        self.unsent.store(unsent, Ordering::Relaxed);
     }
 }
 
@@ -37,7 +51,7 @@ pub(super) struct Authority<S> {
     stream: S,
     /// None once nothing can come that has to be touched: then reads cost nothing more.
     filtered: Option<Box<Filtered>>,
-    heard: Arc<Heard>,
+    seen: Arc<Seen>,
 }
 
 #[derive(Debug)]
@@ -52,7 +66,7 @@ struct Filtered {
 const CHUNK: usize = 4096;
 
 impl<S> Authority<S> {
-    pub(super) fn new(stream: S, heard: Arc<Heard>) -> Self {
+    pub(super) fn new(stream: S, seen: Arc<Seen>) -> Self {
         Self {
             stream,
             filtered: Some(Box::new(Filtered {
@@ -60,7 +74,7 @@ impl<S> Authority<S> {
                 passed: PREFACE.to_vec(),
                 read: 0,
             })),
-            heard,
+            seen,
         }
     }
 }
@@ -99,25 +113,28 @@ impl<S: AsyncRead + Unpin> AsyncRead for Authority<S> {
             let mut chunk = [0; CHUNK];
             let mut chunk = ReadBuf::new(&mut chunk);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut chunk))?;
-            this.heard.set();
+            this.seen.set();
             match chunk.filled() {
                 [] => filtered.filter.end(&mut filtered.passed),
                 bytes => filtered.filter.pass(bytes, &mut filtered.passed),
             }
         }
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        this.heard.set();
+        this.seen.set();
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Authority<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.seen.sends(true);
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.seen.sends(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -129,6 +146,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Authority<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.seen.sends(true);
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 

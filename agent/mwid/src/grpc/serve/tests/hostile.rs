@@ -124,7 +124,7 @@ async fn one_user_has_his_share_of_the_streams() {
         }
     };
     assert!(
-        matches!(&error, CallError::Refused(s) if s.code == Code::RESOURCE_EXHAUSTED),
+        matches!(&error, CallError::Refused(s) if s.code == Code::UNAVAILABLE),
         "{error}"
     );
     assert_eq!(open.len(), 4, "a quarter of 16");
@@ -189,7 +189,7 @@ async fn one_user_has_his_share_of_the_memory_for_messages_that_are_not_whole() 
         let mut body = answer.await.unwrap().into_body();
         let trailers = tokio::time::timeout(Duration::from_secs(1), body.trailers());
         if let Ok(trailers) = trailers.await {
-            assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "8");
+            assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "14");
             refused += 1;
         }
         open.push((sender, stream, body));
@@ -227,12 +227,88 @@ async fn one_user_has_his_share_of_the_memory_for_what_it_does_not_read() {
         open.push((answer.await.unwrap(), sender, stream));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let refused = server.counters.calls(Code::RESOURCE_EXHAUSTED);
+    let refused = server.counters.calls(Code::UNAVAILABLE);
     assert_eq!(refused, 4, "of 8, each 15 KB of a share of 64");
     works(&server.client_as(1000).await).await;
     drop(open);
     server.until(|s| s.counters.streams() == 0).await;
     works(&server.client_as(1000).await).await;
+}
+
+/// Answers of a few bytes, of which no window is open for more than one.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_taken_keeps_its_seat_until_its_time_is_over() {
+    let server = start(Limits {
+        streams: 16,
+        ..Limits::default()
+    });
+    let asks = crate::grpc::Frame::of(NOTHING).into_bytes();
+    let mut open = vec![];
+    for _ in 0..4 {
+        let (mut sender, driver) = h2::client::Builder::new()
+            .initial_window_size(1)
+            .handshake::<_, hyper::body::Bytes>(server.connect_as(1000))
+            .await
+            .unwrap();
+        tokio::spawn(async move { drop(driver.await) });
+        for path in [ONE, DENIED] {
+            let (parts, _) = post(path, "").into_parts();
+            let request = hyper::Request::from_parts(parts, ());
+            let (answer, mut stream) = sender.send_request(request, false).unwrap();
+            stream.send_data(asks.clone(), true).unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.headers().contains_key("grpc-status"), path == DENIED);
+            open.push((answer, sender.clone(), stream));
+        }
+    }
+    assert_eq!(server.counters.streams(), 4, "what was refused is gone");
+    let client = server.client_as(1000).await;
+    let refused = client.unary::<Question>(Method::at(ONE), NOTHING).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(&refused, CallError::Refused(s) if s.code == Code::UNAVAILABLE),
+        "{refused}"
+    );
+    works(&server.client_as(1001).await).await;
+    let began = Instant::now();
+    let (answer, ..) = open.remove(0);
+    let mut body = answer.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap().len(), 1, "of five");
+    let end = body.data().await.unwrap().unwrap_err();
+    assert_eq!(end.reason(), Some(h2::Reason::CANCEL), "{end}");
+    assert!(
+        (29..=31).contains(&began.elapsed().as_secs()),
+        "{:?}",
+        began.elapsed()
+    );
+    server.until(|s| s.counters.streams() == 0).await;
+    works(&client).await;
+}
+
+/// Refusals that are all in their heads need no window, but somebody who reads.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_his_refusals_has_his_seats_full_of_them_and_then_loses_the_connection() {
+    let server = start(Limits {
+        streams: 64,
+        ..Limits::default()
+    });
+    let (no_grpc, denied) = ([&[0x83, 0x86, 0x04, 7][..], b"/t.T/On"].concat(), {
+        let path = [&[0x83, 0x86, 0x04, 11][..], b"/t.T/Denied"].concat();
+        [&path, &[0x0f, 0x10, 16][..], b"application/grpc"].concat()
+    });
+    for block in [no_grpc, denied] {
+        let mut client = server.connect_as_by(1000, 1024);
+        let length = u8::try_from(block.len()).unwrap();
+        let mut calls = [PREFACE, SETTINGS].concat();
+        for id in (1..500_u32).step_by(2) {
+            calls.extend([&[0, 0, length, 1, 5][..], &id.to_be_bytes(), &block].concat());
+        }
+        let sent = tokio::time::timeout(Duration::from_secs(5), client.write_all(&calls));
+        assert!(sent.await.is_ok_and(|sent| sent.is_err()), "it could send all");
+        server.until(|s| s.counters.http.open() == 0).await;
+        assert_eq!(server.counters.streams(), 0);
+    }
+    works(&server.client_as(1001).await).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,12 +118,16 @@ impl Calls for Tester {
                 let mut told = self.latest.subscribe();
                 told.mark_changed();
                 Answer::Latest(Box::pin(stream::unfold(
-                    (told, guard),
-                    |(mut told, guard)| async {
+                    (self, told, guard),
+                    |(this, mut told, guard)| async {
                         told.changed().await.ok()?;
                         let frame = told.borrow_and_update().clone();
                         let frame = frame.ok_or(Status::new(Code::UNAVAILABLE, "nothing to tell"));
-                        Some((frame, (told, guard)))
+                        let dated = frame.map(|frame| Dated {
+                            pieces: frame.into(),
+                            over: Some(once_told(&this.over)),
+                        });
+                        Some((dated, (this, told, guard)))
                     },
                 )))
             }
@@ -199,19 +203,28 @@ pub(super) fn told(number: i32) -> Frame {
 
 impl Running {
     pub(super) fn connect(&self) -> DuplexStream {
-        let (ours, theirs) = duplex(64 * 1024);
+        self.connect_by(64 * 1024)
+    }
+
+    /// With room for so much on the way.
+    fn connect_by(&self, room: usize) -> DuplexStream {
+        let (ours, theirs) = duplex(room);
         self.clients.send(theirs).unwrap();
         ours
     }
 
     pub(super) fn connect_as(&self, uid: u32) -> DuplexStream {
+        self.connect_as_by(uid, 64 * 1024)
+    }
+
+    pub(super) fn connect_as_by(&self, uid: u32, room: usize) -> DuplexStream {
         let trusted = uid == 0;
         self.tester
             .holders
             .lock()
             .unwrap()
             .push_back(Holder { uid, trusted });
-        self.connect()
+        self.connect_by(room)
     }
 
     /// Our own client.

@@ -132,7 +132,7 @@ async fn a_status_does_not_wait_for_a_slow_reader_to_take_what_is_revoked() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     server.tester.latest.send_replace(None);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(server.counters.streams(), 0);
+    assert_eq!(server.counters.calls(Code::UNAVAILABLE), 1);
     let mut all = Vec::new();
     while let Some(data) = slow.data().await {
         let data = data.unwrap();
@@ -141,6 +141,8 @@ async fn a_status_does_not_wait_for_a_slow_reader_to_take_what_is_revoked() {
     }
     assert!(!all.contains(&b'c'));
     assert_eq!(slow.trailers().await.unwrap().unwrap()["grpc-status"], "14");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.until(|s| s.counters.streams() == 0).await;
     driver.abort();
 }
 
@@ -219,6 +221,31 @@ async fn the_rest_of_a_message_that_is_over_is_taken_back_and_the_next_is_not_ma
     server.until(|s| s.counters.streams() == 0).await;
     assert_eq!(server.counters.calls(Code::UNAVAILABLE), 1);
     driver.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_the_newest_message_is_taken_back_when_it_is_over_and_not_what_was_taken() {
+    let server = start(Limits::default());
+    server.tester.latest.send_replace(Some(large(b'a')));
+    let (mut half, half_driver) = stingy(&server, 100).await;
+    let client = server.client().await;
+    let mut whole = client
+        .server_streaming::<Question>(Method::at(LATEST), NOTHING)
+        .await
+        .unwrap();
+    assert!(whole.next().await.unwrap().unwrap().service.starts_with('a'));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let over = Status::new(Code::UNAVAILABLE, "over");
+    server.tester.over.send_replace(Some(over));
+    assert_eq!(
+        until_broken_off(&mut half).await,
+        (100, h2::Reason::REFUSED_STREAM)
+    );
+    server.until(|s| s.counters.streams() == 1).await;
+    server.tester.over.send_replace(None);
+    server.tester.latest.send_replace(Some(large(b'b')));
+    assert!(whole.next().await.unwrap().unwrap().service.starts_with('b'));
+    half_driver.abort();
 }
 
 #[tokio::test(start_paused = true)]
