@@ -159,6 +159,22 @@ pub(crate) struct RouteStatus {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) last_refusal: Option<ErrorLine>,
+    /// Of a route that serves HTTP.
+    #[serde(default)]
+    pub(crate) http: Option<HttpStatus>,
+}
+
+/// The requests of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HttpStatus {
+    /// So many of each class, from 1xx to 5xx: the application's and ours.
+    pub(crate) answers: [u64; 5],
+    /// Those that we refused.
+    pub(crate) refused: u64,
+    /// Those that the application did not answer.
+    pub(crate) no_answer: u64,
+    /// The last one of either.
+    pub(crate) last_refusal: Option<ErrorLine>,
 }
 
 /// One target of a route.

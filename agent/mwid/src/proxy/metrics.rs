@@ -5,8 +5,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The counters of all routes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +24,7 @@ pub(crate) struct Metrics {
     full: Family<FullLabels, Counter>,
     requests: Family<ClassLabels, Counter>,
     no_answers: Family<ReasonLabels, Counter>,
+    unfit: Family<ReasonLabels, Counter>,
     target_up: Family<TargetLabels, Gauge>,
     stale_addresses: Family<TargetLabels, Counter>,
 }
@@ -116,6 +119,11 @@ impl Metrics {
             "Requests without an answer from the application, by reason",
             self.no_answers.clone(),
         );
+        proxy.register(
+            "http_refusals",
+            "Requests that we refused, by reason",
+            self.unfit.clone(),
+        );
         proxy.register("accept_errors", "Failed accepts", self.accept_errors.clone());
         proxy.register(
             "full",
@@ -184,6 +192,9 @@ impl Metrics {
                 })
                 .clone(),
             refusals: AtomicU64::new(0),
+            answers: OnceLock::new(),
+            no_answers: AtomicU64::new(0),
+            unfit: AtomicU64::new(0),
             all: self.clone(),
             route,
         }
@@ -204,6 +215,10 @@ pub(super) struct Counters {
     full_connections: Counter,
     full_handshakes: Counter,
     refusals: AtomicU64,
+    /// By class, from 1xx to 5xx. Only where requests are told apart.
+    answers: OnceLock<[Counter; CLASSES.len()]>,
+    no_answers: AtomicU64,
+    unfit: AtomicU64,
 }
 
 impl Counters {
@@ -237,21 +252,41 @@ impl Counters {
 
     /// A request has the head of its answer.
     pub(super) fn answered(&self, status: u16) {
-        let class = match status {
-            100..200 => "1xx",
-            200..300 => "2xx",
-            300..400 => "3xx",
-            400..500 => "4xx",
-            _ => "5xx",
-        };
-        let route = Arc::clone(&self.route);
-        self.all
-            .requests
-            .get_or_create(&ClassLabels { route, class })
-            .inc();
+        let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
+        self.classes()[class].inc();
+    }
+
+    fn classes(&self) -> &[Counter; CLASSES.len()] {
+        self.answers.get_or_init(|| {
+            CLASSES.map(|class| {
+                let route = Arc::clone(&self.route);
+                let labels = ClassLabels { route, class };
+                self.all.requests.get_or_create(&labels).clone()
+            })
+        })
+    }
+
+    /// So many of each class, from 1xx to 5xx.
+    pub(super) fn answers(&self) -> [u64; CLASSES.len()] {
+        self.classes().each_ref().map(Counter::get)
+    }
+
+    pub(super) fn no_answers(&self) -> u64 {
+        self.no_answers.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn unfit_requests(&self) -> u64 {
+        self.unfit.load(Ordering::Relaxed)
+    }
+
+    /// A request that we refused.
+    pub(super) fn unfit(&self, reason: &'static str) {
+        self.unfit.fetch_add(1, Ordering::Relaxed);
+        self.all.unfit.get_or_create(&self.labels(reason)).inc();
     }
 
     pub(super) fn no_answer(&self, reason: &'static str) {
+        self.no_answers.fetch_add(1, Ordering::Relaxed);
         self.all.no_answers.get_or_create(&self.labels(reason)).inc();
     }
 

@@ -35,7 +35,7 @@ pub(crate) use probe::{Trouble, probe, reach};
 use crate::caller::Access;
 use crate::clock::ClockJumps;
 use crate::config::{ListenSettings, ProxySettings, RouteSettings};
-use crate::health::status::RouteStatus;
+use crate::health::status::{HttpStatus, RouteStatus};
 use crate::http::listener::unix;
 use crate::shutdown::Shutdown;
 use crate::units::listen::Passed;
@@ -340,6 +340,12 @@ fn status(route: &Route) -> RouteStatus {
         received: counters.received.get(),
         sent: counters.sent.get(),
         last_refusal: route.named.record.last_refusal(),
+        http: route.settings.http.map(|_| HttpStatus {
+            answers: counters.answers(),
+            refused: counters.unfit_requests(),
+            no_answer: counters.no_answers(),
+            last_refusal: route.named.record.last_request(),
+        }),
     }
 }
 

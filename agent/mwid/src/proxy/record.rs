@@ -22,6 +22,8 @@ pub(super) struct Record {
     pub(super) counters: Counters,
     clock: Clock,
     last: Mutex<Option<ErrorLine>>,
+    /// Of a request.
+    last_request: Mutex<Option<ErrorLine>>,
     lines: Mutex<Lines>,
 }
 
@@ -57,6 +59,7 @@ impl Record {
             counters,
             clock,
             last: Mutex::default(),
+            last_request: Mutex::default(),
             lines: Mutex::default(),
         }
     }
@@ -88,12 +91,7 @@ impl Record {
         let reason = refusal.reason();
         self.counters.refused(reason);
         let text = Causes(refusal).to_string();
-        let at = self.clock.current_time().map(timestamp).unwrap_or_default();
-        let line = ErrorLine {
-            at,
-            text: format!("{reason}: {text}"),
-        };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        self.keep(&self.last, reason, &text);
         let Some(left_out) = self.lines().say(Instant::now()) else {
             return;
         };
@@ -155,9 +153,34 @@ impl Record {
         );
     }
 
+    fn keep(&self, last: &Mutex<Option<ErrorLine>>, reason: &str, text: &str) {
+        let at = self.clock.current_time().map(timestamp).unwrap_or_default();
+        let text = format!("{reason}: {text}");
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(ErrorLine { at, text });
+    }
+
+    /// A request that we refused. What it was is the peer's to choose, and not told.
+    pub(super) fn unfit(&self, route: &str, peer: &Peer, reason: &'static str, text: &str) {
+        self.counters.unfit(reason);
+        self.keep(&self.last_request, reason, text);
+        let Some(left_out) = self.lines().say(Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            target: "mwid::proxy",
+            route,
+            peer = %peer.id(),
+            serial = peer.serial(),
+            reason,
+            left_out = (left_out > 0).then_some(left_out),
+            "request refused: {text}"
+        );
+    }
+
     /// A request that the application did not answer.
     pub(super) fn no_answer(&self, route: &str, reason: &'static str, text: &str) {
         self.counters.no_answer(reason);
+        self.keep(&self.last_request, reason, text);
         let Some(left_out) = self.lines().say(Instant::now()) else {
             return;
         };
@@ -172,6 +195,11 @@ impl Record {
 
     pub(super) fn last_refusal(&self) -> Option<ErrorLine> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn last_request(&self) -> Option<ErrorLine> {
+        let last = self.last_request.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {

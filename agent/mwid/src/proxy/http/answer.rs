@@ -14,6 +14,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, TE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
+use mtls_identity::Peer;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +28,7 @@ pub(super) struct Front {
     pub(super) app: Arc<App>,
     /// What the application is told of the peer.
     pub(super) client_cert: Option<HeaderValue>,
+    pub(super) peer: Peer,
     pub(super) requests: AtomicU64,
     /// What the connection becomes when its last answer was sent.
     pub(super) tunnel: Mutex<Option<Tunnel>>,
@@ -70,23 +72,9 @@ enum Way {
 
 impl Front {
     async fn answer(&self, request: Request<Incoming>, busy: &Busy) -> Response<Out> {
-        if request.method() == Method::CONNECT {
-            let mut page = page(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not for this server");
-            page.headers_mut().insert(
-                ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            );
-            return page;
-        }
         match self.forward(request, busy).await {
             Ok(answer) => answer,
-            Err(No::Unfit(unfit)) => {
-                let status = match unfit {
-                    Unfit::Coding => StatusCode::NOT_IMPLEMENTED,
-                    _ => StatusCode::BAD_REQUEST,
-                };
-                page(status, &unfit.to_string())
-            }
+            Err(No::Unfit(unfit)) => self.refuse(unfit),
             Err(No::Answer(why)) => {
                 self.note(&why);
                 match why {
@@ -100,7 +88,27 @@ impl Front {
         }
     }
 
+    fn refuse(&self, unfit: Unfit) -> Response<Out> {
+        let text = unfit.to_string();
+        let record = &self.route.named.record;
+        record.unfit(self.route.name(), &self.peer, unfit.reason(), &text);
+        let status = match unfit {
+            Unfit::Coding => StatusCode::NOT_IMPLEMENTED,
+            Unfit::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let mut page = page(status, &text);
+        if unfit == Unfit::Connect {
+            let others = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            page.headers_mut().insert(ALLOW, others);
+        }
+        page
+    }
+
     async fn forward(&self, mut request: Request<Incoming>, busy: &Busy) -> Result<Response<Out>, No> {
+        if request.method() == Method::CONNECT {
+            return Err(No::Unfit(Unfit::Connect));
+        }
         let wants = (request.version() == Version::HTTP_11 && fields::is_websocket(request.headers()))
             .then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();

@@ -35,6 +35,21 @@ pub(super) enum Unfit {
     Length,
     #[error("of transfer codings only chunked goes through")]
     Coding,
+    #[error("CONNECT is not for this server")]
+    Connect,
+}
+
+impl Unfit {
+    /// A short, bounded name.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Target => "target",
+            Self::Length => "length",
+            Self::Coding => "coding",
+            Self::Connect => "connect_method",
+        }
+    }
 }
 
 /// What we say of a peer, as Envoy's SANITIZE_SET does: only what the handshake verified. A subject is no part of that: SPIFFE gives it no meaning.

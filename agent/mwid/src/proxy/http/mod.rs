@@ -4,6 +4,7 @@ mod answer;
 mod app;
 mod body;
 mod fields;
+mod frames;
 mod tunnel;
 mod wire;
 
@@ -26,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use wire::{TlsStream, Wire};
 
 /// Of all fields of a head together.
@@ -42,8 +43,10 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What of one answer is kept for a peer that does not take it.
 const SEND_BUFFER: usize = 64 * 1024;
-/// From the first byte of a head to its last, in HTTP/1.1.
+/// From the first byte of a head to its last.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// For a peer at rest to hear that its time is over (GOAWAY, the end of TLS) before the connection is broken off.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// What there is to tell of a connection.
 pub(super) struct Served {
@@ -59,21 +62,24 @@ pub(super) async fn serve(
     seat: &Seat,
     since: Instant,
 ) -> Served {
-    let wire = Wire::new(route, &early);
+    let is_http2 = link.tls.state().alpn_protocol() == Some(b"h2");
+    let wire = Wire::new(route, &early, is_http2);
     let tasks = Tasks::default();
     let ends = tasks.0.clone().drop_guard();
     let identity = route.shared.reader.current();
     let front = Arc::new(Front {
         client_cert: fields::client_cert(identity.as_ref().map(|identity| identity.id()), seat.peer()),
+        peer: seat.peer().clone(),
         route: Arc::clone(route),
         wire: Arc::clone(&wire),
         app: App::new(route, tasks.clone()),
         requests: AtomicU64::new(0),
         tunnel: Mutex::default(),
     });
-    let mut speech = Speech::begin(link, early, &front, &tasks);
+    let mut speech = Speech::begin(link, early, &front, &tasks, is_http2);
     let end = run(route, &mut speech, &front, seat, since).await;
-    let whole = matches!(end, End::Closed);
+    // At rest there is nothing that could be taken for whole.
+    let whole = matches!(end, End::Closed) || wire.is_at_rest();
     if !whole {
         front.app.cut();
     }
@@ -81,7 +87,9 @@ pub(super) async fn serve(
     drop(speech);
     if let Some(left) = wire.left() {
         match end {
-            End::Closed | End::Http(_) if left.closing => close_gently(left.link).await,
+            End::Closed | End::Http(_) | End::Idle | End::Lifetime if left.closing => {
+                close_gently(left.link).await;
+            }
             End::Closed | End::Http(_) => dismiss(left.link).await,
             // The alert is on its way, and would be lost.
             End::Tls(_) => {}
@@ -105,8 +113,7 @@ enum Speech {
 }
 
 impl Speech {
-    fn begin(link: Box<Link>, early: Early, front: &Arc<Front>, tasks: &Tasks) -> Self {
-        let is_http2 = link.tls.state().alpn_protocol() == Some(b"h2");
+    fn begin(link: Box<Link>, early: Early, front: &Arc<Front>, tasks: &Tasks, is_http2: bool) -> Self {
         let io = TokioIo::new(TlsStream::new(link, early, Arc::clone(&front.wire)));
         let answers = Answers(Arc::clone(front));
         if is_http2 {
@@ -158,7 +165,7 @@ async fn run(route: &Route, speech: &mut Speech, front: &Front, seat: &Seat, sin
     let mut leave = pin!(route.leave.cancelled());
     let mut leaving = false;
     let mut limits = Limits::new(route, seat, since);
-    let mut head = pin!(sleep_until(since));
+    let mut times = Times::new(since);
     let mut steps = wire.steps();
     poll_fn(|cx| {
         if gone.as_mut().poll(cx).is_ready() {
@@ -168,28 +175,76 @@ async fn run(route: &Route, speech: &mut Speech, front: &Front, seat: &Seat, sin
             leaving = true;
             speech.leave();
         }
-        while let Poll::Ready(ended) = speech.poll(cx) {
-            let tunnel = front.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match (&ended, tunnel) {
-                (Ok(()), Some(tunnel)) => {
-                    *speech = Speech::Tunnel(Box::pin(tunnel.run(Arc::clone(&front.app))));
-                }
-                _ => return Poll::Ready(end(ended, wire)),
+        loop {
+            if let Poll::Ready(ended) = poll_speech(speech, front, cx) {
+                return Poll::Ready(times.over.take().unwrap_or(end(ended, wire)));
             }
-        }
-        if let (Speech::Http1(_), Some(since)) = (&*speech, wire.head_since()) {
-            if head.deadline() != since + HEAD_TIME {
-                head.as_mut().reset(since + HEAD_TIME);
-            }
-            if head.as_mut().poll(cx).is_ready() {
+            if times.is_head_late(speech, wire, cx) {
                 return Poll::Ready(End::SlowHead);
             }
+            if times.over.is_some() {
+                let late = times.parting.as_mut().poll(cx);
+                return late.map(|()| times.over.take().unwrap_or(End::Over));
+            }
+            let moved = wire.steps() != steps;
+            steps = wire.steps();
+            let reached = std::task::ready!(limits.poll(cx, moved, wire.is_half_closed()));
+            let at_rest = wire.is_at_rest() && !matches!(speech, Speech::Tunnel(_));
+            if !at_rest || !matches!(reached, End::Idle | End::Lifetime) {
+                return Poll::Ready(reached);
+            }
+            speech.leave();
+            times.part(reached);
         }
-        let moved = wire.steps() != steps;
-        steps = wire.steps();
-        limits.poll(cx, moved, wire.is_half_closed())
     })
     .await
+}
+
+/// What is spoken, to its end; a tunnel goes on where HTTP has ended.
+fn poll_speech(speech: &mut Speech, front: &Front, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+    loop {
+        let ended = std::task::ready!(speech.poll(cx));
+        let tunnel = front.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (&ended, tunnel) {
+            (Ok(()), Some(tunnel)) => {
+                *speech = Speech::Tunnel(Box::pin(tunnel.run(Arc::clone(&front.app))));
+            }
+            _ => return Poll::Ready(ended),
+        }
+    }
+}
+
+/// The times that only HTTP has.
+struct Times {
+    head: Pin<Box<Sleep>>,
+    parting: Pin<Box<Sleep>>,
+    /// The limit that a peer at rest has reached, and is told of.
+    over: Option<End>,
+}
+
+impl Times {
+    fn new(now: Instant) -> Self {
+        Self {
+            head: Box::pin(sleep_until(now)),
+            parting: Box::pin(sleep_until(now)),
+            over: None,
+        }
+    }
+
+    fn part(&mut self, end: End) {
+        self.parting.as_mut().reset(Instant::now() + PARTING);
+        self.over = Some(end);
+    }
+
+    fn is_head_late(&mut self, speech: &Speech, wire: &Wire, cx: &mut Context<'_>) -> bool {
+        let Some(since) = wire.head_since().filter(|_| !matches!(speech, Speech::Tunnel(_))) else {
+            return false;
+        };
+        if self.head.deadline() != since + HEAD_TIME {
+            self.head.as_mut().reset(since + HEAD_TIME);
+        }
+        self.head.as_mut().poll(cx).is_ready()
+    }
 }
 
 /// What broke on the wire is why the rest did.

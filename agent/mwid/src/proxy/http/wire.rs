@@ -4,6 +4,7 @@ use super::super::link::{Broken, Got, Link};
 use super::super::route::Route;
 use super::super::scratch::{self, READ};
 use super::super::splice::Early;
+use super::frames::Frames;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,8 @@ struct State {
     busy: usize,
     /// When the head began that is being read.
     head: Option<Instant>,
+    /// Of HTTP/2, where heads come while others are answered.
+    frames: Option<Frames>,
 }
 
 /// The link, when hyper has let go of it.
@@ -43,30 +46,46 @@ pub(super) struct Left {
 pub(super) struct Busy(Arc<Wire>);
 
 impl Wire {
-    pub(super) fn new(route: &Arc<Route>, early: &Early) -> Arc<Self> {
+    pub(super) fn new(route: &Arc<Route>, early: &Early, is_http2: bool) -> Arc<Self> {
+        let state = State {
+            frames: is_http2.then(Frames::new),
+            ..State::default()
+        };
         let wire = Self {
             route: Arc::clone(route),
-            state: Mutex::default(),
+            state: Mutex::new(state),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             half_closed: AtomicBool::new(early.closed),
         };
-        wire.received(early.bytes.len());
+        wire.received(&early.bytes);
         Arc::new(wire)
     }
 
-    fn received(&self, new: usize) {
+    fn received(&self, bytes: &[u8]) {
         self.steps.fetch_add(1, Ordering::Relaxed);
-        if new == 0 {
+        if bytes.is_empty() {
             return;
         }
-        let new = new as u64;
+        let new = bytes.len() as u64;
         self.received.fetch_add(new, Ordering::Relaxed);
         self.route.named.record.counters.received.inc_by(new);
         let mut state = self.state();
-        if state.busy == 0 && state.head.is_none() {
-            state.head = Some(Instant::now());
+        let State {
+            frames, head, busy, ..
+        } = &mut *state;
+        let owes = match frames {
+            Some(frames) => {
+                if frames.take(bytes) {
+                    *head = None;
+                }
+                frames.owes()
+            }
+            None => *busy == 0,
+        };
+        if owes && head.is_none() {
+            *head = Some(Instant::now());
         }
     }
 
@@ -100,8 +119,15 @@ impl Wire {
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         let mut state = self.state();
         state.busy += 1;
-        state.head = None;
+        if state.frames.is_none() {
+            state.head = None;
+        }
         Busy(Arc::clone(self))
+    }
+
+    /// Whether no request and no answer is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.state().busy == 0
     }
 
     pub(super) fn broken(&self) -> Option<Broken> {
@@ -187,7 +213,7 @@ impl TlsStream {
             }
             let got = scratch::with(|scratch| {
                 let got = ready!(link.poll_take(scratch, cx))?;
-                self.wire.received(scratch.plain.len());
+                self.wire.received(&scratch.plain);
                 let now = scratch.plain.len().min(buf.remaining());
                 buf.put_slice(&scratch.plain[..now]);
                 self.plain.extend_from_slice(&scratch.plain[now..]);

@@ -1,6 +1,6 @@
 //! The proxy's routes, as lines of a status.
 use super::{Page, one_line};
-use crate::health::status::{RouteStatus, TargetStatus};
+use crate::health::status::{HttpStatus, RouteStatus, TargetStatus};
 
 pub(super) fn routes(page: &mut Page, routes: &[RouteStatus]) {
     let mut label = "routes";
@@ -26,7 +26,28 @@ pub(super) fn routes(page: &mut Page, routes: &[RouteStatus]) {
         }
         targets(page, &route.targets);
         page.trouble("  last refusal", route.last_refusal.as_ref());
+        if let Some(http) = &route.http {
+            requests(page, http);
+        }
     }
+}
+
+fn requests(page: &mut Page, http: &HttpStatus) {
+    let mut text = format!("  {} requests", http.answers.iter().sum::<u64>());
+    for (number, count) in http.answers.iter().enumerate().filter(|(_, count)| **count > 0) {
+        text.push_str(&format!(", {count} of {}xx", number + 1));
+    }
+    if http.refused > 0 {
+        text.push_str(&format!("; {} refused", http.refused));
+    }
+    if http.no_answer > 0 {
+        text.push_str(&format!(
+            "; {} that the application did not answer",
+            http.no_answer
+        ));
+    }
+    page.line("", &text);
+    page.trouble("  last such request", http.last_refusal.as_ref());
 }
 
 /// Each, where there are several; of a single one, only what is wrong.
@@ -133,6 +154,15 @@ mod tests {
                 at: Timestamp::from_second(90).unwrap(),
                 text: "no_rule: no rule allows\nthis peer".to_owned(),
             }),
+            http: Some(HttpStatus {
+                answers: [0, 5, 0, 2, 1],
+                refused: 2,
+                no_answer: 1,
+                last_refusal: Some(ErrorLine {
+                    at: Timestamp::from_second(95).unwrap(),
+                    text: "host: the request needs one Host".to_owned(),
+                }),
+            }),
         };
         routes(&mut page, &[route]);
         assert_eq!(
@@ -144,7 +174,9 @@ mod tests {
              \x20               last error 50s ago: connect: connection refused\n\
              \x20             target 127.0.0.1:8081 down since 40s ago: connect: connection refused\n\
              \x20             target 127.0.0.1:8081: its addresses of 70 s ago are used\n\
-             \x20             last refusal 10s ago: no_rule: no rule allows this peer\n"
+             \x20             last refusal 10s ago: no_rule: no rule allows this peer\n\
+             \x20             8 requests, 5 of 2xx, 2 of 4xx, 1 of 5xx; 2 refused; 1 that the application did not answer\n\
+             \x20             last such request 5s ago: host: the request needs one Host\n"
         );
     }
 }

@@ -10,7 +10,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 
-async fn speak<B>(web: &Web) -> SendRequest<B>
+pub(super) async fn speak<B>(web: &Web) -> SendRequest<B>
 where
     B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
