@@ -85,6 +85,16 @@ impl Site {
         let has = lines[0].split(' ').any(|word| word == format!("reason={reason}"));
         assert!(has, "{what}: {reason} is not in {}", lines[0]);
         assert_eq!(self.count(route, reason), counted + 1, "{what}");
+        let last = self.last_refusal(route);
+        assert!(last.starts_with(&format!("{reason}: ")), "{what}: {last}");
+    }
+
+    /// As the status tells it.
+    fn last_refusal(&self, route: &str) -> String {
+        let status = self.daemon.status().unwrap();
+        let routes = status["routes"].as_array().unwrap();
+        let route = routes.iter().find(|one| one["name"] == route).unwrap();
+        route["last_refusal"]["text"].as_str().unwrap().to_owned()
     }
 
     /// The same of a client of the inbound route, who also gets to read nothing; nor does the application.
@@ -174,6 +184,33 @@ fn each_client_who_may_not_in_is_refused_by_its_own_reason() {
     site.daemon.stop();
 }
 
+/// A TLS server that gives tickets and takes them.
+struct Resumes(SocketAddr);
+
+impl Resumes {
+    fn start(leaf: &Leaf) -> Self {
+        let (listener, config) = (listener(), mtls::server(leaf));
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for tcp in listener.incoming() {
+                let mut tls =
+                    StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp.unwrap());
+                tls.write_all(b"pong").unwrap();
+                // Until the other side has read it.
+                tls.read_to_end(&mut vec![]).ok();
+            }
+        });
+        Self(address)
+    }
+
+    fn handshake(&self, config: &Arc<ClientConfig>) -> HandshakeKind {
+        let mut client = client(self.0, config);
+        // The tickets come before it.
+        client.read_exact(&mut [0; 4]).unwrap();
+        client.conn.handshake_kind().unwrap()
+    }
+}
+
 #[test]
 fn nobody_resumes() {
     let site = Site::new();
@@ -182,6 +219,10 @@ fn nobody_resumes() {
         ..Offer::default()
     };
     let config = mtls::client(Some(&site.place.world.leaf(PATH)), offer);
+    // Of another server, whose tickets it will offer to mwid: that it does, the other sees.
+    let other = Resumes::start(&site.place.world.leaf(PATH));
+    assert_eq!(other.handshake(&config), HandshakeKind::Full);
+    assert_eq!(other.handshake(&config), HandshakeKind::Resumed);
     for made in 1..=3 {
         let mut client = client(site.inbound, &config);
         client.write_all(b"ping").unwrap();

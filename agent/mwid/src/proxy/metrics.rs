@@ -109,21 +109,7 @@ impl Metrics {
             "Plain bytes, received from peers and sent to them",
             self.bytes.clone(),
         );
-        proxy.register(
-            "http_requests",
-            "Requests that were answered, by class of the answer's status; 5xx has our own of no_answers too",
-            self.requests.clone(),
-        );
-        proxy.register(
-            "http_no_answers",
-            "Requests without an answer from the application, by reason",
-            self.no_answers.clone(),
-        );
-        proxy.register(
-            "http_refusals",
-            "Requests that we refused, by reason",
-            self.unfit.clone(),
-        );
+        self.register_http(proxy);
         proxy.register("accept_errors", "Failed accepts", self.accept_errors.clone());
         proxy.register(
             "full",
@@ -139,6 +125,24 @@ impl Metrics {
             "stale_addresses",
             "Dials by the addresses of an earlier look-up, for want of an answer",
             self.stale_addresses.clone(),
+        );
+    }
+
+    fn register_http(&self, proxy: &mut Registry) {
+        proxy.register(
+            "http_requests",
+            "Requests that were answered, by class of the answer's status; 5xx has our own of no_answers too",
+            self.requests.clone(),
+        );
+        proxy.register(
+            "http_no_answers",
+            "Requests without an answer from the application, by reason",
+            self.no_answers.clone(),
+        );
+        proxy.register(
+            "http_refusals",
+            "Requests that we refused, by reason",
+            self.unfit.clone(),
         );
     }
 

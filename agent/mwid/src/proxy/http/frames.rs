@@ -99,7 +99,7 @@ mod tests {
         for at in 1..=all.len() {
             let mut frames = Frames::new();
             frames.take(&all[..at]);
-            let into = at.checked_sub(begin.len()).unwrap_or(0);
+            let into = at.saturating_sub(begin.len());
             if into > 0 && into < head.len() {
                 assert!(frames.owes(), "{at}");
             }
