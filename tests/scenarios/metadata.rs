@@ -200,6 +200,11 @@ fn mwid_with_own_run(place: &Place, server: SocketAddr) -> Option<Command> {
     Some(command)
 }
 
+/// What is published is so a moment before the status tells whose it is.
+fn kind_is(daemon: &Daemon, kind: &str) -> bool {
+    daemon.status().is_some_and(|status| status["source"]["kind"] == kind)
+}
+
 #[test]
 fn auto_takes_whichever_there_is_and_the_better_one_when_it_appears() {
     let mut place = Place::new();
@@ -224,20 +229,19 @@ fn auto_takes_whichever_there_is_and_the_better_one_when_it_appears() {
     );
     let leaf = deliver(&place, &server);
     daemon.wait_for("the server's identity", |_| published_is(&place, &leaf));
-    assert_eq!(daemon.status().unwrap()["source"]["kind"], "metadata");
+    daemon.wait_for("its name in the status", |daemon| kind_is(daemon, "metadata"));
 
     let leaf = place.world.leaf(PATH);
     let service = Service::start_at(grpc, Said::identity(&place.world, &leaf));
     daemon.wait_for("the service's identity", |_| published_is(&place, &leaf));
-    assert_eq!(daemon.status().unwrap()["source"]["kind"], "metadata_grpc");
+    daemon.wait_for("its name in the status", |daemon| kind_is(daemon, "metadata_grpc"));
 
     fs::create_dir(&secrets).unwrap();
     place.secrets = testkit::guest_agent::Secrets::new(&secrets);
     let leaf = place.world.leaf(PATH);
     place.deliver(Agent::Current, &leaf);
     daemon.wait_for("the directory's identity", |_| published_is(&place, &leaf));
-    let status = daemon.status().unwrap();
-    assert_eq!(status["source"]["kind"], "guest_agent");
+    daemon.wait_for("its name in the status", |daemon| kind_is(daemon, "guest_agent"));
     // Whoever is not needed is not asked any more.
     drop(service);
     let asked = server.asked().len();
