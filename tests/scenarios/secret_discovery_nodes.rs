@@ -3,10 +3,11 @@
 use crate::daemon::{DOMAIN, Daemon, PATH, Place};
 use crate::secret_discovery::{asks, secret, secrets, socket};
 use crate::spiffe::RESOURCE_EXHAUSTED;
-use crate::xds::discovery::{DeltaDiscoveryResponse, DiscoveryResponse};
-use crate::xds::{DELTA, Envoy, FETCH, Next, STREAM, tls};
+use crate::xds::discovery::{DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
+use crate::xds::{DELTA, Envoy, FETCH, Next, STREAM, rpc, tls};
 use prost::Message;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A node as Envoy writes it: each of its extensions, and the metadata that its owner gave it.
 #[derive(Clone, PartialEq, Message)]
@@ -171,4 +172,32 @@ fn a_request_that_is_too_large_is_refused_and_the_operator_is_told_who_sent_it()
         .collect();
     let uid = format!("uid={}", nix::unistd::getuid());
     assert!(lines.len() == 1 && lines[0].contains(&uid), "{lines:?}\n{log}");
+}
+
+#[test]
+fn two_envoys_that_refuse_for_two_reasons_are_both_on_record() {
+    let mut place = Place::new();
+    let mut daemon = started(&mut place);
+    let envoys = [(); 2].map(|()| Envoy::connect(&socket(&place)));
+    for (envoy, reason) in envoys.iter().zip(["no such curve", "key and chain differ"]) {
+        let mut stream = envoy.call(STREAM, &asks(&["default"]));
+        let answer: DiscoveryResponse = stream.next().message();
+        let error = rpc::Status {
+            code: 13,
+            message: reason.to_owned(),
+        };
+        stream.say(&DiscoveryRequest {
+            response_nonce: answer.nonce,
+            error_detail: Some(error),
+            ..asks(&["default"])
+        });
+        stream.next_within::<DiscoveryResponse>(Duration::from_millis(100));
+    }
+    daemon.wait_for("both refusals", |d| {
+        d.status().unwrap()["workload"]["sds"]["nacks"] == 2
+    });
+    let log = daemon.stop();
+    for reason in ["no such curve", "key and chain differ"] {
+        assert!(log.contains(reason), "{reason}: {log}");
+    }
 }

@@ -18,6 +18,11 @@ pub(super) trait Guest: Send + Sync + 'static {
         false
     }
 
+    /// Whose it is, where that can be told: for the log.
+    fn user(&self) -> Option<u32> {
+        None
+    }
+
     fn granted(&self, what: What<'_>);
 
     fn denied(&self, what: What<'_>, why: &str);
@@ -57,6 +62,10 @@ impl Guest for Visitor {
 
     fn is_spent(&self) -> bool {
         Self::is_spent(self)
+    }
+
+    fn user(&self) -> Option<u32> {
+        Self::user(self)
     }
 
     fn granted(&self, what: What<'_>) {

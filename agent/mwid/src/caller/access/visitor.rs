@@ -114,6 +114,11 @@ impl Visitor {
         }
     }
 
+    /// Whose it is, where that can be told.
+    pub(crate) fn user(&self) -> Option<u32> {
+        self.who.as_ref().ok().map(|facts| facts.uid())
+    }
+
     /// What this caller may have now; the error is for a caller whom nobody can tell from others. The first call of a connection may look
     /// things up, and read the caller's program if a rule wants its hash.
     pub(crate) fn grant(&self) -> Result<Arc<Grant>, Arc<Denial>> {

@@ -119,7 +119,8 @@ impl<S: Session, G: Guest> Feed<S, G> {
         if let Some(nack) = outcome.nack {
             let sds = &self.connection.site.sds;
             sds.metrics.refused(S::KIND);
-            sds.record.refused(S::KIND, &self.who, &nack);
+            let user = self.connection.guest.user();
+            sds.record.refused(S::KIND, user, &self.who, &nack);
         }
         // There is no answer without secrets.
         let both = outcome.answer.zip(secrets);

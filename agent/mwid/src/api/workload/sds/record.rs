@@ -1,13 +1,18 @@
-//! Answers that a client refused, in the log (and with it among the last errors of the status). In: each refusal. Out: a line. Never more than one in
-//! ten seconds, with those that were left out counted: the reason is a client's, and it may give many.
+//! Answers that a client refused, in the log (and with it among the last errors of the status). In: each refusal. Out: a line, for each user and each
+//! reason at most once in ten seconds, with those that were left out counted. Never more than a few of one user: a reason is a client's, and it may
+//! give many.
 use super::metrics::Kind;
 use super::session::Nack;
 use crate::proto::envoy::config::core::v3::Node;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 const BETWEEN: Duration = Duration::from_secs(10);
+/// So many reasons of one user, and of all, have a line in that time.
+const OF_ONE: usize = 4;
+const OF_ALL: usize = 128;
 /// Of what a node calls itself.
 const LONGEST: usize = 64;
 
@@ -23,7 +28,19 @@ pub(super) struct Record(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    written: Option<Instant>,
+    lately: HashMap<(User, String), Lately>,
+    /// Of those that have no entry.
+    left_out: u64,
+}
+
+/// None where nobody can tell.
+type User = Option<u32>;
+
+/// A line that was written.
+#[derive(Debug)]
+struct Lately {
+    at: Instant,
+    /// How often no line was written since.
     left_out: u64,
 }
 
@@ -37,12 +54,16 @@ impl Who {
 }
 
 impl Record {
-    pub(super) fn refused(&self, kind: Kind, who: &Who, nack: &Nack) {
-        let Some(left_out) = self.say() else {
+    pub(super) fn refused(&self, kind: Kind, user: User, who: &Who, nack: &Nack) {
+        // Nothing in here panics half way.
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(left_out) = state.say(user, &nack.reason, Instant::now()) else {
             return;
         };
+        drop(state);
         tracing::warn!(
             kind = kind.word(),
+            uid = user,
             node = who.id,
             cluster = who.cluster,
             version = &*nack.version,
@@ -51,18 +72,31 @@ impl Record {
             clean(&nack.reason, usize::MAX)
         );
     }
+}
 
+impl State {
     /// With a number, write a line; so many were left out before it.
-    fn say(&self) -> Option<u64> {
-        // Nothing in here panics half way.
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if state.written.is_some_and(|written| now < written + BETWEEN) {
-            state.left_out += 1;
+    fn say(&mut self, user: User, reason: &str, now: Instant) -> Option<u64> {
+        let key = (user, reason.to_owned());
+        if let Some(lately) = self.lately.get_mut(&key)
+            && now < lately.at + BETWEEN
+        {
+            lately.left_out += 1;
             return None;
         }
-        state.written = Some(now);
-        Some(std::mem::take(&mut state.left_out))
+        let left_out = &mut self.left_out;
+        self.lately.retain(|_, lately| {
+            let stays = now < lately.at + BETWEEN;
+            *left_out += if stays { 0 } else { lately.left_out };
+            stays
+        });
+        let own = self.lately.keys().filter(|(of, _)| *of == user).count();
+        if own >= OF_ONE || self.lately.len() >= OF_ALL {
+            self.left_out += 1;
+            return None;
+        }
+        self.lately.insert(key, Lately { at: now, left_out: 0 });
+        Some(std::mem::take(&mut self.left_out))
     }
 }
 
@@ -83,12 +117,19 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_one_line_in_ten_seconds() {
-        let record = Record::default();
-        assert_eq!(record.say(), Some(0));
-        assert!((0..100).all(|_| record.say().is_none()));
+    async fn each_user_and_reason_has_a_line_in_ten_seconds_and_a_flood_few() {
+        let mut state = State::default();
+        let mut say = |user, reason: &str| state.say(Some(user), reason, Instant::now());
+        assert_eq!((say(7, "key"), say(7, "chain")), (Some(0), Some(0)));
+        assert!((0..100).all(|_| say(7, "key").is_none()));
+        let flood = (0..1000).filter(|n| say(7, &n.to_string()).is_some());
+        assert_eq!(flood.count(), OF_ONE - 2);
+        assert_eq!(say(8, "key"), Some(1000 - (OF_ONE as u64 - 2)), "another user");
         tokio::time::advance(BETWEEN).await;
-        assert_eq!(record.say(), Some(100));
+        assert_eq!(say(7, "key"), Some(100));
+        let users = (100..1100).filter(|user| say(*user, "key").is_some());
+        assert_eq!(users.count(), OF_ALL - 1);
+        assert!(state.lately.len() <= OF_ALL);
     }
 
     #[test]
