@@ -202,7 +202,9 @@ fn mwid_with_own_run(place: &Place, server: SocketAddr) -> Option<Command> {
 
 /// What is published is so a moment before the status tells whose it is.
 fn kind_is(daemon: &Daemon, kind: &str) -> bool {
-    daemon.status().is_some_and(|status| status["source"]["kind"] == kind)
+    daemon
+        .status()
+        .is_some_and(|status| status["source"]["kind"] == kind)
 }
 
 #[test]
@@ -234,7 +236,9 @@ fn auto_takes_whichever_there_is_and_the_better_one_when_it_appears() {
     let leaf = place.world.leaf(PATH);
     let service = Service::start_at(grpc, Said::identity(&place.world, &leaf));
     daemon.wait_for("the service's identity", |_| published_is(&place, &leaf));
-    daemon.wait_for("its name in the status", |daemon| kind_is(daemon, "metadata_grpc"));
+    daemon.wait_for("its name in the status", |daemon| {
+        kind_is(daemon, "metadata_grpc")
+    });
 
     fs::create_dir(&secrets).unwrap();
     place.secrets = testkit::guest_agent::Secrets::new(&secrets);
