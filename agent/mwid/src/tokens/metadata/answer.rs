@@ -44,6 +44,8 @@ pub(crate) struct Id {
     pub(crate) expires_at: u64,
     /// Seconds that it was made for.
     pub(crate) life: u64,
+    /// Of the certificate that it is bound to, as it says (RFC 8705, 3.1).
+    pub(crate) thumbprint: Option<String>,
 }
 
 /// One account, as the recursive question for it tells.
@@ -97,6 +99,13 @@ pub(crate) fn id(body: &[u8]) -> Result<Id, AnswerError> {
         exp: u64,
         #[serde(default)]
         iat: u64,
+        #[serde(default)]
+        cnf: Option<Confirmation>,
+    }
+    #[derive(Deserialize)]
+    struct Confirmation {
+        #[serde(default, rename = "x5t#S256")]
+        thumbprint: Option<String>,
     }
     // RFC 7519, 4.1.3: one, or a list of them.
     #[derive(Deserialize)]
@@ -119,13 +128,14 @@ pub(crate) fn id(body: &[u8]) -> Result<Id, AnswerError> {
     }
     let payload = decoded(payload).map_err(|_| AnswerError::Jwt)?;
     let claims: Claims =
-        serde_json::from_slice(&payload).map_err(|_| AnswerError::Field("claims aud and exp"))?;
+        serde_json::from_slice(&payload).map_err(|_| AnswerError::Field("claims aud, exp and cnf"))?;
     let (Audience::One(audience) | Audience::List([audience])) = claims.aud;
     Ok(Id {
         secret: Zeroizing::new(text.to_owned()),
         audience,
         expires_at: claims.exp,
         life: claims.exp.saturating_sub(claims.iat).min(LONGEST_LIFE),
+        thumbprint: claims.cnf.and_then(|cnf| cnf.thumbprint),
     })
 }
 

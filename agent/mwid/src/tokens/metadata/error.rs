@@ -1,6 +1,7 @@
 //! Why the metadata server gave no token. In: what went wrong. Out: words with what to do, and what it means to who asked. Never holds a body; the
 //! server's own words only as far as they cannot be a token.
 use super::answer::AnswerError;
+use super::binding::BindingError;
 use crate::metadata::MetadataError;
 use crate::tokens::Failure;
 use std::net::SocketAddr;
@@ -86,6 +87,16 @@ pub(crate) enum ServerError {
         given: String,
     },
     #[error(
+        "the {what} of the metadata server at {server} is not shown to be bound as was asked for, and no weaker one is handed on; use a platform \
+         that binds tokens, or ask without the binding"
+    )]
+    NotBound {
+        server: SocketAddr,
+        what: &'static str,
+        #[source]
+        source: BindingError,
+    },
+    #[error(
         "the answer of the metadata server at {server} to the question for {what} is not usable; see what answers there"
     )]
     Answer {
@@ -122,6 +133,7 @@ impl ServerError {
             | Self::NotAmongTheAccounts { .. }
             | Self::NoEnforcement { .. }
             | Self::Scopes { .. }
+            | Self::NotBound { .. }
             | Self::Audience { .. } => Failure::Refused,
             Self::Busy {
                 retry_after: Some(retry_after),

@@ -1,8 +1,10 @@
 //! Source `metadata`: the VM's metadata server, or the embedded platform's (`dev`).
 //!
 //! In: questions, and a server. Out: tokens as narrow as was asked. Plain `scopes` are never relied on: Compute Engine ignores them. Never hands
-//! out a token that is wider than was asked for, or for another audience, and passes a binding on as it came.
+//! out a token that is wider than was asked for, or for another audience, passes a binding on as it came, and hands nothing on whose
+//! binding was ignored.
 mod answer;
+mod binding;
 mod error;
 mod path;
 mod talk;
@@ -17,6 +19,7 @@ use super::{
 };
 use crate::metadata::Client;
 use answer::AnswerError;
+use binding::BindingError;
 use mtls_identity::{Clock, UnixTime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +37,8 @@ const TROUBLE_HOLDS: Duration = Duration::from_secs(1);
 const ACCOUNT_HOLDS: Duration = Duration::from_secs(10 * 60);
 /// Accounts that are remembered. A VM has one.
 const MOST_ACCOUNTS: usize = 16;
+/// Between two lines of the log about tokens that are not bound.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 const ACCESS: &str = "access token";
 const ID: &str = "ID token";
@@ -49,6 +54,8 @@ pub(super) struct Source {
     enforces: tokio::sync::Mutex<Option<(Proof, Instant)>>,
     /// What accounts are known, and until when.
     accounts: Mutex<BTreeMap<Account, (AccountInfo, Instant)>>,
+    /// When the log was last told of a token that is not bound.
+    told_unbound: Mutex<Option<Instant>>,
 }
 
 impl Source {
@@ -59,20 +66,26 @@ impl Source {
             clock,
             enforces: tokio::sync::Mutex::default(),
             accounts: Mutex::default(),
+            told_unbound: Mutex::default(),
         }
     }
 
     async fn access_token(&self, ask: &AccessAsk) -> Result<AccessToken, Arc<ServerError>> {
         let account = path::account(&ask.account)?;
         let binding = ask.binding.as_ref();
-        let (path, asked) = match &ask.scopes {
-            Scopes::Default => (path::whole(account, binding), None),
+        let (path, without, asked) = match &ask.scopes {
+            Scopes::Default => (path::whole(account, binding), path::whole(account, None), None),
             Scopes::Exactly(asked) => {
-                let narrow = path::narrow(account, asked, binding)?;
+                let narrow = |binding| path::narrow(account, asked, binding);
+                let (path, without) = (narrow(binding)?, narrow(None)?);
                 if self.known(&ask.account).await?.scopes == *asked {
-                    (path::whole(account, binding), Some(asked))
+                    (
+                        path::whole(account, binding),
+                        path::whole(account, None),
+                        Some(asked),
+                    )
                 } else if self.is_enforcing(account).await? {
-                    (narrow, Some(asked))
+                    (path, without, Some(asked))
                 } else {
                     return Err(Arc::new(ServerError::NoEnforcement {
                         server: self.client.server(),
@@ -81,8 +94,11 @@ impl Source {
                 }
             }
         };
-        let got = self.ask(ACCESS, account, &path, binding).await;
-        let got = got.map_err(|error| match (error, asked) {
+        let got = match binding {
+            None => self.one(account, &path, None).await,
+            Some(binding) => self.bound(account, &path, &without, binding).await,
+        };
+        let (token, asked_at) = got.map_err(|error| match (error, asked) {
             // With a binding it may be the binding that is wrong: the server's words say it.
             (ServerError::BadRequest { server, words, .. }, Some(asked)) if binding.is_none() => {
                 ServerError::NotAmongTheAccounts {
@@ -93,7 +109,6 @@ impl Source {
             }
             (error, _) => error,
         })?;
-        let token = answer::access(&got.body).map_err(|error| self.unusable(ACCESS, error))?;
         if let (Some(asked), Some(given)) = (asked, token.scopes)
             && given != *asked
         {
@@ -103,8 +118,53 @@ impl Source {
                 given: listed(&given),
             }));
         }
-        let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(got.asked_at.as_secs()) + token.life);
+        let expires_at = UnixTime::since_unix_epoch(Duration::from_secs(asked_at.as_secs()) + token.life);
         Ok(AccessToken::new(token.secret, token.token_type, expires_at))
+    }
+
+    /// One access token, and the moment before it was asked for.
+    async fn one(
+        &self,
+        account: &str,
+        path: &str,
+        binding: Option<&Binding>,
+    ) -> Result<(answer::Access, UnixTime), ServerError> {
+        let got = self.ask(ACCESS, account, path, binding).await?;
+        let token = answer::access(&got.body).map_err(|error| self.unusable(ACCESS, error))?;
+        Ok((token, got.asked_at))
+    }
+
+    /// A bound one, which nothing in it tells: the server has to show that it looks at the binding. Around a renewal of the server's own token
+    /// it cannot, so it may try twice.
+    async fn bound(
+        &self,
+        account: &str,
+        path: &str,
+        without: &str,
+        binding: &Binding,
+    ) -> Result<(answer::Access, UnixTime), ServerError> {
+        let mut may_try_again = true;
+        loop {
+            let (before, _) = self.one(account, without, None).await?;
+            let (token, asked_at) = self.one(account, path, Some(binding)).await?;
+            let (after, _) = self.one(account, without, None).await?;
+            match binding::access_token(&token.secret, &before.secret, &after.secret) {
+                Ok(()) => return Ok((token, asked_at)),
+                Err(BindingError::NoSign) if may_try_again => may_try_again = false,
+                Err(source) => return Err(self.not_bound(ACCESS, source)),
+            }
+        }
+    }
+
+    /// On record, seldom: who asks for bound tokens believes that he has them.
+    fn not_bound(&self, what: &'static str, source: BindingError) -> ServerError {
+        let server = self.client.server();
+        let mut told = self.told_unbound.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
+            *told = Some(Instant::now());
+            tracing::warn!(%server, "no {what} was handed out: a bound one was asked for, and {source}");
+        }
+        ServerError::NotBound { server, what, source }
     }
 
     async fn id_token(&self, ask: &IdAsk) -> Result<IdToken, Arc<ServerError>> {
@@ -119,6 +179,9 @@ impl Source {
                 asked: ask.audience.clone(),
                 given: answer::words(token.audience.as_bytes()),
             }));
+        }
+        if let Some(binding) = &ask.binding {
+            binding::id_token(binding, token.thumbprint.as_deref()).map_err(|why| self.not_bound(ID, why))?;
         }
         if token.expires_at <= got.asked_at.as_secs() {
             return Err(Arc::new(ServerError::Expired { server }));

@@ -1,4 +1,5 @@
 //! The source against the embedded platform, which is as strict as the real server, and against servers that are not as they should be.
+mod binding;
 mod scopes;
 mod trouble;
 
