@@ -390,7 +390,9 @@ impl Messages {
 
 #[cfg(test)]
 mod tests {
+    use super::super::serve::Shares;
     use super::*;
+    use crate::http::Holder;
     use crate::proto::health::HealthCheckRequest as Question;
     use futures_util::FutureExt as _;
     use std::cell::Cell;
@@ -446,6 +448,31 @@ mod tests {
             moved <= HEAD * 4,
             "{moved} bytes moved, and the data came in four frames"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_of_what_came_is_paid_for_with_what_comes() {
+        let shares = Shares::new(16, 64 * 1024);
+        let purse = || {
+            shares.purse(Some(Holder {
+                uid: 1,
+                trusted: false,
+            }))
+        };
+        let (stream, _open) = stream_of(vec![0; HEAD]).await;
+        let mut messages = Messages::new(stream, 100).paid_from(purse());
+        messages.keep(12 * 1024).unwrap();
+        let (other, _open_too) = stream_of(vec![0; HEAD]).await;
+        let mut other = Messages::new(other, 100).paid_from(purse());
+        assert!(matches!(
+            other.keep(8 * 1024),
+            Err(Broken::OverShare { held: 12_288 })
+        ));
+        // Kept is kept, whatever else was read and is done with.
+        messages.next::<Question>().await.unwrap();
+        assert!(other.keep(8 * 1024).is_err());
+        messages.keep(4 * 1024).unwrap();
+        other.keep(8 * 1024).unwrap();
     }
 
     #[test]

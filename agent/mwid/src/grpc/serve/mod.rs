@@ -18,14 +18,13 @@ mod tests;
 pub(crate) use answer::{Answer, Dated, Revoked};
 pub(crate) use call::Call;
 pub(crate) use limits::Limits;
-pub(super) use shares::Purse;
+pub(super) use shares::{Purse, Shares};
 
 use super::metrics::Server;
 use crate::http::Holder;
 use crate::http::listener::Accept;
 use crate::http::meet::meet;
 use connection::Connection;
-use shares::Shares;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

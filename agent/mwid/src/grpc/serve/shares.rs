@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The streams of one server, and the bytes of messages that are not whole.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(in super::super) struct Shares {
     streams: Bounds,
     bytes: Bounds,
     state: Mutex<State>,
@@ -37,7 +37,7 @@ pub(in crate::grpc) struct Purse {
 const FREE: usize = 1024;
 
 impl Shares {
-    pub(super) fn new(streams: usize, bytes: usize) -> Arc<Self> {
+    pub(in super::super) fn new(streams: usize, bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             streams: Bounds::of(streams),
             bytes: Bounds::of(bytes),
@@ -54,7 +54,7 @@ impl Shares {
         })
     }
 
-    pub(super) fn purse(self: &Arc<Self>, holder: Option<Holder>) -> Purse {
+    pub(in super::super) fn purse(self: &Arc<Self>, holder: Option<Holder>) -> Purse {
         Purse {
             shares: Arc::clone(self),
             holder,
