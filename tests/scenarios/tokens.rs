@@ -253,13 +253,14 @@ fn an_outage_that_begins_right_after_the_start_hurts_no_library() {
         platform.set("project/project-id", metadata::Answer::text("shop-1"));
         platform.set("instance/disks", metadata::Answer::moved("instance/disks"));
         platform.set("instance/zone", metadata::Answer::text("projects/1/zones/z"));
+        platform.set("instance/", metadata::Answer::text("disks/\nzone\n"));
         let address = free_address();
         let place = place(&on(&platform), address, "");
         let mut daemon = started(&place);
         daemon.wait_ready();
         daemon.wait_for("what is asked for early", |_| {
             let asked = platform.asked();
-            ["project/project-id", "universe/universe-domain"]
+            ["project/project-id", "universe/universe-domain", "instance/"]
                 .iter()
                 .all(|key| asked.iter().any(|path| path == key))
         });
@@ -291,6 +292,7 @@ fn an_outage_that_begins_right_after_the_start_hurts_no_library() {
             ("project/project-id".to_owned(), 200, "shop-1"),
             ("universe/universe-domain".to_owned(), 200, "googleapis.com"),
             ("instance".to_owned(), 301, "/computeMetadata/v1/instance/"),
+            ("instance/".to_owned(), 200, "zone"),
             ("project".to_owned(), 301, "/computeMetadata/v1/project/"),
             (
                 "instance/disks".to_owned(),

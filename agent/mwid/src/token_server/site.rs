@@ -28,11 +28,14 @@ use tokio::time::Instant;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// What clients ask for first of all, and cannot do without: known before an outage can begin.
-const EARLY: &[&str] = &[UNIVERSE_DOMAIN, PROJECT_ID];
+const EARLY: &[&str] = &[UNIVERSE_DOMAIN, PROJECT_ID, INSTANCE];
 
 const UNIVERSE_DOMAIN: &str = "universe/universe-domain";
 
 const PROJECT_ID: &str = "project/project-id";
+
+/// By whether it is there, Node's clients find out where they are; a no holds for the life of their process.
+const INSTANCE: &str = "instance/";
 
 pub(super) struct Site {
     pub(super) tokens: Tokens,

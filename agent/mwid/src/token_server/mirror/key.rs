@@ -1,5 +1,5 @@
 //! What one remembered answer is the answer to. In: a path and a query. Out: a key, and the question that goes to the platform. Never holds what a
-//! caller wrote besides the path, which is judged before.
+//! caller wrote besides the path, which is judged before, and bounded parameters of keys that have some.
 use super::path;
 use super::query::{Alt, Query};
 
@@ -7,6 +7,8 @@ use super::query::{Alt, Query};
 pub(super) struct Key {
     pub(super) path: String,
     pub(super) form: Form,
+    /// Encoded; only of keys that have any.
+    pub(super) parameters: String,
 }
 
 /// How the platform is asked.
@@ -26,6 +28,7 @@ impl Key {
         Self {
             path: path.to_owned(),
             form: Form::Plain { alt: None },
+            parameters: String::new(),
         }
     }
 
@@ -41,6 +44,11 @@ impl Key {
         Self {
             path: path.to_owned(),
             form,
+            parameters: if path::has_parameters(path) {
+                query.others.text.clone()
+            } else {
+                String::new()
+            },
         }
     }
 
@@ -66,9 +74,13 @@ impl Key {
         let query = Query {
             recursive,
             alt,
-            wait: None,
+            ..Query::default()
         };
         let mut query = query.text();
+        if !self.parameters.is_empty() {
+            let mark = if query.is_empty() { "" } else { "&" };
+            query += &format!("{mark}{}", self.parameters);
+        }
         if let Some((etag, seconds)) = wait {
             let mark = if query.is_empty() { "" } else { "&" };
             query += &format!("{mark}wait_for_change=true&last_etag={etag}&timeout_sec={seconds}");

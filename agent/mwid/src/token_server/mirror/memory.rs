@@ -61,6 +61,11 @@ pub(super) enum Known {
     Failed(Trouble, Duration),
 }
 
+/// What was said to a question with parameters was said of somebody, such as whether he may log in: that is not to be believed a day later.
+fn stands_in(key: &Key, said: &Said) -> bool {
+    key.parameters.is_empty() && said.stands_in()
+}
+
 impl Memory {
     pub(super) fn known(&mut self, key: &Key, now: Instant) -> Known {
         let Some(entry) = self.entries.get_mut(key) else {
@@ -71,7 +76,7 @@ impl Memory {
         let failed = entry.trouble.as_ref().filter(|failed| now < failed.again);
         match (&entry.said, failed) {
             (Some((said, at)), None) if now - *at < fresh_for(key, said) => Known::Fresh(Arc::clone(said)),
-            (Some((said, at)), failed) if said.stands_in() && now - *at < STALE_FOR => match failed {
+            (Some((said, at)), failed) if stands_in(key, said) && now - *at < STALE_FOR => match failed {
                 None => Known::Old(Arc::clone(said)),
                 Some(_) => Known::StandIn(Arc::clone(said)),
             },
@@ -102,7 +107,7 @@ impl Memory {
         let (said, trouble) = before.map_or((None, None), |entry| (entry.said, entry.trouble));
         let mut pause = trouble.map_or_else(|| Backoff::new(PAUSE.0, PAUSE.1), |failed| failed.pause);
         let again = now + pause.next();
-        let said = said.filter(|(said, at)| said.stands_in() && now - *at < STALE_FOR);
+        let said = said.filter(|(said, at)| stands_in(key, said) && now - *at < STALE_FOR);
         self.insert(
             key,
             Entry {
@@ -152,7 +157,7 @@ impl Entry {
 
 fn size(key: &Key, entry: &Entry) -> usize {
     let body = entry.said.as_ref().map_or(0, |(said, _)| said.body().len());
-    ENTRY + key.path.len() + body
+    ENTRY + key.path.len() + key.parameters.len() + body
 }
 
 fn fresh_for(key: &Key, said: &Said) -> Duration {

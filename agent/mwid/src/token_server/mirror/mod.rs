@@ -29,7 +29,7 @@ use ask::Asker;
 use hyper::StatusCode;
 use key::{Form, Key};
 use path::Kind;
-use query::{Alt, Query};
+use query::{Alt, Query, QueryError};
 use said::Said;
 use serde_json::Value;
 use std::sync::Arc;
@@ -113,6 +113,9 @@ impl Mirror {
             Ok(query) => query,
             Err(why) => return words::refused(StatusCode::BAD_REQUEST, &why.to_string()),
         };
+        if query.others.too_many && path::has_parameters(path) {
+            return words::refused(StatusCode::BAD_REQUEST, &QueryError::TooMany.to_string());
+        }
         let key = Key::new(path, &query, grant.identity);
         let heard = match &query.wait {
             None => asker.get(&key, wish.whose).await,

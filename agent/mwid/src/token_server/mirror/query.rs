@@ -1,5 +1,6 @@
-//! The query of a question. In: what the caller wrote. Out: the parameters that we know, to be written anew. What the metadata server does not
-//! know it ignores, and so do we: nothing of it is passed on.
+//! The query of a question. In: what the caller wrote. Out: the parameters that we know, to be written anew, and apart from them the others: what the
+//! metadata server does not know of its own tree it ignores, but keys beside that, such as OS Login's, have parameters of their own.
+use crate::http::web::path_part;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -7,6 +8,11 @@ use std::time::Duration;
 const LONGEST_ETAG: usize = 64;
 /// What clients write to get the present content at once.
 const NO_ETAG: &str = "0";
+
+/// So many other parameters are passed on, and so many bytes of them.
+const MOST_OTHERS: usize = 8;
+const LONGEST_OTHERS: usize = 1024;
+const OURS: [&str; 5] = ["recursive", "alt", "wait_for_change", "last_etag", "timeout_sec"];
 
 /// How a value is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +27,35 @@ pub(super) struct Query {
     pub(super) recursive: bool,
     pub(super) alt: Option<Alt>,
     pub(super) wait: Option<Wait>,
+    /// Those that we do not know, encoded anew.
+    pub(super) others: Others,
+}
+
+/// Parameters that are not ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Others {
+    pub(super) text: String,
+    /// There were more than are passed on.
+    pub(super) too_many: bool,
+}
+
+impl Others {
+    fn of(pairs: &[(String, String)]) -> Self {
+        let others = pairs.iter().filter(|(name, _)| !OURS.contains(&name.as_str()));
+        let few = others.clone().take(MOST_OTHERS);
+        let few = few.map(|(name, value)| format!("{}={}", path_part(name), path_part(value)));
+        let text = few.collect::<Vec<_>>().join("&");
+        if text.len() > LONGEST_OTHERS || others.count() > MOST_OTHERS {
+            return Self {
+                text: String::new(),
+                too_many: true,
+            };
+        }
+        Self {
+            text,
+            too_many: false,
+        }
+    }
 }
 
 /// `wait_for_change=true`.
@@ -39,6 +74,8 @@ pub(super) enum QueryError {
     Flag,
     #[error("timeout_sec is a whole number of seconds")]
     Timeout,
+    #[error("more than {MOST_OTHERS} parameters, or {LONGEST_OTHERS} bytes of them, are not passed on")]
+    TooMany,
 }
 
 impl Query {
@@ -86,10 +123,11 @@ impl Query {
             recursive: flag(get("recursive"))?,
             alt,
             wait,
+            others: Others::of(&pairs),
         })
     }
 
-    /// Written anew, without `?`.
+    /// Ours, written anew, without `?`.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut add = |name: &str, value: &dyn std::fmt::Display| {
@@ -168,6 +206,20 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_encoded_anew_and_bounded() {
+        let others = |text: &str| Query::parse(text).unwrap().others;
+        let passed = others("username=a%26b%0d&alt=json&x&%70agesize=5&y=%2F+");
+        assert_eq!(passed.text, "username=a%26b%0D&x=&pagesize=5&y=%2F%20");
+        assert_eq!(
+            others("recursive=true&alt=json&last_etag=0&timeout_sec=1"),
+            Others::default()
+        );
+        assert!(others(&"a=b&".repeat(MOST_OTHERS + 1)).too_many);
+        assert!(!others(&"a=b&".repeat(MOST_OTHERS)).too_many);
+        assert!(others(&format!("a={}", "b".repeat(LONGEST_OTHERS))).too_many);
+    }
 
     #[test]
     fn what_is_known_is_written_anew_and_nothing_else() {

@@ -5,6 +5,7 @@ use super::file::{self, Credentials, ImpersonationUrl, Own, Subject};
 use crate::tokens::endpoint::iam::{Target, TargetError};
 use crate::tokens::endpoint::kept::Kept;
 use crate::tokens::{AccountInfo, Home};
+use aws_lc_rs::digest::{SHA256, digest};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -25,6 +26,8 @@ const LARGEST: u32 = 64 * 1024;
 /// One version of the file, and what was found out with it.
 pub(super) struct Loaded {
     pub(super) path: PathBuf,
+    /// SHA-256 of what it says.
+    sum: [u8; 32],
     pub(super) own: Own,
     pub(super) home: Home,
     /// The service account by which they act, where there is one in between.
@@ -40,14 +43,13 @@ pub(super) struct Loaded {
 #[derive(Default)]
 pub(super) struct Newest {
     state: Mutex<State>,
-    /// How often the file was found to be another than before.
+    /// How often the file was found to say something else than before.
     changes: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     loaded: Option<(Stamp, Arc<Loaded>)>,
-    seen: Option<Stamp>,
     /// When [`Newest::version`] looked.
     glanced: Option<Instant>,
 }
@@ -87,23 +89,26 @@ impl Newest {
         })
     }
 
-    /// Counts the changes of the file. While somebody reads it, or it is not there, the number of before.
+    /// The last one that could be read, whatever became of it.
+    pub(super) fn last(&self) -> Option<Arc<Loaded>> {
+        self.state().loaded.as_ref().map(|(_, loaded)| Arc::clone(loaded))
+    }
+
+    /// Counts the changes of what the file says. While somebody reads it, it is not there, or cannot be used, the number of before: what it gave goes on
+    /// until there is something better.
     pub(super) fn version(&self, path: &Path) -> u64 {
         if let Ok(mut state) = self.state.try_lock()
             && state.glanced.is_none_or(|at| at.elapsed() >= GLANCE)
         {
             state.glanced = Some(Instant::now());
-            if let Ok(metadata) = std::fs::metadata(path) {
-                self.see(&mut state, Stamp::of(&metadata));
+            // Nothing was ever given that could have changed, before the first look. Who asks for a token is told of an error.
+            if let Some((known, _)) = &state.loaded
+                && std::fs::metadata(path).is_ok_and(|metadata| Stamp::of(&metadata) != *known)
+            {
+                self.look_with(&mut state, path).ok();
             }
         }
         self.changes.load(Acquire)
-    }
-
-    fn see(&self, state: &mut State, stamp: Stamp) {
-        if state.seen.replace(stamp).is_some_and(|seen| seen != stamp) {
-            self.changes.fetch_add(1, AcqRel);
-        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -112,16 +117,27 @@ impl Newest {
 
     /// Looks at the file; blocks for as long as the disk does.
     pub(super) fn look(&self, path: &Path) -> Result<Arc<Loaded>, AdcError> {
+        self.look_with(&mut self.state(), path)
+    }
+
+    fn look_with(&self, state: &mut State, path: &Path) -> Result<Arc<Loaded>, AdcError> {
         let (file, metadata) = open(path)?;
         let stamp = Stamp::of(&metadata);
-        let mut state = self.state();
-        self.see(&mut state, stamp);
-        if let Some((known, loaded)) = state.loaded.as_ref()
-            && *known == stamp
+        let known = state.loaded.as_ref();
+        if let Some((at, loaded)) = known
+            && *at == stamp
         {
             return Ok(Arc::clone(loaded));
         }
-        let loaded = Arc::new(read(path, file)?);
+        let mut loaded = Arc::new(read(path, file)?);
+        match known {
+            // Somebody changed its mode, or wrote the same again.
+            Some((_, same)) if same.sum == loaded.sum => loaded = Arc::clone(same),
+            Some(_) => {
+                self.changes.fetch_add(1, AcqRel);
+            }
+            None => {}
+        }
         if metadata.mode() & 0o004 != 0 {
             tracing::warn!(
                 file = %path.display(),
@@ -172,6 +188,8 @@ fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
             limit: LARGEST.into(),
         });
     }
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest(&SHA256, &json).as_ref());
     let file::Read {
         credentials,
         universe,
@@ -186,6 +204,7 @@ fn read(path: &Path, file: File) -> Result<Loaded, AdcError> {
     };
     Ok(Loaded {
         path,
+        sum,
         own,
         home: Home {
             universe: Some(universe),

@@ -248,10 +248,12 @@ impl TokenSource for Source {
         Box::pin(async {
             match self.look().await {
                 Ok(loaded) => loaded.home.clone(),
-                // Who asks for a token is told of it.
+                // Who asks for a token is told of it. Tokens of the file as it was are served as before, and so belong where they did.
                 Err(error) => {
                     tracing::debug!(error = %Causes(&error), "the credentials do not say where they belong");
-                    Home::default()
+                    self.newest
+                        .last()
+                        .map_or_else(Home::default, |loaded| loaded.home.clone())
                 }
             }
         })

@@ -69,6 +69,14 @@ pub(super) fn kind(path: &str) -> Kind {
     Kind::Open
 }
 
+/// Whether parameters that are not the tree's own mean something there: beside the instance's data, as at OS Login's keys.
+pub(super) fn has_parameters(path: &str) -> bool {
+    !matches!(
+        names(path).first(),
+        None | Some(&("instance" | "project" | "universe"))
+    )
+}
+
 /// The names on a path; none: the root.
 pub(super) fn names(path: &str) -> Vec<&str> {
     let path = path.strip_suffix('/').unwrap_or(path);

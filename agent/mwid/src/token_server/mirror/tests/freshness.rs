@@ -172,6 +172,27 @@ async fn while_the_platform_is_away_the_last_value_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn questions_with_parameters_are_passed_on_and_each_is_its_own() {
+    let w = World::new();
+    for name in ["a", "b"] {
+        let question = format!("oslogin/users?username={name}");
+        w.platform.set(&question, told(name));
+        assert_eq!(w.body(&question).await, name);
+    }
+    assert_eq!(w.platform.count(), 2);
+    assert_eq!(w.status("oslogin/users").await, 404, "none of them");
+    let many = "a=b&".repeat(9);
+    assert_eq!(w.status(&format!("oslogin/users?{many}")).await, 400);
+    w.platform.with(|state| state.away = true);
+    advance(seconds(1)).await;
+    assert_eq!(
+        w.status("oslogin/users?username=a").await,
+        503,
+        "who may log in is not told from memory"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_value_of_yesterday_is_no_value() {
     let w = World::new();
     w.platform.set("project/project-id", told("p"));

@@ -613,7 +613,20 @@ async fn another_file_is_another_version_within_a_second() {
         )
     );
     assert_eq!(source.version(), 1);
-    std::fs::remove_file(bench.path("credentials.json")).unwrap();
-    tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(source.version(), 1, "what is not there gives nothing else");
+    let now = async || {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        (source.version(), tokens.home().await.project)
+    };
+    let before = (1, Some("p-2".to_owned()));
+    let file = bench.path("credentials.json");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    assert_eq!(now().await, before, "who has its mode changed says the same");
+    bench.write("credentials.json", "{ half of it");
+    assert_eq!(now().await, before, "what cannot be used takes nothing away");
+    bench.write("credentials.json", &other.to_string());
+    assert_eq!(now().await, before);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(now().await, before, "what is not there gives nothing else");
+    bench.write("credentials.json", &bench.key().to_string());
+    assert_eq!(now().await, (2, Some("p".to_owned())));
 }
