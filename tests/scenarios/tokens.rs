@@ -245,6 +245,13 @@ fn the_platforms_outage_is_not_seen_while_the_token_lives_and_then_said_and_then
 }
 
 /// A program that starts during an outage asks whose the token is before it asks for it.
+fn is_asked_early(platform: &metadata::Server) -> bool {
+    let asked = platform.asked();
+    ["project/project-id", "universe/universe-domain", "instance/"]
+        .iter()
+        .all(|key| asked.iter().any(|path| path == key))
+}
+
 #[test]
 fn an_outage_that_begins_right_after_the_start_hurts_no_library() {
     for is_silent in [false, true] {
@@ -258,12 +265,7 @@ fn an_outage_that_begins_right_after_the_start_hurts_no_library() {
         let place = place(&on(&platform), address, "");
         let mut daemon = started(&place);
         daemon.wait_ready();
-        daemon.wait_for("what is asked for early", |_| {
-            let asked = platform.asked();
-            ["project/project-id", "universe/universe-domain", "instance/"]
-                .iter()
-                .all(|key| asked.iter().any(|path| path == key))
-        });
+        daemon.wait_for("what is asked for early", |_| is_asked_early(&platform));
         let root = "/computeMetadata/v1";
         for known in ["instance/disks", "instance/zone", "instance/attributes/none"] {
             get(address, &format!("{root}/{known}"));
