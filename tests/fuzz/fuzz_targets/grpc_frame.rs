@@ -12,7 +12,10 @@ use prost::Message as _;
 use std::sync::LazyLock;
 use tokio::runtime::Runtime;
 
+#[path = "../../../agent/mwid/src/http"]
 mod http {
+    pub(crate) mod shares;
+
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub(crate) struct Holder {
         pub(crate) uid: u32,
