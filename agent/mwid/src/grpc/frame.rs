@@ -298,8 +298,7 @@ impl Messages {
             let holds = sifted.holds();
             if let Some(kept) = whole {
                 self.at_once += 1;
-                // Less than before.
-                self.pay(holds).ok();
+                self.pay(holds)?;
                 return M::decode(&kept[..]).map_err(Broken::Decode).map(Some);
             }
             let is_between = sifted.is_between();
@@ -473,6 +472,41 @@ mod tests {
         assert!(other.keep(8 * 1024).is_err());
         messages.keep(4 * 1024).unwrap();
         other.keep(8 * 1024).unwrap();
+    }
+
+    /// A message, and behind it bytes that are not looked at before the next one is asked for.
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_behind_a_sifted_message_is_paid_for() {
+        let shares = Shares::new(16, 64 * 1024);
+        let purse = || {
+            shares.purse(Some(Holder {
+                uid: 1,
+                trusted: false,
+            }))
+        };
+        let mut all = vec![];
+        for expected in [true, false] {
+            let (stream, open) = stream_of(vec![0; 10_000]).await;
+            let mut messages = Messages::new(stream, 100).paid_from(purse());
+            messages.sift(&[], 100, 100);
+            let next = messages.next::<Question>().await;
+            assert_eq!(next.is_ok(), expected, "16 KB for all of them: {next:?}");
+            all.push((messages, open));
+        }
+        // Once it is looked at, it is free.
+        let (first, _open) = &mut all[0];
+        for _ in 1..2_000 {
+            first.next::<Question>().await.unwrap().unwrap();
+        }
+        assert_eq!(
+            shares
+                .purse(Some(Holder {
+                    uid: 1,
+                    trusted: false
+                }))
+                .hold(16 * 1024),
+            Ok(())
+        );
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) struct Sifted {
     most: usize,
     /// What came and was not looked at.
     data: Bytes,
+    /// So many bytes are held by that, of which no more than a half are looked at already. None: what came last, as it came.
+    rest: Option<usize>,
     head: Vec<u8>,
     /// Of the message that comes.
     sieve: Option<Sieve>,
@@ -27,6 +29,7 @@ impl Sifted {
             whole,
             most,
             data: Bytes::new(),
+            rest: None,
             head: Vec::with_capacity(HEAD),
             sieve: None,
             kept: Zeroizing::default(),
@@ -36,11 +39,12 @@ impl Sifted {
     /// Takes data when all that came before was looked at.
     pub(super) fn come(&mut self, data: Bytes) {
         self.data = data;
+        self.rest = None;
     }
 
-    /// Bytes of messages that are not whole.
+    /// Bytes of messages that are not whole, and of those that wait behind one.
     pub(super) fn holds(&self) -> usize {
-        self.kept.capacity()
+        self.kept.capacity() + self.rest.unwrap_or(self.data.len())
     }
 
     pub(super) fn is_between(&self) -> bool {
@@ -72,13 +76,17 @@ impl Sifted {
         };
         let mut rest = &self.data[..];
         let is_over = sieve.pass(&mut rest, &mut self.kept)?;
-        let looked_at = self.data.len() - rest.len();
-        // Not a slice of it, which would hold all.
-        self.data = if looked_at == self.data.len() {
-            Bytes::new()
+        let rest = rest.len();
+        let looked_at = self.data.len() - rest;
+        if rest == 0 {
+            // Not a slice of it, which would hold all.
+            (self.data, self.rest) = (Bytes::new(), None);
+        } else if self.rest.is_none_or(|held| rest < held / 2) {
+            // Likewise; and no byte is copied for each message before it.
+            (self.data, self.rest) = (Bytes::copy_from_slice(&self.data[looked_at..]), Some(rest));
         } else {
-            self.data.slice(looked_at..)
-        };
+            self.data = self.data.slice(looked_at..);
+        }
         if !is_over {
             return Ok(None);
         }
