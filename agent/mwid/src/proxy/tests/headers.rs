@@ -65,6 +65,18 @@ async fn the_application_is_told_who_came_before_its_first_byte() {
     }
 }
 
+/// Connects as a load balancer does for who came from 203.0.113.9.
+async fn balanced(
+    listen: SocketAddr,
+    config: &Arc<rustls::ClientConfig>,
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let mut tcp = TcpStream::connect(listen).await?;
+    tcp.write_all(b"PROXY TCP4 203.0.113.9 127.0.0.1 4242 443\r\n")
+        .await?;
+    let name = pki_types::ServerName::try_from("any.test").unwrap();
+    TlsConnector::from(Arc::clone(config)).connect(name, tcp).await
+}
+
 #[tokio::test]
 async fn a_load_balancer_is_believed_where_the_route_says_so_and_nobody_else_comes_in_there() {
     let here = World::new(HERE);
@@ -75,16 +87,8 @@ async fn a_load_balancer_is_believed_where_the_route_says_so_and_nobody_else_com
         "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"spiffe://here.test\"], accept_proxy: true, send_proxy: v2 }}",
         app.address
     ));
-    let mut tcp = TcpStream::connect(listen).await.unwrap();
-    tcp.write_all(b"PROXY TCP4 203.0.113.9 127.0.0.1 4242 443\r\n")
-        .await
-        .unwrap();
-    let name = pki_types::ServerName::try_from("any.test").unwrap();
     let config = Arc::new(strangers::client(Some(&here.leaf("/a")), TLS13));
-    let mut client = TlsConnector::from(Arc::clone(&config))
-        .connect(name, tcp)
-        .await
-        .unwrap();
+    let mut client = balanced(listen, &config).await.unwrap();
     client.write_all(b"ping").await.unwrap();
     let mut server = app.accept().await;
     let (_, family, rest) = header(&mut server).await;
@@ -113,13 +117,8 @@ async fn a_header_is_refused_that_comes_from_no_load_balancer() {
             "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"spiffe://here.test\"], accept_proxy: {{ from: [\"{from}\"] }} }}",
             app.address
         ));
-        let mut tcp = TcpStream::connect(listen).await.unwrap();
-        tcp.write_all(b"PROXY TCP4 203.0.113.9 127.0.0.1 4242 443\r\n")
-            .await
-            .unwrap();
-        let name = pki_types::ServerName::try_from("any.test").unwrap();
         let config = Arc::new(strangers::client(Some(&here.leaf("/a")), TLS13));
-        let client = TlsConnector::from(config).connect(name, tcp).await;
+        let client = balanced(listen, &config).await;
         assert_eq!(client.is_ok(), is_let_in, "{from}");
         if !is_let_in {
             assert_eq!(site.refusal("in").await, "not_a_balancer", "{from}");
