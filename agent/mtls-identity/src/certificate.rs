@@ -129,6 +129,14 @@ impl Validity {
         }
     }
 
+    /// What both have in common; nothing holds in it where that is nothing.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            not_before: self.not_before.max(other.not_before),
+            not_after: self.not_after.min(other.not_after),
+        }
+    }
+
     pub(crate) fn holds(&self, now: UnixTime) -> bool {
         self.not_before <= now && now <= self.not_after
     }

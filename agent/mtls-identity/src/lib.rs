@@ -88,6 +88,7 @@ pub mod store;
 pub mod strict_json;
 mod time;
 pub mod tls;
+mod vouched;
 
 pub use bundle::{TrustBundle, TrustBundles};
 pub use candidate::Candidate;

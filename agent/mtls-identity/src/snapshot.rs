@@ -5,6 +5,7 @@
 use crate::bundle::TrustBundles;
 use crate::pem;
 use crate::spiffe_id::SpiffeId;
+use crate::vouched::Vouched;
 use pki_types::{CertificateDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct IdentitySnapshot {
     pub(crate) not_after: UnixTime,
     pub(crate) serial: String,
     pub(crate) generation: u64,
+    /// Peers whose chains these bundles have vouched for.
+    pub(crate) vouched: Vouched,
 }
 
 impl IdentitySnapshot {

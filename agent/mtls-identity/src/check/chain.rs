@@ -25,8 +25,8 @@ pub(crate) enum Usage {
 /// A chain that reaches a root.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verified {
-    /// When the root that it reaches ends.
-    pub(crate) root_not_after: UnixTime,
+    /// From when until when the root that it reaches holds.
+    pub(crate) root: Validity,
 }
 
 /// Why a chain reaches no root.
@@ -127,7 +127,7 @@ pub(crate) fn verify(
     };
     match search.anchor(&anchors) {
         Ok(anchor) => Ok(Verified {
-            root_not_after: latest_end(roots, &anchor, now),
+            root: lasting_longest(roots, &anchor, now),
         }),
         Err(error) if all_hold => Err(search.explain(error)),
         Err(error) => Err(search.other_time(roots).unwrap_or_else(|| search.explain(error))),
@@ -142,13 +142,20 @@ fn pick(roots: &TrustBundle, wanted: impl Fn(&Validity) -> bool) -> Vec<TrustAnc
 }
 
 /// A renewed root may share name and key with the one before; the later end counts.
-fn latest_end(roots: &TrustBundle, anchor: &TrustAnchor<'_>, now: UnixTime) -> UnixTime {
+fn lasting_longest(roots: &TrustBundle, anchor: &TrustAnchor<'_>, now: UnixTime) -> Validity {
     let same = roots
         .anchors()
         .iter()
         .zip(roots.validities())
         .filter(|(a, v)| *a == anchor && v.holds(now));
-    same.map(|(_, validity)| validity.not_after).max().unwrap_or(now)
+    let longest = same
+        .map(|(_, validity)| *validity)
+        .max_by_key(|validity| validity.not_after);
+    // Never none: the anchor is one of them.
+    longest.unwrap_or(Validity {
+        not_before: now,
+        not_after: now,
+    })
 }
 
 /// One question to webpki.

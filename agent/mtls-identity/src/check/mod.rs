@@ -23,6 +23,7 @@ use crate::peer::IdPattern;
 use crate::pem;
 use crate::snapshot::IdentitySnapshot;
 use crate::spiffe_id::SpiffeId;
+use crate::vouched::Vouched;
 use chain::{ChainError, Usage};
 use issuers::Issuers;
 use pki_types::{CertificateDer, UnixTime};
@@ -109,13 +110,14 @@ impl Prover {
         Ok(IdentitySnapshot {
             serial: certificate::serial(leaf),
             not_before: validity.not_before,
-            not_after: validity.not_after.min(verified.root_not_after),
+            not_after: validity.not_after.min(verified.root.not_after),
             id,
             chain,
             key_pkcs8,
             certified_key,
             bundles,
             generation: 0,
+            vouched: Vouched::default(),
         })
     }
 
@@ -144,7 +146,7 @@ impl Prover {
         let server = verify(Usage::Server).map_err(refused)?;
         let client = verify(Usage::Client).map_err(refused)?;
         Ok(chain::Verified {
-            root_not_after: server.root_not_after.min(client.root_not_after),
+            root: server.root.and(client.root),
         })
     }
 }

@@ -48,10 +48,7 @@ impl Peer {
             if position == 1 {
                 serial = certificate::serial(&parsed);
             }
-            valid = Some(valid.map_or(own, |all| Validity {
-                not_before: all.not_before.max(own.not_before),
-                not_after: all.not_after.min(own.not_after),
-            }));
+            valid = Some(valid.map_or(own, |all| all.and(own)));
         }
         let valid = valid.ok_or(PeerError::NoCertificate)?;
         Ok(Self {

@@ -4,11 +4,11 @@
 use super::refusal::PeerRefusal;
 use super::usable::usable_at;
 use crate::bundle::TrustBundles;
+use crate::certificate::{self, Validity};
 use crate::check::chain::{self, Usage};
 use crate::check::issuers::Issuers;
-use crate::check::leaf;
+use crate::check::{Refusal, leaf};
 use crate::peer::PeerRole;
-use crate::spiffe_id::SpiffeId;
 use crate::store::Reader;
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -35,7 +35,11 @@ impl PeerVerifier {
         // One snapshot for the whole judgement. Without a valid identity of our own nobody is trusted: a client that went on would
         // talk to a server without showing who it is.
         let own = usable_at(&self.reader, now).map_err(|source| PeerRefusal::OurIdentity { source })?;
-        verify_peer(
+        // A peer that connects again shows the same chain, and what it proves anew is that it has the key.
+        if own.vouched.holds(self.role, leaf, intermediates, now) {
+            return Ok(());
+        }
+        let holds = verify_peer(
             own.bundles(),
             leaf,
             intermediates,
@@ -43,11 +47,13 @@ impl PeerVerifier {
             (&self.algorithms, &self.issuers),
             now,
         )?;
+        own.vouched.add(self.role, leaf, intermediates, holds);
         Ok(())
     }
 }
 
-/// The one judgement of a peer's chain: the leaf's only SPIFFE ID picks the trust bundle, and only that bundle's roots count.
+/// The one judgement of a peer's chain: the leaf's only SPIFFE ID picks the trust bundle, and only that bundle's roots count. Gives the time in which
+/// all that it went by holds.
 pub(super) fn verify_peer(
     bundles: &TrustBundles,
     end_entity: &CertificateDer<'_>,
@@ -55,8 +61,10 @@ pub(super) fn verify_peer(
     role: PeerRole,
     (algorithms, issuers): (&WebPkiSupportedAlgorithms, &Issuers),
     now: UnixTime,
-) -> Result<SpiffeId, PeerRefusal> {
-    let id = leaf::spiffe_id_of_der(end_entity)?;
+) -> Result<Validity, PeerRefusal> {
+    let leaf =
+        certificate::parse(end_entity).map_err(|source| Refusal::Certificate { position: 1, source })?;
+    let id = leaf::spiffe_id(&leaf)?;
     let Some(roots) = bundles.get(id.trust_domain()) else {
         return Err(PeerRefusal::UnknownTrustDomain { id });
     };
@@ -64,8 +72,14 @@ pub(super) fn verify_peer(
         PeerRole::Client => Usage::Client,
         PeerRole::Server => Usage::Server,
     };
-    chain::verify(algorithms, issuers, roots, end_entity, intermediates, now, usage)?;
-    Ok(id)
+    let verified = chain::verify(algorithms, issuers, roots, end_entity, intermediates, now, usage)?;
+    // Also of those that the path went without: a time that is too short only means that the chain is looked at again.
+    let mut holds = Validity::of(&leaf).and(verified.root);
+    for (position, der) in (2..).zip(intermediates) {
+        let parsed = certificate::parse(der).map_err(|source| Refusal::Certificate { position, source })?;
+        holds = holds.and(Validity::of(&parsed));
+    }
+    Ok(holds)
 }
 
 impl ClientCertVerifier for PeerVerifier {

@@ -6,6 +6,7 @@ mod federation;
 mod mutual;
 mod redecide;
 mod refusals;
+mod remembered;
 mod resumption;
 mod rotation;
 mod strangers;
