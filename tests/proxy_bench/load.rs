@@ -1,6 +1,6 @@
 //! Connections, many at a time, on one thread. Each shows by an echo that it was let in: a TLS 1.3 client is done before its server has judged it.
 use crate::application::question;
-use crate::mtls::nobody;
+use crate::mtls::{self, Offer, nobody};
 use rustls::ClientConfig;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use testkit::pki::Leaf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -25,13 +26,15 @@ const AT_ONCE: usize = 64;
 
 thread_local! {
     static SOURCE: Cell<u8> = const { Cell::new(0) };
+    static PEER: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Who connects, where to.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    pub(crate) config: Arc<ClientConfig>,
-    pub(crate) to: SocketAddr,
+    /// Of each peer, who connect in turn.
+    configs: Rc<[Arc<ClientConfig>]>,
+    to: SocketAddr,
 }
 
 /// What callers in a closed loop have seen.
@@ -47,6 +50,22 @@ pub(crate) struct Seen {
 type Tls = TlsStream<TcpStream>;
 
 impl Caller {
+    /// Each leaf is a peer of its own.
+    pub(crate) fn new(leaves: &[Leaf], offer: Offer, to: SocketAddr) -> Self {
+        let configs = leaves
+            .iter()
+            .map(|leaf| mtls::client(Some(leaf), offer))
+            .collect();
+        Self { configs, to }
+    }
+
+    /// The next peer's.
+    pub(crate) fn next(&self) -> (Arc<ClientConfig>, SocketAddr) {
+        let peer = PEER.get() % self.configs.len();
+        PEER.set(peer + 1);
+        (Arc::clone(&self.configs[peer]), self.to)
+    }
+
     async fn connect(&self) -> io::Result<Tls> {
         let mut tls = self.shake().await?;
         echo(&mut tls).await?;
@@ -58,9 +77,10 @@ impl Caller {
         SOURCE.set(source);
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddrV4::new(Ipv4Addr::new(127, 0, 1, source), 0).into())?;
-        let tcp = socket.connect(self.to).await?;
+        let (config, to) = self.next();
+        let tcp = socket.connect(to).await?;
         tcp.set_nodelay(true)?;
-        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let connector = TlsConnector::from(config);
         connector.connect(nobody(), tcp).await
     }
 

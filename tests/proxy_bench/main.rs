@@ -4,7 +4,8 @@
 //! nothing else (floor.rs). Each is a process of its own on the first processor, in turn, with an application behind and callers in front on the
 //! second. Prints medians and their ratios to the floor of the same run:
 //!
-//! - `handshakes`: CPU time of a whole connection with a full mutual handshake of TLS 1.3, for X25519 and X25519MLKEM768
+//! - `handshakes`: CPU time of a whole connection with a full mutual handshake of TLS 1.3, for X25519 and X25519MLKEM768; of one peer that connects
+//!   again and again, and of as many that none is remembered
 //! - `bulk`: CPU time of a gigabyte, from the peer and to it, for AES-128 and AES-256
 //! - `round_trips`: how long a question and an answer of 1 KiB take, p50
 //! - `idle`: memory of a connection on which nothing happens, and what is given back after their end

@@ -2,7 +2,7 @@
 use crate::Settings;
 use crate::daemon::Place;
 use crate::load::{self, Caller, Held, Seen};
-use crate::mtls::{self, Offer};
+use crate::mtls::Offer;
 use crate::server::{self, Process, Server};
 use crate::table::{Table, median};
 use crate::wire::Wire;
@@ -15,6 +15,9 @@ use testkit::pki::Leaf;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, LocalSet};
 
+const CALLER: &str = "/ns/shop/sa/caller";
+/// More peers than the daemon remembers: whoever's turn it is was forgotten.
+const STRANGERS: usize = 1024;
 /// Callers in a closed loop.
 const CALLERS: usize = 16;
 /// Fewer while certificates are replaced: each is to be seen soon.
@@ -58,7 +61,7 @@ impl Bench {
         let pin = server::pin_load();
         let (application, to) = Process::application();
         let mut place = Place::new();
-        let client = place.world.leaf("/ns/shop/sa/caller");
+        let client = place.world.leaf(CALLER);
         let servers = [Server::mwid(&mut place, to, pin), Server::floor(&place, to, pin)];
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -89,10 +92,7 @@ impl Bench {
     }
 
     fn caller(&self, server: &Server, offer: Offer) -> Caller {
-        Caller {
-            config: mtls::client(Some(&self.client), offer),
-            to: server.address,
-        }
+        Caller::new(std::slice::from_ref(&self.client), offer, server.address)
     }
 
     /// Both servers, each first in every other round.
@@ -110,18 +110,24 @@ impl Bench {
             ("X25519", kx_group::X25519),
             ("X25519MLKEM768", kx_group::X25519MLKEM768),
         ];
+        let known = vec![self.client.clone()];
+        let strangers = (0..STRANGERS).map(|_| self.place.world.leaf(CALLER)).collect();
+        let peers: [(&str, Vec<Leaf>); 2] = [("one peer", known), ("a peer each", strangers)];
+        let each = groups
+            .iter()
+            .flat_map(|group| peers.iter().map(move |peers| (group, peers)));
         for round in 0..self.settings.rounds {
-            for (name, group) in groups {
+            for ((name, group), (whose, leaves)) in each.clone() {
                 let offer = Offer {
-                    group: Some(group),
+                    group: Some(*group),
                     ..Offer::default()
                 };
                 for server in self.in_turn(round) {
-                    let caller = self.caller(server, offer);
+                    let caller = Caller::new(leaves, offer, server.address);
                     let taken = load::handshakes(&caller, CALLERS, self.settings.time, || server.cpu());
                     let local = LocalSet::new();
                     let (made, failed, used) = self.runtime.block_on(local.run_until(taken));
-                    let what = format!("connection with {name}, CPU us");
+                    let what = format!("connection with {name}, {whose}, CPU us");
                     table.add(&what, server.name, per(used, made) * 1e6);
                     lost.extend(failed.iter().map(|why| format!("{}, {name}: {why}", server.name)));
                 }
@@ -194,10 +200,8 @@ impl Bench {
                 servers.reverse();
             }
             for server in &servers {
-                let caller = Caller {
-                    config: mtls::client(Some(&place.world.leaf("/ns/shop/sa/caller")), Offer::default()),
-                    to: server.address,
-                };
+                let client = [place.world.leaf(CALLER)];
+                let caller = Caller::new(&client, Offer::default(), server.address);
                 let local = LocalSet::new();
                 let taken = idle(server, &caller, count, &mut lost);
                 let [before, during, after] = self.runtime.block_on(local.run_until(taken));

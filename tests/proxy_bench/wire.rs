@@ -5,7 +5,6 @@ use crate::mtls::nobody;
 use rustls::{ClientConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes of one bulk question.
@@ -20,9 +19,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn open(caller: &Caller) -> Self {
-        let tcp = TcpStream::connect(caller.to).unwrap();
+        let (config, to) = caller.next();
+        let tcp = TcpStream::connect(to).unwrap();
         tcp.set_nodelay(true).unwrap();
-        let mut tls = ClientConnection::new(Arc::clone(&caller.config), nobody()).unwrap();
+        let mut tls = ClientConnection::new(config, nobody()).unwrap();
         tls.set_buffer_limit(Some(2 * PIECE));
         Self {
             tls: StreamOwned::new(tls, tcp),

@@ -7,6 +7,8 @@
 //! 2. It reads the peer's SPIFFE ID from the leaf (exactly one URI SAN, no CA, ...), takes the trust bundle of *that* trust domain and
 //!    verifies the chain against it, once. The roots of two trust domains are never put together, so that no domain's CA can vouch for
 //!    another domain's names (SPIFFE Trust Domain and Bundle, section 5).
+//!    A chain that these bundles have vouched for is remembered, a few hundred of them, until the identity or a bundle changes: a peer that
+//!    connects again within the time of its certificates proves that it has the key, and the signatures above it are not computed again.
 //! 3. When it is done, whether the peer may is decided from that ID by a [`PeerPolicy`](crate::PeerPolicy).
 //!
 //! A rotation touches no open connection, and the next handshake uses the new identity. A connection that lives through a change of trust
