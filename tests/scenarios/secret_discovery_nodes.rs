@@ -4,7 +4,7 @@ use crate::daemon::{DOMAIN, Daemon, PATH, Place};
 use crate::secret_discovery::{asks, secret, secrets, socket};
 use crate::spiffe::RESOURCE_EXHAUSTED;
 use crate::xds::discovery::{DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
-use crate::xds::{DELTA, Envoy, FETCH, Next, STREAM, rpc, tls};
+use crate::xds::{DELTA, Envoy, FETCH, Next, STREAM, core, rpc, tls};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -175,12 +175,24 @@ fn a_request_that_is_too_large_is_refused_and_the_operator_is_told_who_sent_it()
 }
 
 #[test]
-fn two_envoys_that_refuse_for_two_reasons_are_both_on_record() {
+fn each_envoy_that_refuses_is_on_record_with_each_of_its_reasons() {
     let mut place = Place::new();
     let mut daemon = started(&mut place);
-    let envoys = [(); 2].map(|()| Envoy::connect(&socket(&place)));
-    for (envoy, reason) in envoys.iter().zip(["no such curve", "key and chain differ"]) {
-        let mut stream = envoy.call(STREAM, &asks(&["default"]));
+    let refusals = [
+        ("envoy-east", "no such curve"),
+        ("envoy-east", "key and chain differ"),
+        ("envoy-west", "key and chain differ"),
+    ];
+    for (id, reason) in refusals {
+        let envoy = Envoy::connect(&socket(&place));
+        let named = || DiscoveryRequest {
+            node: Some(core::Node {
+                id: id.to_owned(),
+                ..Default::default()
+            }),
+            ..asks(&["default"])
+        };
+        let mut stream = envoy.call(STREAM, &named());
         let answer: DiscoveryResponse = stream.next().message();
         let error = rpc::Status {
             code: 13,
@@ -189,15 +201,16 @@ fn two_envoys_that_refuse_for_two_reasons_are_both_on_record() {
         stream.say(&DiscoveryRequest {
             response_nonce: answer.nonce,
             error_detail: Some(error),
-            ..asks(&["default"])
+            ..named()
         });
         stream.next_within::<DiscoveryResponse>(Duration::from_millis(100));
     }
-    daemon.wait_for("both refusals", |d| {
-        d.status().unwrap()["workload"]["sds"]["nacks"] == 2
+    daemon.wait_for("all refusals", |d| {
+        d.status().unwrap()["workload"]["sds"]["nacks"] == 3
     });
     let log = daemon.stop();
-    for reason in ["no such curve", "key and chain differ"] {
-        assert!(log.contains(reason), "{reason}: {log}");
+    for (id, reason) in refusals {
+        let is_told = |line: &str| line.contains(reason) && line.contains(id);
+        assert_eq!(log.lines().filter(|line| is_told(line)).count(), 1, "{id}: {log}");
     }
 }
