@@ -1,6 +1,7 @@
 //! One connection's calls. In: a call. Out: its stream, its message, or why it gets none. Never looks at a call without the header that web pages
 //! cannot send, and never waits before it refuses.
 use super::Site;
+use super::edition::Edition;
 use super::feed::{Feed, Subject};
 use super::guest::Guest;
 use super::jwt;
@@ -72,8 +73,10 @@ impl<G: Guest> Connection<G> {
                 let connection = Arc::clone(self);
                 let made = async move {
                     let (frame, edition) = jwt::fetch(&connection.site, &connection.guest, &request)?;
+                    let generation = edition.identity.generation();
+                    let is_newest = move |newest: &Edition| newest.identity.generation() == generation;
                     Ok(Dated {
-                        over: Some(over(&connection, &edition.identity)),
+                        over: Some(over(&connection, &edition.identity, is_newest)),
                         ..frame.into()
                     })
                 };

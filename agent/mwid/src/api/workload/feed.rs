@@ -96,15 +96,19 @@ impl<G: Guest> Feed<G> {
             Now::Alive(edition) => edition,
             other => return refusal::no_identity(&other).map_or(Ok(None), Err),
         };
-        let page = page(&edition);
-        match self.last.replace(page.since) {
-            Some(last) if last == page.since => return Ok(None),
+        let of = page;
+        let page = of(&edition);
+        let since = page.since;
+        match self.last.replace(since) {
+            Some(last) if last == since => return Ok(None),
             Some(_) => site.metrics.reached(edition.reached_one()),
             None => guest.granted(what),
         }
         site.metrics.sent(method);
         // Trust bundles are no secret, and stay good.
-        let over = matches!(what, What::Identity).then(|| over(&self.connection, &edition.identity));
+        let is_newest = move |newest: &Edition| of(newest).since == since;
+        let over =
+            matches!(what, What::Identity).then(|| over(&self.connection, &edition.identity, is_newest));
         Ok(Some(Dated {
             over,
             ..page.frame.clone().into()

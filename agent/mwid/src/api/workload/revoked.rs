@@ -2,6 +2,7 @@
 //! caller may not have it any more, and the one that takes back what is left of a message that was made from what is over. Never the end of a
 //! stream whose caller may have it and that has taken all that it got: it gets the newest when it reads on.
 use super::connection::Connection;
+use super::edition::Edition;
 use super::guest::{Guest, Watch as _};
 use super::hub::Now;
 use super::refusal;
@@ -43,7 +44,12 @@ pub(super) fn revoked<G: Guest>(connection: &Arc<Connection<G>>) -> Revoked {
 }
 
 /// The end of a message of this identity: when it has expired, was taken away, or has another name, and some time after there is a newer one.
-pub(super) fn over<G: Guest>(connection: &Arc<Connection<G>>, identity: &Arc<IdentitySnapshot>) -> Revoked {
+/// A generation that is newer need not change the message: `is_newest` tells whether it would be the same.
+pub(super) fn over<G: Guest>(
+    connection: &Arc<Connection<G>>,
+    identity: &Arc<IdentitySnapshot>,
+    is_newest: impl Fn(&Edition) -> bool + Send + 'static,
+) -> Revoked {
     let site = Arc::clone(&connection.site);
     let identity = Arc::clone(identity);
     let mut subscription = site.hub.subscribe();
@@ -57,7 +63,9 @@ pub(super) fn over<G: Guest>(connection: &Arc<Connection<G>>, identity: &Arc<Ide
             if newest.identity.id() != identity.id() {
                 return refusal::replaced();
             }
-            if newest.identity.generation() != identity.generation() {
+            if is_newest(&newest) {
+                end = None;
+            } else {
                 end.get_or_insert_with(|| Instant::now() + REST.min(site.hub.left(&identity)));
             }
             let rest = async {

@@ -4,6 +4,7 @@
 //! who reads slowly gets the newest when it reads on, and nothing is read from it meanwhile. What it leaves of an answer is taken back when that
 //! is over. Ends with a status when its caller may not have the identity any more, asks for what can never be, or for more than its share.
 use super::super::connection::Connection;
+use super::super::edition::Edition;
 use super::super::guest::{Guest, Watch as _};
 use super::super::hub::{Now, Subscription};
 use super::super::refusal;
@@ -15,7 +16,7 @@ use super::secrets::Secrets;
 use super::session::{Answer, MOST_NAMES, Outcome, Refusal, plain_wanted};
 use crate::caller::What;
 use crate::config::SdsSettings;
-use crate::grpc::{self, Call, Code, Dated, Status};
+use crate::grpc::{self, Call, Code, Dated, Revoked, Status};
 use futures_util::stream;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -147,7 +148,7 @@ impl<S: Session, G: Guest> Feed<S, G> {
         }
     }
 
-    fn message(&mut self, answer: &Answer, secrets: &Secrets) -> Dated {
+    fn message(&mut self, answer: &Answer, secrets: &Arc<Secrets>) -> Dated {
         note(&self.connection.guest, answer, &mut self.refused);
         if self.sent == 0 {
             tracing::debug!(kind = S::KIND.word(), node = self.who.id, cluster = self.who.cluster,
@@ -157,7 +158,7 @@ impl<S: Session, G: Guest> Feed<S, G> {
         self.connection.site.sds.metrics.updated(S::KIND);
         Dated {
             pieces: S::message(answer),
-            over: Some(over(&self.connection, secrets.identity())),
+            over: Some(taken_back(&self.connection, answer, secrets)),
         }
     }
 
@@ -166,6 +167,29 @@ impl<S: Session, G: Guest> Feed<S, G> {
         self.connection.guest.denied(What::Identity, &status.message);
         status
     }
+}
+
+/// The end of what its client does not take of an answer: as long as each of its secrets is the newest, it may follow.
+pub(super) fn taken_back<G: Guest>(
+    connection: &Arc<Connection<G>>,
+    answer: &Answer,
+    secrets: &Arc<Secrets>,
+) -> Revoked {
+    // Not the secrets: one would hold its key for as long as a client likes.
+    let versions = answer
+        .found
+        .iter()
+        .map(|(name, secret)| (Arc::clone(name), Arc::clone(&secret.version)));
+    let versions: Vec<_> = versions.collect();
+    let (names, form) = secrets.kind();
+    let site = Arc::clone(&connection.site);
+    let is_newest = move |newest: &Edition| {
+        let newest = site.sds.shelf.take(&newest.identity, &names, form);
+        versions
+            .iter()
+            .all(|(name, version)| newest.find(name).is_ok_and(|secret| secret.version == *version))
+    };
+    over(connection, secrets.identity(), is_newest)
 }
 
 /// Names that a stream was refused, and that are on record: a caller that asks on is not denied anew. No more than one stream may name at a time.

@@ -3,8 +3,8 @@
 use super::super::connection::Connection;
 use super::super::guest::Guest;
 use super::super::refusal;
-use super::super::revoked::{over, revoked};
-use super::feed::{Refused, note};
+use super::super::revoked::revoked;
+use super::feed::{Refused, note, taken_back};
 use super::kind::Session;
 use super::metrics::Kind;
 use super::secrets::Secrets;
@@ -21,16 +21,22 @@ pub(super) async fn one<G: Guest>(connection: &Arc<Connection<G>>, call: Call) -
     // Who gets nothing is told at once.
     find(connection, &request)?;
     let connection = Arc::clone(connection);
-    let made = async move {
-        let (answer, secrets) = find(&connection, &request)?;
-        note(&connection.guest, &answer, &mut Refused::default());
-        connection.site.sds.metrics.updated(Kind::Fetch);
-        Ok(Dated {
-            pieces: Sotw::message(&answer),
-            over: Some(over(&connection, secrets.identity())),
-        })
-    };
+    let made = async move { make(&connection, &request) };
     Ok(Answer::once(made, Some(revoked)))
+}
+
+/// The answer, now that its client takes it.
+pub(super) fn make<G: Guest>(
+    connection: &Arc<Connection<G>>,
+    request: &DiscoveryRequest,
+) -> Result<Dated, Status> {
+    let (answer, secrets) = find(connection, request)?;
+    note(&connection.guest, &answer, &mut Refused::default());
+    connection.site.sds.metrics.updated(Kind::Fetch);
+    Ok(Dated {
+        pieces: Sotw::message(&answer),
+        over: Some(taken_back(connection, &answer, &secrets)),
+    })
 }
 
 /// What there is now for a request, and what it is of.

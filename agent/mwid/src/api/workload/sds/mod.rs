@@ -115,3 +115,15 @@ impl Sds {
         }
     }
 }
+
+#[cfg(test)]
+impl Sds {
+    /// What a client gets that asks once for these names.
+    pub(super) fn once<G: Guest>(connection: &Arc<Connection<G>>, names: &[&str]) -> crate::grpc::Dated {
+        let request = crate::proto::envoy::service::discovery::v3::DiscoveryRequest {
+            resource_names: names.iter().map(|&name| name.to_owned()).collect(),
+            ..Default::default()
+        };
+        fetch::make(connection, &request).unwrap()
+    }
+}

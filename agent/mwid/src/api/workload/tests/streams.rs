@@ -2,6 +2,7 @@
 use super::*;
 use crate::grpc::{Code, Dated, Status};
 use crate::proto::workload::{X509BundlesResponse, X509svidResponse};
+use crate::source::Minter;
 use futures_util::StreamExt as _;
 use prost::Message;
 
@@ -226,7 +227,10 @@ async fn the_rest_of_a_message_is_over_with_its_identity_and_a_while_after_there
         let Now::Alive(edition) = connection.site.hub.now() else {
             panic!("no identity");
         };
-        over(&connection, &edition.identity)
+        let generation = edition.identity.generation();
+        over(&connection, &edition.identity, move |newest| {
+            newest.identity.generation() == generation
+        })
     };
     let ends_after = async |over: crate::grpc::Revoked| {
         let began = Instant::now();
@@ -267,6 +271,39 @@ async fn the_rest_of_a_message_is_over_with_its_identity_and_a_while_after_there
     let later = house.now() + 3601;
     house.clock.0.store(later, Ordering::SeqCst);
     assert_eq!(ends_after(expired).await, 0);
+}
+
+/// Of a client that has taken a part of a message, which is the newest still.
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_message_goes_on_while_new_generations_leave_it_as_it_is() {
+    use futures_util::FutureExt as _;
+    let mut house = House::new();
+    let leaf = house.leaf(3600);
+    let identity = house.proven(&leaf, &[]);
+    let id = identity.id().clone();
+    house.writer.publish(identity);
+    house.settle().await;
+    let caller = Caller::who_may(true);
+    let connection = Arc::new(Connection::new(Arc::clone(&house.site), caller.clone()));
+    let mut stream = Box::pin(house.feed(&caller, SVID).begin().unwrap());
+    let mut svid = stream.next().await.unwrap().unwrap().over.unwrap();
+    let mut own = Sds::once(&connection, &["default", "ROOTCA"]).over.unwrap();
+    let mut roots = Sds::once(&connection, &["ROOTCA"]).over.unwrap();
+    let mut look = || [&mut svid, &mut own, &mut roots].map(|over| over.now_or_never().map(|end| end.code));
+    for _ in 0..2 {
+        let with_key = house.proven_with(&leaf, &[], vec![Minter::of(&id).1]);
+        house.writer.publish(with_key);
+        house.settle().await;
+        assert_eq!(look(), [None; 3]);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(look(), [None; 3], "only JWT keys differ");
+    }
+    house.rotate(3600);
+    house.settle().await;
+    assert_eq!(look(), [None; 3], "they may take the rest");
+    tokio::time::advance(Duration::from_secs(11)).await;
+    let over = Some(Code::UNAVAILABLE);
+    assert_eq!(look(), [over, over, None], "the roots are the same");
 }
 
 #[tokio::test(start_paused = true)]

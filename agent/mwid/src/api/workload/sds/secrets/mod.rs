@@ -119,6 +119,11 @@ impl Secrets {
         &self.identity
     }
 
+    /// The names and the form of them.
+    pub(super) fn kind(&self) -> (Arc<SdsSettings>, Form) {
+        (Arc::clone(&self.names), self.form)
+    }
+
     pub(super) fn version(&self) -> &Arc<str> {
         &self.version
     }
