@@ -140,25 +140,30 @@ impl Proxy {
         let in_force = self.routes.borrow().clone();
         let mut routes = Vec::new();
         let mut opened = Vec::new();
+        let is_left = |door: &&Door| !settings.routes.iter().any(|route| door.is(&route.listen));
+        let leaving: Vec<&Door> = self.doors.iter().filter(is_left).collect();
         for wanted in &settings.routes {
             let before = in_force.iter().find(|route| route.name() == wanted.name);
             routes.push(match before {
                 Some(before) if before.settings == *wanted => Arc::clone(before),
                 before => Arc::new(Route::new(wanted.clone(), &self.shared, before.map(|b| &**b))?),
             });
-            opened.extend(self.open(wanted)?.map(|one| (wanted.listen.clone(), one)));
+            opened.extend(
+                self.open(wanted, &leaving)?
+                    .map(|one| (wanted.listen.clone(), one)),
+            );
         }
         Ok(Change { routes, opened })
     }
 
-    fn open(&self, wanted: &RouteSettings) -> Result<Option<Opened>, ProxyError> {
-        let same = |door: &&Door| door.settings == wanted.listen && door.can_be_reached();
+    fn open(&self, wanted: &RouteSettings, leaving: &[&Door]) -> Result<Option<Opened>, ProxyError> {
+        let same = |door: &&Door| door.is(&wanted.listen) && door.can_be_reached();
         if self.doors.iter().any(|door| same(&door)) {
             return Ok(None);
         }
         let here = |door: &&Door| door.settings.address == wanted.listen.address;
         let ours = self.doors.iter().find(here).and_then(|door| door.file);
-        listen::open(&wanted.name, &wanted.listen, ours, &self.passed).map(Some)
+        listen::open(&wanted.name, &wanted.listen, ours, leaving, &self.passed).map(Some)
     }
 
     /// Between the phases: puts the new listeners at their places, which is the last that can fail. Nobody is accepted at them, and the routes that are
@@ -204,12 +209,9 @@ impl Proxy {
             let door = if let Some(new) = new {
                 let (settings, listeners) = opened.swap_remove(new);
                 Door::serve(settings, listeners, Arc::clone(route), &self.shutdown)
-            } else if let Some(old) = self
-                .doors
-                .iter()
-                .position(|d| d.settings == route.settings.listen)
-            {
-                let door = self.doors.swap_remove(old);
+            } else if let Some(old) = self.doors.iter().position(|d| d.is(&route.settings.listen)) {
+                let mut door = self.doors.swap_remove(old);
+                door.settings.clone_from(&route.settings.listen);
                 door.route.send_if_modified(|now| {
                     let changed = !Arc::ptr_eq(now, route);
                     *now = Arc::clone(route);
@@ -222,7 +224,7 @@ impl Proxy {
             doors.push(door);
         }
         for door in std::mem::replace(&mut self.doors, doors) {
-            door.stop.cancel();
+            door.close(&change.routes);
         }
         show_targets(&before, &change.routes);
         let changed = changed(&before, &change.routes);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{AcquireError, Mutex as Queue, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long a handshake, or the first byte of a connection, may take while others wait for its place.
@@ -17,9 +17,33 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Turns {
     slots: Arc<Semaphore>,
-    /// Who waits for a place, in the order in which they came: the first alone looks for one.
-    queue: Queue<()>,
+    first: First,
+    waiting: Mutex<Waiting>,
     running: Mutex<Running>,
+}
+
+/// Who of those that wait has the next place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// In the order in which they came.
+    Oldest,
+    /// So that whoever comes is served, however many wait in vain: of those in front, each would have its second at a place before.
+    Newest,
+}
+
+/// Those who wait, in the order in which they came. The first alone looks for a place.
+#[derive(Debug, Default)]
+struct Waiting {
+    came: u64,
+    bells: BTreeMap<u64, Arc<Notify>>,
+}
+
+/// One who waits; the next one is told when it is gone.
+struct Wait<'a> {
+    turns: &'a Turns,
+    number: u64,
+    /// Rung when it may have become the first, or is so no more.
+    bell: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -46,15 +70,11 @@ pub(super) struct Stay {
 }
 
 impl Turns {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Self::of(Arc::new(Semaphore::new(most)))
-    }
-
-    /// Of places that are there already.
-    pub(super) fn of(slots: Arc<Semaphore>) -> Arc<Self> {
+    pub(super) fn new(most: usize, first: First) -> Arc<Self> {
         Arc::new(Self {
-            slots,
-            queue: Queue::default(),
+            slots: Arc::new(Semaphore::new(most)),
+            first,
+            waiting: Mutex::default(),
             running: Mutex::default(),
         })
     }
@@ -67,14 +87,26 @@ impl Turns {
     /// Waits for a place, and asks the oldest of those that stay to leave if it had its time: one, whose place comes free as soon as its task runs.
     /// Cancelled without loss.
     pub(super) async fn wait(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
-        let _first = self.queue.lock().await;
-        let mut slot = pin!(Arc::clone(&self.slots).acquire_owned());
-        while !self.displace_oldest() {
-            if let Ok(slot) = tokio::time::timeout(LOOK, slot.as_mut()).await {
-                return slot;
+        let wait = Wait::new(self);
+        loop {
+            while !wait.is_first() {
+                wait.bell.notified().await;
+            }
+            // One that came free meanwhile is nobody's to be asked for.
+            if let Some(slot) = self.free() {
+                return Ok(slot);
+            }
+            let mut slot = pin!(Arc::clone(&self.slots).acquire_owned());
+            loop {
+                self.make_room();
+                tokio::select! {
+                    biased;
+                    slot = slot.as_mut() => return slot,
+                    () = wait.bell.notified() => break,
+                    () = sleep(LOOK) => {}
+                }
             }
         }
-        slot.await
     }
 
     /// Begins a handshake at a place.
@@ -99,21 +131,76 @@ impl Turns {
         }
     }
 
-    /// Asks the oldest to leave that had its time. True when somebody was asked.
-    pub(super) fn displace_oldest(&self) -> bool {
+    /// Asks the oldest to leave that had its time, unless one is leaving already.
+    fn make_room(&self) {
+        let is_leaving = |running: &Running| running.turns.values().any(|(_, asked)| asked.is_cancelled());
+        if !is_leaving(&self.running()) {
+            self.displace_oldest();
+        }
+    }
+
+    /// Asks the oldest to leave that had its time.
+    pub(super) fn displace_oldest(&self) {
         let running = self.running();
         let now = Instant::now();
         let mut late = running
             .turns
             .values()
             .take_while(|(since, _)| now >= *since + SHORT);
-        let oldest = late.find(|(_, displaced)| !displaced.is_cancelled());
-        oldest.inspect(|(_, displaced)| displaced.cancel()).is_some()
+        if let Some((_, oldest)) = late.find(|(_, displaced)| !displaced.is_cancelled()) {
+            oldest.cancel();
+        }
     }
 
     /// Nothing in here panics half way.
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Turns::running`].
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Wait<'a> {
+    fn new(turns: &'a Turns) -> Self {
+        let bell = Arc::new(Notify::new());
+        let mut waiting = turns.waiting();
+        let before = waiting.first(turns.first).cloned();
+        waiting.came += 1;
+        let number = waiting.came;
+        waiting.bells.insert(number, Arc::clone(&bell));
+        if let (First::Newest, Some(before)) = (turns.first, before) {
+            before.notify_one();
+        }
+        Self { turns, number, bell }
+    }
+
+    fn is_first(&self) -> bool {
+        let waiting = self.turns.waiting();
+        let first = waiting.first(self.turns.first);
+        first.is_some_and(|first| Arc::ptr_eq(first, &self.bell))
+    }
+}
+
+impl Waiting {
+    fn first(&self, first: First) -> Option<&Arc<Notify>> {
+        let mut all = self.bells.values();
+        match first {
+            First::Oldest => all.next(),
+            First::Newest => all.next_back(),
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.turns.waiting();
+        waiting.bells.remove(&self.number);
+        if let Some(next) = waiting.first(self.turns.first) {
+            next.notify_one();
+        }
     }
 }
 
@@ -129,7 +216,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gets_nowhere_makes_room_after_a_second_and_not_before() {
-        let turns = Turns::new(2);
+        let turns = Turns::new(2, First::Oldest);
         let old = turns.begin(turns.free().unwrap());
         let young = turns.begin(turns.free().unwrap());
         assert!(turns.free().is_none(), "both are taken");
@@ -151,7 +238,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_of_those_who_wait_displaces_one() {
-        let turns = Turns::new(4);
+        let turns = Turns::new(4, First::Oldest);
         let mut late: Vec<Turn> = (0..4).map(|_| turns.begin(turns.free().unwrap())).collect();
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..2 {
@@ -159,7 +246,7 @@ mod tests {
             waiting.spawn(async move { turns.wait().await.unwrap() });
         }
         // The one that was asked to leave takes its time.
-        tokio::time::sleep(SHORT * 10).await;
+        sleep(SHORT * 10).await;
         let asked = |late: &[Turn]| {
             late.iter()
                 .filter(|turn| turn.stay.displaced.is_cancelled())
@@ -168,12 +255,79 @@ mod tests {
         assert_eq!(asked(&late), 1, "for the first of the two");
         late.remove(0);
         let first = waiting.join_next().await.unwrap().unwrap();
-        tokio::time::sleep(LOOK).await;
+        sleep(LOOK).await;
         assert_eq!(asked(&late), 1, "for the second");
         late.remove(0);
         let second = waiting.join_next().await.unwrap().unwrap();
-        tokio::time::sleep(SHORT).await;
+        sleep(SHORT).await;
         assert_eq!(asked(&late), 0, "nobody waits any more");
         drop((first, second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_displaced_where_a_place_is_free() {
+        let turns = Turns::new(1, First::Newest);
+        let old = turns.begin(turns.free().unwrap());
+        let other = turns.stay();
+        sleep(SHORT * 2).await;
+        // It saw no place, and before it waits there is one.
+        let Turn { stay, _slot } = old;
+        drop(_slot);
+        drop(turns.wait().await.unwrap());
+        assert!(!stay.displaced.is_cancelled() && !other.displaced.is_cancelled());
+    }
+
+    /// Each of those that wait would have a second at the place; who comes waits for one of them at most.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_last_is_served_however_many_wait_where_that_is_wanted() {
+        for (first, longest, shortest) in [
+            (First::Newest, SHORT + LOOK, Duration::ZERO),
+            (First::Oldest, SHORT * 102, SHORT * 99),
+        ] {
+            let turns = Turns::new(1, first);
+            let mut hold = tokio::task::JoinSet::new();
+            for _ in 0..100 {
+                let turns = Arc::clone(&turns);
+                hold.spawn(async move {
+                    let turn = match turns.free() {
+                        Some(slot) => turns.begin(slot),
+                        None => turns.begin(turns.wait().await.unwrap()),
+                    };
+                    turn.stay.displaced.cancelled().await;
+                });
+            }
+            sleep(LOOK).await;
+            let begun = Instant::now();
+            drop(turns.wait().await.unwrap());
+            let waited = begun.elapsed();
+            assert!((shortest..=longest).contains(&waited), "{first:?}: {waited:?}");
+            // And the others after it.
+            sleep(SHORT * 102).await;
+            assert!(turns.waiting().bells.is_empty(), "{first:?}");
+            hold.shutdown().await;
+        }
+    }
+
+    /// One that gives up while it is the first, or was just served, leaves the others as they were.
+    #[tokio::test(start_paused = true)]
+    async fn those_who_give_up_keep_nobody_waiting() {
+        for first in [First::Newest, First::Oldest] {
+            let turns = Turns::new(1, first);
+            let held = turns.begin(turns.free().unwrap());
+            let mut waiting = tokio::task::JoinSet::new();
+            for milliseconds in [500, 100, 300, 10_000, 200, 400] {
+                let turns = Arc::clone(&turns);
+                let patience = Duration::from_millis(milliseconds);
+                waiting.spawn(async move { tokio::time::timeout(patience, turns.wait()).await.is_ok() });
+            }
+            sleep(Duration::from_millis(600)).await;
+            drop(held);
+            let mut served = 0;
+            while let Some(one) = waiting.join_next().await {
+                served += usize::from(one.unwrap());
+            }
+            assert_eq!(served, 1, "{first:?}: the patient one");
+            assert!(turns.free().is_some());
+        }
     }
 }

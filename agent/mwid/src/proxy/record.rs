@@ -39,6 +39,8 @@ pub(super) struct Facts<'a> {
     pub(super) route: &'a str,
     /// Of who connected; none on a Unix socket.
     pub(super) from: Option<SocketAddr>,
+    /// Where it came to, as a load balancer says; none where none does.
+    pub(super) to: Option<SocketAddr>,
     pub(super) since: Instant,
 }
 

@@ -4,7 +4,7 @@ use super::ProxyError;
 use super::give_back::Memory;
 use super::metrics::Metrics;
 use super::peers::{Known, Peers};
-use super::places::Turns;
+use super::places::{First, Turns};
 use super::record::Record;
 use super::shares::Shares;
 use super::target::{Resolver, Targets};
@@ -106,11 +106,11 @@ impl Route {
             |of: fn(&RouteSettings) -> usize| before.filter(|before| of(&before.settings) == of(&settings));
         // A limit that stays counts the connections that stay.
         let slots = same(|s| s.max_connections).map_or_else(
-            || Turns::new(settings.max_connections),
+            || Turns::new(settings.max_connections, First::Oldest),
             |before| Arc::clone(&before.slots),
         );
         let turns = same(|s| s.max_handshakes).map_or_else(
-            || Turns::new(settings.max_handshakes),
+            || Turns::new(settings.max_handshakes, First::Newest),
             |before| Arc::clone(&before.turns),
         );
         let shares = before.filter(|before| bounds(&before.settings) == bounds(&settings));

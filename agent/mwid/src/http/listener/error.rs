@@ -66,6 +66,11 @@ pub(crate) enum ListenError {
 }
 
 impl ListenError {
+    /// Whether somebody listens on the TCP address already, or on one that overlaps with it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        matches!(self, Self::Tcp { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+
     /// Whether the machine has no such address, or not even its family (a kernel without IPv6).
     pub(crate) fn has_no_such_address(&self) -> bool {
         let Self::Tcp { source, .. } = self else {

@@ -1,6 +1,7 @@
 //! Listening sockets.
 //!
 //! In: where to listen, or a socket that is open already. Out: connected streams. Never takes over a path that somebody else uses.
+mod beside;
 mod error;
 pub(crate) mod unix;
 
@@ -53,6 +54,14 @@ impl Listener {
         Self::open_tcp(listener).map_err(fail)
     }
 
+    /// Listens on a TCP address at which nobody can because of listeners of ours that are to go (`leaving`). It takes nobody before it is kept, and they are
+    /// as they were if it is not.
+    pub(crate) fn tcp_beside(address: SocketAddr, leaving: &[&Self]) -> Result<unix::Placed, ListenError> {
+        let listener = beside::listen(address, leaving);
+        let listener = listener.map_err(|source| ListenError::Tcp { address, source })?;
+        Ok(unix::Placed::hushed(Self::Tcp(listener)))
+    }
+
     /// A TCP socket that listens already.
     pub(crate) fn open_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -98,6 +107,39 @@ impl Listener {
         }
     }
 
+    /// The next connection. Loses none when dropped before it ends.
+    pub(crate) async fn next(&self) -> io::Result<Stream> {
+        match self {
+            Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Self::Tcp(listener) => Ok(Stream::Tcp(listener.accept().await?.0)),
+        }
+    }
+
+    /// From now on it takes nobody new; those who came before are still to be accepted. Not for a socket that others listen at too.
+    pub(crate) fn hush(&self) {
+        match self {
+            Self::Unix(_, place) => {
+                if let Some(place) = place {
+                    place.clear();
+                }
+            }
+            Self::Tcp(tcp) => {
+                if let Err(errno) = beside::hush(tcp) {
+                    tracing::warn!(%errno, "a listener that goes takes connections to its end");
+                }
+            }
+        }
+    }
+
+    /// From now on it takes everybody.
+    fn unhush(&self) {
+        if let Self::Tcp(tcp) = self
+            && let Err(errno) = beside::unhush(tcp)
+        {
+            tracing::error!(%errno, "a listener takes nobody; restart mwid");
+        }
+    }
+
     /// The address of a TCP listener: the port that the system chose for port 0.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
@@ -111,10 +153,7 @@ impl Accept for Listener {
     type Stream = Stream;
 
     async fn accept(&mut self) -> io::Result<Stream> {
-        match self {
-            Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
-            Self::Tcp(listener) => Ok(Stream::Tcp(listener.accept().await?.0)),
-        }
+        self.next().await
     }
 }
 

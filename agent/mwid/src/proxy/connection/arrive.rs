@@ -1,7 +1,7 @@
-//! Waits until a connection says something. In: an accepted stream. Out: it, with a place among the handshakes, and whom a load balancer says that it is of.
+//! Waits until a connection says something. In: an accepted stream. Out: it, with a place among the handshakes, and the ends that a load balancer says it has.
 //! A silent one holds no such place and nothing of TLS: however many there are, who says hello at once is served at once.
 use super::super::places::Turn;
-use super::super::proxy_protocol;
+use super::super::proxy_protocol::{self, Ends};
 use super::super::record::Facts;
 use super::super::refusal::Refusal;
 use super::super::route::Route;
@@ -39,8 +39,10 @@ pub(super) async fn arrive(
     };
     drop(stay);
     let turn = match said {
-        Ok(from) => {
-            facts.from = from.or(facts.from);
+        Ok(ends) => {
+            if let Some(Ends { from, to }) = ends {
+                (facts.from, facts.to) = (Some(from), Some(to));
+            }
             turn(route, facts.since).await
         }
         Err(refusal) => Err(refusal),
@@ -59,15 +61,15 @@ pub(super) async fn arrive(
 }
 
 /// What a load balancer says of it comes first, where one does; it may say so long before its client speaks.
-async fn first_byte(route: &Route, stream: &mut Stream) -> Result<Option<SocketAddr>, Refusal> {
-    let from = match route.settings.accept_proxy {
+async fn first_byte(route: &Route, stream: &mut Stream) -> Result<Option<Ends>, Refusal> {
+    let ends = match route.settings.accept_proxy {
         AcceptProxy::No => None,
         AcceptProxy::FromAnybody | AcceptProxy::From(_) => {
             proxy_protocol::read(stream).await.map_err(Refusal::Header)?
         }
     };
     wait_for_bytes(stream).await.map_err(Refusal::Io)?;
-    Ok(from)
+    Ok(ends)
 }
 
 /// Waits until there is something to be read, or its end. Looks: a stream's readiness alone may be that of bytes which were read already.

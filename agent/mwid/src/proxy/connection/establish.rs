@@ -104,6 +104,7 @@ async fn inbound(
     facts: &mut Facts<'_>,
 ) -> Result<Made, Box<Refused>> {
     let to = match &stream {
+        _ if facts.to.is_some() => facts.to,
         Stream::Tcp(tcp) if route.settings.send_proxy != SendProxy::None => tcp.local_addr().ok(),
         Stream::Tcp(_) | Stream::Unix(_) => None,
     };

@@ -35,6 +35,7 @@ pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphor
     let mut facts = Facts {
         route: route.name(),
         from,
+        to: None,
         since,
     };
     let made = match Box::pin(arrive::arrive(&route, stream, &mut facts)).await {

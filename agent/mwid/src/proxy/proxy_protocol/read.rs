@@ -1,4 +1,4 @@
-//! A load balancer's header. In: the beginning of a stream. Out: the address in it, with the stream at the first byte after it. Takes not a byte more,
+//! A load balancer's header. In: the beginning of a stream. Out: the addresses in it, with the stream at the first byte after it. Takes not a byte more,
 //! and not more than a header may have.
 use super::SIGNATURE;
 use std::io;
@@ -27,10 +27,17 @@ pub(in super::super) enum HeaderError {
     Io(#[source] io::Error),
 }
 
-/// Reads a header of version 1 or 2. No address: the load balancer speaks for itself, or does not know it.
+/// Both ends of the connection that a load balancer took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Ends {
+    pub(in super::super) from: SocketAddr,
+    pub(in super::super) to: SocketAddr,
+}
+
+/// Reads a header of version 1 or 2. No ends: the load balancer speaks for itself, or does not know them.
 pub(in super::super) async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
-) -> Result<Option<SocketAddr>, HeaderError> {
+) -> Result<Option<Ends>, HeaderError> {
     let mut first = [0; SHORTEST];
     stream.read_exact(&mut first).await.map_err(HeaderError::Io)?;
     if first.starts_with(&SIGNATURE) {
@@ -45,7 +52,7 @@ pub(in super::super) async fn read<S: AsyncRead + Unpin>(
 async fn version1<S: AsyncRead + Unpin>(
     stream: &mut S,
     first: [u8; SHORTEST],
-) -> Result<Option<SocketAddr>, HeaderError> {
+) -> Result<Option<Ends>, HeaderError> {
     let mut line = first.to_vec();
     while !line.ends_with(b"\r\n") {
         if line.len() == LONGEST_LINE {
@@ -59,13 +66,21 @@ async fn version1<S: AsyncRead + Unpin>(
     if family == Some("UNKNOWN") {
         return Ok(None);
     }
-    let (from, _to, port) = (words.next(), words.next(), words.next());
-    let ip: IpAddr = from.and_then(|ip| ip.parse().ok()).ok_or(HeaderError::Wrong)?;
-    let port = port
-        .and_then(|port| port.parse().ok())
-        .ok_or(HeaderError::Wrong)?;
-    match (family, ip) {
-        (Some("TCP4"), IpAddr::V4(_)) | (Some("TCP6"), IpAddr::V6(_)) => Ok(Some((ip, port).into())),
+    let mut ip = || words.next().and_then(|ip| ip.parse::<IpAddr>().ok());
+    let (Some(from), Some(to)) = (ip(), ip()) else {
+        return Err(HeaderError::Wrong);
+    };
+    let mut port = || words.next().and_then(|port| port.parse::<u16>().ok());
+    let (Some(from_port), Some(to_port)) = (port(), port()) else {
+        return Err(HeaderError::Wrong);
+    };
+    match (family, from, to) {
+        (Some("TCP4"), IpAddr::V4(_), IpAddr::V4(_)) | (Some("TCP6"), IpAddr::V6(_), IpAddr::V6(_)) => {
+            Ok(Some(Ends {
+                from: (from, from_port).into(),
+                to: (to, to_port).into(),
+            }))
+        }
         _ => Err(HeaderError::Wrong),
     }
 }
@@ -73,7 +88,7 @@ async fn version1<S: AsyncRead + Unpin>(
 async fn version2<S: AsyncRead + Unpin>(
     stream: &mut S,
     first: [u8; SHORTEST],
-) -> Result<Option<SocketAddr>, HeaderError> {
+) -> Result<Option<Ends>, HeaderError> {
     let [command, family, high] = [first[12], first[13], first[14]];
     let low = stream.read_u8().await.map_err(HeaderError::Io)?;
     let length = usize::from(u16::from_be_bytes([high, low]));
@@ -85,26 +100,27 @@ async fn version2<S: AsyncRead + Unpin>(
     match (command, family) {
         // A check of the load balancer's own.
         (0x20, _) => Ok(None),
-        (0x21, 0x11) => {
-            let ip = rest.first_chunk::<4>().ok_or(HeaderError::Wrong)?;
-            let port = port(&rest, 8)?;
-            Ok(Some((Ipv4Addr::from(*ip), port).into()))
-        }
-        (0x21, 0x21) => {
-            let ip = rest.first_chunk::<16>().ok_or(HeaderError::Wrong)?;
-            let port = port(&rest, 32)?;
-            Ok(Some((Ipv6Addr::from(*ip), port).into()))
-        }
+        (0x21, 0x11) => ends::<4, Ipv4Addr>(&rest).map(Some),
+        (0x21, 0x21) => ends::<16, Ipv6Addr>(&rest).map(Some),
         (0x21, _) => Ok(None),
         _ => Err(HeaderError::Wrong),
     }
 }
 
-fn port(rest: &[u8], at: usize) -> Result<u16, HeaderError> {
-    let bytes = rest.get(at..at + 2).and_then(<[u8]>::first_chunk::<2>);
-    bytes
-        .map(|bytes| u16::from_be_bytes(*bytes))
-        .ok_or(HeaderError::Wrong)
+/// Both addresses, then both ports.
+fn ends<const LENGTH: usize, Ip: From<[u8; LENGTH]> + Into<IpAddr>>(
+    rest: &[u8],
+) -> Result<Ends, HeaderError> {
+    let end = |at: usize| {
+        let ip = rest.get(at * LENGTH..)?.first_chunk::<LENGTH>()?;
+        let port = rest.get(2 * LENGTH + 2 * at..)?.first_chunk::<2>()?;
+        let ip: IpAddr = Ip::from(*ip).into();
+        Some(SocketAddr::from((ip, u16::from_be_bytes(*port))))
+    };
+    match (end(0), end(1)) {
+        (Some(from), Some(to)) => Ok(Ends { from, to }),
+        _ => Err(HeaderError::Wrong),
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +128,7 @@ mod tests {
     use super::*;
 
     /// What is read, and what is left.
-    async fn take(bytes: &[u8]) -> (Result<Option<SocketAddr>, HeaderError>, Vec<u8>) {
+    async fn take(bytes: &[u8]) -> (Result<Option<Ends>, HeaderError>, Vec<u8>) {
         let mut stream = bytes;
         let read = read(&mut stream).await;
         (read, stream.to_vec())
@@ -125,18 +141,22 @@ mod tests {
 
     #[tokio::test]
     async fn each_form_tells_its_address_and_takes_no_byte_more() {
-        let v4: SocketAddr = "1.2.3.4:258".parse().unwrap();
-        let v6: SocketAddr = "[::1]:7".parse().unwrap();
+        let ends = |from: &str, to: &str| Ends {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+        };
+        let v4 = ends("1.2.3.4:258", "5.6.7.8:443");
+        let v6 = ends("[::1]:7", "[::2]:8");
         let in_v4 = v2(0x21, 0x11, &[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 1, 187, 4, 0, 0]);
         let in_v6 = v2(
             0x21,
             0x21,
-            &[&[0; 15][..], &[1], &[0; 16], &[0, 7, 0, 8]].concat(),
+            &[&[0; 15][..], &[1], &[0; 15], &[2], &[0, 7, 0, 8]].concat(),
         );
         let line = |text: &str| text.as_bytes().to_vec();
         for (header, wanted) in [
             (line("PROXY TCP4 1.2.3.4 5.6.7.8 258 443\r\n"), Some(v4)),
-            (line("PROXY TCP6 ::1 ::2 7 443\r\n"), Some(v6)),
+            (line("PROXY TCP6 ::1 ::2 7 8\r\n"), Some(v6)),
             (line("PROXY UNKNOWN\r\n"), None),
             (line("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n"), None),
             (in_v4, Some(v4)),
@@ -162,10 +182,14 @@ mod tests {
             b"GET / HTTP/1.1\r\n\r\n",
             b"PROXY TCP4 1.2.3.4 5.6.7.8 x 443\r\n",
             b"PROXY TCP4 ::1 ::2 7 443\r\n",
+            b"PROXY TCP4 1.2.3.4 ::2 7 443\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 7\r\n",
             b"PROXY TCP4 1.2.3.4",
             long.as_bytes(),
             &huge,
             &v2(0x21, 0x11, &[1, 2, 3]),
+            &v2(0x21, 0x11, &[0; 11]),
+            &v2(0x21, 0x21, &[0; 35]),
             &v2(0x31, 0x11, &[0; 12]),
         ] {
             assert!(take(wrong).await.0.is_err(), "{wrong:?}");

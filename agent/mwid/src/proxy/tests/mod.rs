@@ -4,6 +4,7 @@ mod change;
 mod headers;
 mod http;
 mod limits;
+mod moving;
 mod passed;
 mod refusals;
 mod sealing;

@@ -199,6 +199,41 @@ async fn a_target_that_speaks_before_the_handshake_is_refused_and_its_words_go_n
     assert!(["spoke_first", "not_tls"].contains(&&*reason), "{reason}");
 }
 
+/// Its words are there before it is our turn to speak: also such that a TLS server could have answered.
+#[tokio::test]
+async fn a_target_that_spoke_before_our_hello_gets_none() {
+    let here = World::new(HERE);
+    let remote = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&format!(
+        "  outbound:\n  - {{ name: out, listen: \"{listen}\", connect: \"{}\", expect: \"spiffe://here.test/ok\", max_handshakes: 1 }}",
+        remote.address
+    ));
+    // Has the only place, until it goes.
+    let _first = TcpStream::connect(listen).await.unwrap();
+    let mut silent = remote.accept().await;
+    silent.read_exact(&mut [0; 5]).await.unwrap();
+    let mut caller = TcpStream::connect(listen).await.unwrap();
+    let mut tcp = remote.accept().await;
+    site.counted("proxy_full_total{route=\"out\",of=\"handshakes\"}")
+        .await;
+    // An alert: close_notify.
+    tcp.write_all(&[21, 3, 3, 0, 2, 1, 0]).await.unwrap();
+    drop(silent);
+    site.counted("proxy_handshakes_total{route=\"out\",reason=\"spoke_first\"}")
+        .await;
+    let mut got = vec![];
+    assert!(
+        caller.read_to_end(&mut got).await.is_err() && got.is_empty(),
+        "{got:?}"
+    );
+    assert!(
+        !tcp.read_to_end(&mut got).await.is_ok_and(|n| n > 0),
+        "it was said hello to: {got:?}"
+    );
+}
+
 #[tokio::test]
 async fn callers_are_let_in_by_grants_once_rules_name_routes() {
     let here = World::new(HERE);

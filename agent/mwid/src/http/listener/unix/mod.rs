@@ -2,6 +2,7 @@
 //!
 //! A socket is bound in a fresh 0700 directory beside its path, given its owner and mode there, and renamed into place. What was at the path goes into that
 //! directory until the new socket is to stay: a change that fails later gives it back.
+mod swap;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +60,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Placed {
     listener: Listener,
     undo: Option<Undo>,
+    /// It takes nobody until it is kept.
+    hushed: bool,
 }
 
 #[derive(Debug)]
@@ -128,8 +131,12 @@ pub(crate) fn bind(wanted: Wanted<'_>) -> Result<Listener, ListenError> {
 }
 
 impl Prepared {
-    /// Puts the socket at its path; what was there (a stale socket, or ours) is replaced without a gap, and kept aside until it is to stay.
+    /// Puts the socket at its path; what was there (a stale socket, or ours) is replaced, and kept aside until it is to stay.
     pub(crate) fn put_in_place(self) -> Result<Placed, ListenError> {
+        self.put_by(swap::swap)
+    }
+
+    fn put_by(self, swap: impl Fn(&Path, &Path) -> io::Result<bool>) -> Result<Placed, ListenError> {
         let Self {
             listener,
             hidden,
@@ -143,43 +150,46 @@ impl Prepared {
         let id = FileId::of(&hidden.socket()).map_err(fail)?;
         let before = match std::fs::symlink_metadata(&path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(ListenError::NotASocket { path }),
-            Ok(_) => exchange(&hidden.socket(), &path),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(_) => swap(&hidden.socket(), &path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                std::fs::rename(hidden.socket(), &path).map(|()| false)
+            }
             Err(e) => Err(e),
         };
-        let before = before.map_err(fail)?;
-        if !before {
-            std::fs::rename(hidden.socket(), &path).map_err(fail)?;
-        }
         let undo = Undo {
+            before: before.map_err(fail)?,
             hidden,
             path,
             id,
-            before,
             kept: false,
         };
         Ok(Placed {
             listener,
             undo: Some(undo),
+            hushed: false,
         })
     }
 }
 
-/// Lets two names change places. False where they did not: nothing is at the path any more, or the file system cannot do it.
-fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(true),
-        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => Ok(false),
-        Err(e) => Err(e.into()),
-    }
-}
-
 impl Placed {
+    /// A TCP listener that was hushed: whoever comes before it is to stay, comes again.
+    pub(super) fn hushed(listener: Listener) -> Self {
+        Self {
+            hushed: true,
+            ..Self::from(listener)
+        }
+    }
+
     /// From now on it stays.
     pub(crate) fn keep(self) -> Listener {
-        let Self { listener, undo } = self;
+        let Self {
+            listener,
+            undo,
+            hushed,
+        } = self;
+        if hushed {
+            listener.unhush();
+        }
         match (listener, undo) {
             (Listener::Unix(listener, _), Some(mut undo)) => {
                 undo.kept = true;
@@ -194,7 +204,11 @@ impl Placed {
 /// One that no file stands for: dropped, it is closed, and that is all.
 impl From<Listener> for Placed {
     fn from(listener: Listener) -> Self {
-        Self { listener, undo: None }
+        Self {
+            listener,
+            undo: None,
+            hushed: false,
+        }
     }
 }
 
@@ -219,19 +233,20 @@ impl Place {
     pub(crate) fn id(&self) -> FileId {
         self.id
     }
+
+    /// Removes the socket from its path. It is gone, or somebody else's by now, if another file is there.
+    pub(super) fn clear(&self) {
+        if self.id.is_at(&self.path)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), error = &error as &dyn std::error::Error, "cannot remove our socket");
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        match FileId::of(&self.path) {
-            Ok(id) if id == self.id => {
-                if let Err(error) = std::fs::remove_file(&self.path) {
-                    tracing::warn!(path = %self.path.display(), error = &error as &dyn std::error::Error, "cannot remove our socket");
-                }
-            }
-            // Gone, or somebody else's by now.
-            _ => {}
-        }
+        self.clear();
     }
 }
 
@@ -271,7 +286,9 @@ impl Hidden {
 impl Drop for Hidden {
     fn drop(&mut self) {
         // The socket is gone if it was renamed. What cannot be removed is an empty directory that nobody else can enter.
-        std::fs::remove_file(self.socket()).ok();
+        for name in [self.socket(), self.socket().with_extension("old")] {
+            std::fs::remove_file(name).ok();
+        }
         std::fs::remove_dir(&self.directory).ok();
     }
 }

@@ -107,20 +107,36 @@ async fn a_socket_that_is_not_kept_gives_its_path_back() {
     let path = dir.path().join("admin.sock");
     drop(prepare(wanted(&path), None).unwrap().put_in_place().unwrap());
     assert!(names(dir.path()).is_empty(), "there was nothing");
-    let mut old = bind(wanted(&path)).unwrap();
-    let id = old.place();
-    let new = prepare(wanted(&path), id).unwrap().put_in_place().unwrap();
-    assert_ne!(FileId::of(&path).ok(), id, "the new one is in its place");
-    drop(new);
-    assert_eq!(names(dir.path()), ["admin.sock"]);
-    let _client = UnixStream::connect(&path).unwrap();
-    let accepted = tokio::time::timeout(std::time::Duration::from_secs(30), old.accept());
-    accepted.await.expect("it is not the old one's").unwrap();
-    drop(old);
-    assert!(
-        names(dir.path()).is_empty(),
-        "it is still the old one's to remove"
-    );
+    // Also where the file system cannot let two names change places.
+    for swap in [swap::swap, swap::by_link, swap::by_moving] {
+        let mut old = bind(wanted(&path)).unwrap();
+        let id = old.place();
+        let new = prepare(wanted(&path), id).unwrap().put_by(swap).unwrap();
+        assert_ne!(FileId::of(&path).ok(), id, "the new one is in its place");
+        drop(new);
+        assert_eq!(names(dir.path()), ["admin.sock"]);
+        let _client = UnixStream::connect(&path).unwrap();
+        let accepted = tokio::time::timeout(std::time::Duration::from_secs(30), old.accept());
+        accepted.await.expect("it is not the old one's").unwrap();
+        drop(old);
+        assert!(
+            names(dir.path()).is_empty(),
+            "it is still the old one's to remove"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_put_at_a_path_leaves_it_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, nothing) = (dir.path().join("admin.sock"), dir.path().join("none"));
+    let old = bind(wanted(&path)).unwrap();
+    for swap in [swap::swap, swap::by_link, swap::by_moving] {
+        // What is to come there is not.
+        assert!(swap(&nothing, &path).is_err());
+        assert_eq!(FileId::of(&path).ok(), old.place());
+        assert_eq!(names(dir.path()), ["admin.sock"]);
+    }
 }
 
 #[tokio::test]
