@@ -2,8 +2,9 @@
 //! Never closes anything itself.
 
 use super::refusal::PeerRefusal;
-use super::verifier::verify_peer;
+use super::verifier::usage;
 use crate::bundle::TrustBundles;
+use crate::check::chain;
 use crate::check::issuers::Issuers;
 use crate::peer::{NotAllowed, Peer, PeerPolicy};
 use crate::spiffe_id::SpiffeId;
@@ -53,7 +54,7 @@ impl Redecide {
         self
     }
 
-    /// Decides one peer again: its chain against the trust bundle of its trust domain, then its ID by the policy.
+    /// Decides one peer again: its ID by the policy, which is cheap, then its chain as [`Redecide::trust`] does.
     ///
     /// # Errors
     /// When the peer would not be let in today.
@@ -64,35 +65,56 @@ impl Redecide {
         policy: &PeerPolicy,
         now: UnixTime,
     ) -> Result<(), NoLonger> {
+        policy.decide(peer.id())?;
+        self.trust(peer, bundles, now)
+    }
+
+    /// Decides one peer again by nothing but its chain, against the trust bundle of its trust domain. As dear as in a handshake; what was once read of
+    /// an issuer is remembered by this value and its clones.
+    ///
+    /// # Errors
+    /// When the bundles of today do not vouch for the peer.
+    pub fn trust(&self, peer: &Peer, bundles: &TrustBundles, now: UnixTime) -> Result<(), NoLonger> {
         match self.verify(peer, bundles, now) {
-            Ok(()) => {}
+            Ok(()) => Ok(()),
             Err(PeerRefusal::Expired { .. } | PeerRefusal::RootExpired { .. }) if !self.close_expired => {
                 // At the chain's own end all of it is still valid, so what fails now is a root that was taken away.
                 self.verify(peer, bundles, now.min(peer.not_after()))
-                    .map_err(|source| no_longer_trusted(peer, source))?;
+                    .map_err(|source| no_longer_trusted(peer, source))
             }
             Err(PeerRefusal::NotYetValid { .. }) => {
                 // The handshake has proven it, so the clock was set back since; that takes nobody's trust away.
                 self.verify(peer, bundles, now.max(peer.not_before()))
-                    .map_err(|source| no_longer_trusted(peer, source))?;
+                    .map_err(|source| no_longer_trusted(peer, source))
             }
-            Err(PeerRefusal::Expired { not_after, .. }) => {
-                return Err(NoLonger::Valid {
-                    id: peer.id().clone(),
-                    not_after,
-                });
-            }
-            Err(source) => return Err(no_longer_trusted(peer, source)),
+            Err(PeerRefusal::Expired { not_after, .. }) => Err(NoLonger::Valid {
+                id: peer.id().clone(),
+                not_after,
+            }),
+            Err(source) => Err(no_longer_trusted(peer, source)),
         }
-        Ok(policy.decide(peer.id())?)
     }
 
     fn verify(&self, peer: &Peer, bundles: &TrustBundles, at: UnixTime) -> Result<(), PeerRefusal> {
         let [leaf, intermediates @ ..] = peer.chain() else {
             return Err(PeerRefusal::NoCertificate);
         };
-        let means = (&self.algorithms, &*self.issuers);
-        verify_peer(bundles, leaf, intermediates, peer.role(), means, at)?;
+        // Its ID was read from this very leaf, in the handshake.
+        let Some(roots) = bundles.get(peer.id().trust_domain()) else {
+            return Err(PeerRefusal::UnknownTrustDomain {
+                id: peer.id().clone(),
+            });
+        };
+        let (algorithms, issuers) = (&self.algorithms, &*self.issuers);
+        chain::verify(
+            algorithms,
+            issuers,
+            roots,
+            leaf,
+            intermediates,
+            at,
+            usage(peer.role()),
+        )?;
         Ok(())
     }
 }

@@ -68,10 +68,7 @@ pub(super) fn verify_peer(
     let Some(roots) = bundles.get(id.trust_domain()) else {
         return Err(PeerRefusal::UnknownTrustDomain { id });
     };
-    let usage = match role {
-        PeerRole::Client => Usage::Client,
-        PeerRole::Server => Usage::Server,
-    };
+    let usage = usage(role);
     let verified = chain::verify(algorithms, issuers, roots, end_entity, intermediates, now, usage)?;
     // Also of those that the path went without: a time that is too short only means that the chain is looked at again.
     let mut holds = Validity::of(&leaf).and(verified.root);
@@ -80,6 +77,14 @@ pub(super) fn verify_peer(
         holds = holds.and(Validity::of(&parsed));
     }
     Ok(holds)
+}
+
+/// What a peer of this role uses its certificate as.
+pub(super) fn usage(role: PeerRole) -> Usage {
+    match role {
+        PeerRole::Client => Usage::Client,
+        PeerRole::Server => Usage::Server,
+    }
 }
 
 impl ClientCertVerifier for PeerVerifier {

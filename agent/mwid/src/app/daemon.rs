@@ -6,6 +6,7 @@ use super::{AppError, Load, Plan, announce, google, platform, reload, signals};
 use crate::api::admin::{self, ReloadAnswer, ReloadRequest};
 use crate::api::credential;
 use crate::api::workload;
+use crate::clock::ClockJumps;
 use crate::config::{SdsSettings, Settings, SourceSettings};
 use crate::grpc;
 use crate::health::Board;
@@ -103,6 +104,7 @@ impl Base {
         Proxy::new(proxy::Context {
             reader: inlet.reader.clone(),
             clock: Arc::clone(&self.clock),
+            jumps: ClockJumps::new(),
             provider: Arc::clone(&self.provider),
             access: google.access.clone(),
             metrics,

@@ -3,6 +3,7 @@
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
@@ -11,7 +12,7 @@ const FAR: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(crate) struct ClockJumps(Option<AsyncFd<Timer>>);
 
-struct Timer(TimerFd);
+struct Timer(Arc<TimerFd>);
 
 impl AsRawFd for Timer {
     fn as_raw_fd(&self) -> RawFd {
@@ -29,6 +30,18 @@ impl ClockJumps {
                 Self(None)
             }
         }
+    }
+
+    /// With what makes it tell of a jump, for tests.
+    #[cfg(test)]
+    pub(crate) fn at_hand() -> (Self, impl Fn()) {
+        let timer = armed().unwrap();
+        let hand = Arc::clone(&timer.0);
+        let jump = move || {
+            let soon = Expiration::OneShot(TimeSpec::from_duration(Duration::from_nanos(1)));
+            hand.set(soon, TimerSetTimeFlags::empty()).unwrap();
+        };
+        (Self(Some(register(timer).unwrap())), jump)
     }
 
     /// Returns when the clock was set. Can be cancelled without loss.
@@ -65,7 +78,7 @@ fn armed() -> nix::Result<Timer> {
         TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
     )?;
     arm(&timer)?;
-    Ok(Timer(timer))
+    Ok(Timer(Arc::new(timer)))
 }
 
 fn arm(timer: &TimerFd) -> nix::Result<()> {

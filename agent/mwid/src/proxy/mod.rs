@@ -6,6 +6,7 @@
 mod alive;
 mod begun;
 mod connection;
+mod decide;
 mod error;
 mod give_back;
 mod handshake;
@@ -56,6 +57,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 pub(crate) struct Context {
     pub(crate) reader: Reader,
     pub(crate) clock: Clock,
+    /// When it is set.
+    pub(crate) jumps: ClockJumps,
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) access: Access,
     pub(crate) metrics: Metrics,
@@ -94,6 +97,7 @@ impl Proxy {
         let Context {
             reader,
             clock,
+            jumps,
             provider,
             access,
             metrics,
@@ -103,6 +107,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             reader,
             clock,
+            again: decide::Again::new(&provider),
             provider,
             access,
             metrics,
@@ -111,11 +116,8 @@ impl Proxy {
             memory: give_back::Memory::default(),
         });
         let routes = watch::Sender::new(Vec::new());
-        shutdown.spawn(decide_on_change(
-            Arc::clone(&shared),
-            routes.subscribe(),
-            shutdown.clone(),
-        ));
+        let (here, stop) = (Arc::clone(&shared), shutdown.token());
+        decide::whenever_it_changes(here, routes.subscribe(), jumps, stop);
         shutdown.spawn(target::look_after(
             routes.subscribe(),
             Arc::clone(&shared.down),
@@ -199,6 +201,7 @@ impl Proxy {
         // Before the doors: a new one opens under no older rules.
         for route in &change.routes {
             route.named.put_in_force(Arc::clone(&route.rules));
+            self.shared.again.put_in_force(route.name(), &route.rules);
         }
         let mut opened = change.opened;
         let mut doors = Vec::new();
@@ -275,12 +278,15 @@ fn changed(before: &[Arc<Route>], after: &[Arc<Route>]) -> BTreeSet<String> {
         .collect()
 }
 
-/// Ends the connections of a route that is gone, after a time. Nobody waits for this: it ends with the process.
+/// Ends the connections of a route that is gone, after a time; until then they are decided again as others are. Nobody waits for this: it ends with the
+/// process.
 fn end_later(route: &Route) {
-    let over = route.named.over.clone();
+    let (shared, named) = (Arc::clone(&route.shared), Arc::clone(&route.named));
+    shared.again.drains(&named);
     tokio::spawn(async move {
         tokio::time::sleep(DRAIN).await;
-        over.cancel();
+        named.over.cancel();
+        shared.again.is_over(&named);
     });
 }
 
@@ -297,28 +303,6 @@ fn end_in_time(routes: &watch::Sender<Vec<Arc<Route>>>, shutdown: &Shutdown) {
             route.named.over.cancel();
         }
     });
-}
-
-/// Decides those who are here again whenever rules, roots or the clock changed.
-async fn decide_on_change(
-    shared: Arc<Shared>,
-    mut routes: watch::Receiver<Vec<Arc<Route>>>,
-    shutdown: Shutdown,
-) {
-    let mut reader = shared.reader.clone();
-    let mut jumps = ClockJumps::new();
-    loop {
-        tokio::select! {
-            () = shutdown.asked() => return,
-            changed = routes.changed() => if changed.is_err() { return },
-            new = reader.changed() => if new.is_none() { return },
-            () = jumps.next() => {}
-        }
-        let all = routes.borrow_and_update().clone();
-        for route in all {
-            route.named.decide_all(&shared).await;
-        }
-    }
 }
 
 impl Routes {

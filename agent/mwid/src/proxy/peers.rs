@@ -1,13 +1,16 @@
 //! The peers with live connections at one route. In: handshakes that are done; changed rules, roots and times. Out: a seat for each connection, and a
 //! word to those whose peer may no longer. One entry for all connections of a peer that shows the same chain: what is decided, is decided once.
+use mtls_identity::peer::{NotAllowed, PeerRole};
 use mtls_identity::tls::{NoLonger, PeerError};
-use mtls_identity::{Peer, peer::PeerRole};
+use mtls_identity::{Peer, UnixTime};
 use pki_types::CertificateDer;
 use rustls::CommonState;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// All peers of one route.
@@ -17,14 +20,28 @@ pub(super) struct Peers {
     by_chain: Mutex<HashMap<u64, Vec<Arc<Known>>>>,
     /// Ends all connections.
     over: CancellationToken,
+    ends: Arc<Ends>,
+    /// Whether the end of a peer's certificate is the end of its connections.
+    watches_ends: AtomicBool,
+}
+
+/// When the first certificate ends of the peers whose connections end with it, at all routes.
+#[derive(Debug)]
+pub(super) struct Ends {
+    /// In seconds of Unix time.
+    first: AtomicU64,
+    earlier: Notify,
 }
 
 /// A peer with live connections.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) peer: Peer,
+    key: u64,
     gone: CancellationToken,
     why: OnceLock<Arc<NoLonger>>,
+    /// What was told last of why `dry_run` alone keeps it.
+    tolerated: Mutex<Option<NotAllowed>>,
     /// How many connections have a seat; changed while the table's lock is held.
     seats: AtomicUsize,
 }
@@ -33,17 +50,68 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Seat {
     peers: Arc<Peers>,
-    key: u64,
     known: Arc<Known>,
 }
 
+impl Default for Ends {
+    fn default() -> Self {
+        Self {
+            first: AtomicU64::new(u64::MAX),
+            earlier: Notify::new(),
+        }
+    }
+}
+
+impl Ends {
+    /// None: nobody's is waited for.
+    pub(super) fn first(&self) -> Option<UnixTime> {
+        let first = self.first.load(Ordering::SeqCst);
+        (first < u64::MAX).then(|| UnixTime::since_unix_epoch(Duration::from_secs(first)))
+    }
+
+    /// Returns when the first one is earlier than it was. Can be cancelled without loss.
+    pub(super) async fn earlier(&self) {
+        self.earlier.notified().await;
+    }
+
+    /// Forgets all, so that those who are here are looked through anew.
+    pub(super) fn forget(&self) {
+        self.first.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    pub(super) fn add(&self, end: UnixTime) {
+        if self.first.fetch_min(end.as_secs(), Ordering::SeqCst) > end.as_secs() {
+            self.earlier.notify_one();
+        }
+    }
+}
+
+impl Known {
+    /// Whether this, of one that `dry_run` alone keeps here, was not what was told of it last.
+    pub(super) fn is_news(&self, verdict: Option<&NotAllowed>) -> bool {
+        let mut told = self.tolerated.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = told.as_ref() != verdict;
+        if is_news {
+            *told = verdict.cloned();
+        }
+        is_news
+    }
+}
+
 impl Peers {
-    pub(super) fn new(over: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(over: CancellationToken, ends: Arc<Ends>) -> Arc<Self> {
         Arc::new(Self {
             hasher: RandomState::new(),
             by_chain: Mutex::default(),
             over,
+            ends,
+            watches_ends: AtomicBool::new(false),
         })
+    }
+
+    /// Whether the end of a peer's certificate is the end of its connections, for those who come from now on.
+    pub(super) fn watch_ends(&self, watch: bool) {
+        self.watches_ends.store(watch, Ordering::SeqCst);
     }
 
     /// Takes a seat for the peer behind a finished handshake. From now on it hears of changes, so that what it is decided by afterwards
@@ -64,21 +132,26 @@ impl Peers {
                 // Not under the lock: this reads the certificates.
                 let new = Arc::new(Known {
                     peer: Peer::of(tls, role)?,
+                    key,
                     gone: self.over.child_token(),
                     why: OnceLock::new(),
+                    tolerated: Mutex::default(),
                     seats: AtomicUsize::new(1),
                 });
                 let mut all = self.all();
                 let raced = find(&all);
                 raced.unwrap_or_else(|| {
                     all.entry(key).or_default().push(Arc::clone(&new));
+                    // After the push: whoever looks through those here has it, or hears of it.
+                    if self.watches_ends.load(Ordering::SeqCst) {
+                        self.ends.add(new.peer.not_after());
+                    }
                     new
                 })
             }
         };
         Ok(Seat {
             peers: Arc::clone(self),
-            key,
             known,
         })
     }
@@ -100,15 +173,8 @@ impl Peers {
     pub(super) fn send_away(&self, known: &Arc<Known>, why: NoLonger) {
         // Who is sent away once stays so; the first reason is the true one.
         known.why.set(Arc::new(why)).ok();
-        self.forget(|other| Arc::ptr_eq(other, known));
+        forget(&mut self.all(), known);
         known.gone.cancel();
-    }
-
-    fn forget(&self, is_it: impl Fn(&Arc<Known>) -> bool) {
-        self.all().retain(|_, same| {
-            same.retain(|known| !is_it(known));
-            !same.is_empty()
-        });
     }
 
     /// Nothing in here panics half way.
@@ -144,12 +210,16 @@ impl Drop for Seat {
             return;
         }
         // The last connection leaves.
-        let Some(same) = all.get_mut(&self.key) else {
-            return;
-        };
-        same.retain(|known| !Arc::ptr_eq(known, &self.known));
-        if same.is_empty() {
-            all.remove(&self.key);
-        }
+        forget(&mut all, &self.known);
+    }
+}
+
+fn forget(all: &mut HashMap<u64, Vec<Arc<Known>>>, known: &Arc<Known>) {
+    let Some(same) = all.get_mut(&known.key) else {
+        return;
+    };
+    same.retain(|other| !Arc::ptr_eq(other, known));
+    if same.is_empty() {
+        all.remove(&known.key);
     }
 }

@@ -155,6 +155,24 @@ impl Record {
         );
     }
 
+    /// A peer whose live connections `dry_run` alone keeps.
+    pub(super) fn would_end(&self, route: &str, peer: &Peer, why: &NotAllowed) {
+        let reason = why.reason();
+        self.counters.would_refuse(reason);
+        let Some(left_out) = self.lines().say(Instant::now()) else {
+            return;
+        };
+        tracing::warn!(
+            target: "mwid::proxy",
+            route,
+            peer = %peer.id(),
+            serial = peer.serial(),
+            reason,
+            left_out = (left_out > 0).then_some(left_out),
+            "dry run: without dry_run the connections of this peer would be ended: {why}"
+        );
+    }
+
     fn keep(&self, last: &Mutex<Option<ErrorLine>>, reason: &str, text: &str) {
         let at = self.clock.current_time().map(timestamp).unwrap_or_default();
         let text = format!("{reason}: {text}");

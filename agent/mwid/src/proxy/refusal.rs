@@ -6,7 +6,6 @@ use super::shares::Full;
 use super::splice::Failure;
 use mtls_identity::peer::NotAllowed;
 use mtls_identity::tls::{IdentityUnusable, NoLonger, PeerError, PeerRefusal};
-use mtls_identity::{SpiffeId, UnixTime};
 use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 use std::fmt;
 use std::io;
@@ -257,8 +256,6 @@ pub(super) enum End {
     /// One side has ended, and of the other nothing came for so long.
     HalfClosed,
     Lifetime,
-    /// The peer's certificate is over.
-    Expired(SpiffeId, UnixTime),
     NoLonger(Arc<NoLonger>),
     /// The caller may not use the route any more.
     Caller(String),
@@ -294,7 +291,6 @@ impl End {
             Self::Idle => "idle",
             Self::HalfClosed => "half_closed",
             Self::Lifetime => "lifetime",
-            Self::Expired(..) => "expired",
             Self::NoLonger(source) => source.reason(),
             Self::Caller(_) => "caller_no_longer",
             Self::Http(_) => "http",
@@ -311,10 +307,6 @@ impl End {
             Self::Caller(why) => Some(why.clone()),
             Self::Http(error) => Some(crate::report::Causes(error).to_string()),
             Self::NoLonger(source) => Some(crate::report::Causes(&**source).to_string()),
-            Self::Expired(id, not_after) => Some(format!(
-                "the certificate of {id} ended at {}",
-                crate::health::status::timestamp(*not_after)
-            )),
             _ => None,
         }
     }

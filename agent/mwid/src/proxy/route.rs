@@ -1,9 +1,10 @@
 //! One route as it is in force. In: its settings. Out: what a connection at it needs. What belongs to the name (counters, peers, rules) lives on when the
 //! settings change; what belongs to the settings (TLS config, limits) is made anew.
 use super::ProxyError;
+use super::decide::Again;
 use super::give_back::Memory;
 use super::metrics::Metrics;
-use super::peers::{Known, Peers};
+use super::peers::Peers;
 use super::places::{First, Turns};
 use super::record::Record;
 use super::shares::Shares;
@@ -11,7 +12,7 @@ use super::target::{Resolver, Targets};
 use crate::caller::Access;
 use crate::config::{RouteSettings, Side, Target};
 use mtls_identity::peer::NotAllowed;
-use mtls_identity::tls::{NoLonger, Redecide, TlsConfigError, TlsOptions, client_config, server_config};
+use mtls_identity::tls::{TlsConfigError, TlsOptions, client_config, server_config};
 use mtls_identity::{Clock, Peer, PeerPolicy, Reader};
 use pki_types::ServerName;
 use rustls::crypto::CryptoProvider;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     /// Told when a target goes down.
     pub(super) down: Arc<Notify>,
     pub(super) memory: Memory,
+    pub(super) again: Again,
 }
 
 /// A route in force.
@@ -68,6 +70,7 @@ pub(super) enum Config {
 
 /// What belongs to a route's name.
 pub(super) struct Named {
+    pub(super) name: String,
     pub(super) record: Record,
     pub(super) peers: Arc<Peers>,
     rules: RwLock<Arc<Rules>>,
@@ -75,8 +78,8 @@ pub(super) struct Named {
     pub(super) over: CancellationToken,
 }
 
-/// Whom a route lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whom a route lets in. By default nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rules {
     pub(super) peers: PeerPolicy,
     pub(super) dry_run: bool,
@@ -276,12 +279,15 @@ pub(super) fn server_name(settings: &RouteSettings, target: &Target) -> ServerNa
 impl Named {
     fn new(settings: &RouteSettings, shared: &Shared, rules: &Arc<Rules>) -> Arc<Self> {
         let over = CancellationToken::new();
-        Arc::new(Self {
+        let named = Self {
+            name: settings.name.clone(),
             record: Record::new(shared.metrics.route(&settings.name), Clock::clone(&shared.clock)),
-            peers: Peers::new(over.clone()),
-            rules: RwLock::new(Arc::clone(rules)),
+            peers: Peers::new(over.clone(), Arc::clone(&shared.again.ends)),
+            rules: RwLock::default(),
             over,
-        })
+        };
+        named.put_in_force(Arc::clone(rules));
+        Arc::new(named)
     }
 
     pub(super) fn rules(&self) -> Arc<Rules> {
@@ -290,35 +296,8 @@ impl Named {
 
     /// Puts rules in force; those who are here have to be decided anew.
     pub(super) fn put_in_force(&self, rules: Arc<Rules>) {
+        self.peers.watch_ends(rules.close_expired);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
-    }
-
-    /// Decides all who are here by the rules, roots and time of now, and sends away whom they do not let in.
-    pub(super) async fn decide_all(&self, shared: &Shared) {
-        for known in self.peers.here() {
-            // A decision is as dear as a handshake's; the others of this thread have their turn in between.
-            tokio::task::yield_now().await;
-            self.decide_again(&known, shared);
-        }
-    }
-
-    /// Decides one who is here; the error is why it may no longer.
-    pub(super) fn decide_again(&self, known: &Arc<Known>, shared: &Shared) {
-        let (Some(identity), Some(now)) = (shared.reader.current(), shared.clock.current_time()) else {
-            // Without roots there is nothing to decide by; new handshakes fail, live connections go on.
-            return;
-        };
-        let rules = self.rules();
-        let decided = Redecide::new(&shared.provider)
-            .closing_expired(rules.close_expired)
-            .peer(&known.peer, identity.bundles(), &rules.peers, now);
-        match decided {
-            Ok(()) => {}
-            Err(NoLonger::Allowed { source }) if rules.dry_run => {
-                self.record.counters.would_refuse(source.reason());
-            }
-            Err(why) => self.peers.send_away(known, why),
-        }
     }
 }
 

@@ -288,6 +288,8 @@ pub(super) fn decide(
         Ok(Decision::Allowed) => Ok((link, seat)),
         Ok(Decision::Tolerated(why)) => {
             named.record.would_refuse(facts, seat.peer(), &why);
+            // So that the next change does not tell it again.
+            seat.known().is_news(Some(&why));
             Ok((link, seat))
         }
         Err(why) => Err(refused(

@@ -4,15 +4,11 @@ use super::super::refusal::End;
 use super::super::route::Route;
 use super::super::splice::{Moved, Splice};
 use super::caller::Caller;
-use mtls_identity::{SpiffeId, UnixTime};
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
-
-/// A time that is as good as never, for a clock that counts seconds.
-const NEVER: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) async fn run(
     route: &Route,
@@ -25,7 +21,7 @@ pub(super) async fn run(
     let mut gone = pin!(seat.gone());
     // Boxed, for its room: most routes are inbound and have none.
     let mut lost = caller.map(|mut caller| Box::pin(async move { caller.lost(route).await }));
-    let mut limits = Limits::new(route, seat, since);
+    let mut limits = Limits::new(route, since);
     poll_fn(|cx| {
         // First: a copy that never waits uses up the budget that tokio gives a task in one go, and then nothing else is ever ready.
         if gone.as_mut().poll(cx).is_ready() {
@@ -58,38 +54,20 @@ pub(in super::super) struct Limits {
     /// When something last moved.
     moved: Instant,
     is_half_closed: bool,
-    /// Ends by the clock alone.
-    fixed: Option<(Instant, Fixed)>,
+    /// When its lifetime is over.
+    over: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-#[derive(Debug)]
-enum Fixed {
-    Lifetime,
-    /// Of the peer's certificate.
-    Expiry(SpiffeId, UnixTime),
-}
-
 impl Limits {
-    pub(in super::super) fn new(route: &Route, seat: &Seat, since: Instant) -> Self {
+    pub(in super::super) fn new(route: &Route, since: Instant) -> Self {
         let timeouts = &route.settings.timeouts;
-        let (peer, now) = (seat.peer(), Instant::now());
-        let lifetime = timeouts.lifetime;
-        let lifetime = lifetime.map(|lifetime| (since + lifetime, Fixed::Lifetime));
-        let expiry = || {
-            let wall = route.shared.clock.current_time()?;
-            let left = peer.not_after().as_secs().saturating_sub(wall.as_secs());
-            // One more second: until the last one is over.
-            let left = Duration::from_secs(left.saturating_add(1)).min(NEVER);
-            Some((now + left, Fixed::Expiry(peer.id().clone(), peer.not_after())))
-        };
-        let expiry = route.settings.close_expired.then(expiry).flatten();
         Self {
             idle: timeouts.idle,
             half_close: timeouts.half_close,
-            moved: now,
+            moved: Instant::now(),
             is_half_closed: false,
-            fixed: lifetime.into_iter().chain(expiry).min_by_key(|(at, _)| *at),
+            over: timeouts.lifetime.map(|lifetime| since + lifetime),
             timer: None,
         }
     }
@@ -111,13 +89,12 @@ impl Limits {
         }
         self.is_half_closed = is_half_closed;
         let still = still.map(|still| self.moved + still);
-        let fixed = self.fixed.as_ref().map(|(at, _)| *at);
-        let Some(next) = still.into_iter().chain(fixed).min() else {
+        let Some(next) = still.into_iter().chain(self.over).min() else {
             self.timer = None;
             return Poll::Pending;
         };
         // By the clock: a timer is not ready either when the task's budget is used up.
-        if moved && fixed.is_some_and(|at| Instant::now() >= at) {
+        if moved && self.over.is_some_and(|at| Instant::now() >= at) {
             return Poll::Ready(self.reached(next));
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -135,11 +112,8 @@ impl Limits {
     }
 
     fn reached(&self, at: Instant) -> End {
-        match &self.fixed {
-            Some((fixed, Fixed::Lifetime)) if *fixed <= at => End::Lifetime,
-            Some((fixed, Fixed::Expiry(id, not_after))) if *fixed <= at => {
-                End::Expired(id.clone(), *not_after)
-            }
+        match self.over {
+            Some(over) if over <= at => End::Lifetime,
             _ if self.is_half_closed => End::HalfClosed,
             _ => End::Idle,
         }
@@ -164,7 +138,7 @@ mod tests {
             half_close: None,
             moved: Instant::now(),
             is_half_closed: false,
-            fixed: Some((Instant::now() + lifetime, Fixed::Lifetime)),
+            over: Some(Instant::now() + lifetime),
             timer: None,
         };
         let mut busy = async || {

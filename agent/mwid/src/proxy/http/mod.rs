@@ -164,7 +164,7 @@ async fn run(route: &Route, speech: &mut Speech, front: &Front, seat: &Seat, sin
     let mut gone = pin!(seat.gone());
     let mut leave = pin!(route.leave.cancelled());
     let mut leaving = false;
-    let mut limits = Limits::new(route, seat, since);
+    let mut limits = Limits::new(route, since);
     let mut times = Times::new(since);
     let mut steps = wire.steps();
     poll_fn(|cx| {

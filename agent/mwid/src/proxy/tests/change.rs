@@ -1,51 +1,14 @@
 //! Changes while connections are open: rules, roots, routes. Exactly those connections end that no longer hold.
+use super::again::Open;
 use super::strangers::{self, TLS13};
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::client::TlsStream;
 
 fn inbound(listen: SocketAddr, app: &App, more: &str) -> String {
     format!(
         "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", {more} }}",
         app.address
     )
-}
-
-/// A connection through a route, with both of its ends.
-struct Open {
-    client: TlsStream<TcpStream>,
-    server: TcpStream,
-}
-
-impl Open {
-    async fn new(listen: SocketAddr, leaf: &Leaf, app: &App) -> Self {
-        let client = strangers::connect(listen, strangers::client(Some(leaf), TLS13))
-            .await
-            .unwrap();
-        Self {
-            client,
-            server: app.accept().await,
-        }
-    }
-
-    async fn works(&mut self) {
-        let mut got = [0; 4];
-        self.client.write_all(b"ping").await.unwrap();
-        self.server.read_exact(&mut got).await.unwrap();
-        self.server.write_all(b"pong").await.unwrap();
-        self.client.read_exact(&mut got).await.unwrap();
-        assert_eq!(&got, b"pong");
-    }
-
-    /// Within a second, and not as an end of the other side's.
-    async fn is_closed(&mut self) {
-        let second = Duration::from_secs(1);
-        let mut byte = [0];
-        let client = tokio::time::timeout(second, self.client.read(&mut byte)).await;
-        assert!(client.expect("the client is still connected").is_err());
-        let server = tokio::time::timeout(second, self.server.read(&mut byte)).await;
-        assert!(server.expect("the application is still connected").is_err());
-    }
 }
 
 #[tokio::test]
@@ -115,29 +78,6 @@ async fn a_rotation_of_our_own_certificate_ends_nothing() {
         assert_eq!(shown, leaf.leaf_der, "the newest from the next handshake on");
         app.accept().await;
     }
-}
-
-#[tokio::test]
-async fn the_end_of_the_peers_certificate_ends_the_connection_where_the_route_says_so() {
-    let here = World::new(HERE);
-    let app = App::start().await;
-    let mut site = Site::new(&here, &[&here]);
-    let (listen, strict) = (free(), free());
-    site.routes(&format!(
-        "{}\n  - {{ name: strict, listen: \"{strict}\", forward: \"{}\", allow: [\"spiffe://here.test\"], close_expired: true }}",
-        inbound(listen, &app, "allow: [\"spiffe://here.test\"]"),
-        app.address
-    ));
-    let mut spec = testkit::pki::LeafSpec::new("spiffe://here.test/short");
-    spec.validity = testkit::pki::Validity { from: -10, to: 2 };
-    let short = here.leaf_of(&spec);
-    let mut stays = Open::new(listen, &short, &app).await;
-    let mut goes = Open::new(strict, &short, &app).await;
-    goes.works().await;
-    site.counted("proxy_connections_ended_total{route=\"strict\",reason=\"expired\"}")
-        .await;
-    goes.is_closed().await;
-    stays.works().await;
 }
 
 #[tokio::test]

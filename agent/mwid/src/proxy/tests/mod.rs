@@ -1,4 +1,5 @@
 //! Routes in one process, on real sockets, with peers that are not made of this room's code.
+mod again;
 mod callers;
 mod change;
 mod headers;
@@ -17,7 +18,7 @@ use crate::caller::Rules as CallerRules;
 use crate::config;
 use crate::health::status::RouteStatus;
 use mtls_identity::candidate::{Candidate, CandidateBundles};
-use mtls_identity::{Prover, TrustBundle, TrustBundles, TrustDomain, UnixTime, Writer};
+use mtls_identity::{IdentitySnapshot, Prover, TrustBundle, TrustBundles, TrustDomain, UnixTime, Writer};
 use pki_types::CertificateDer;
 use prometheus_client::registry::Registry;
 use rustls::crypto::aws_lc_rs;
@@ -64,6 +65,8 @@ struct Site {
     access: Access,
     registry: Registry,
     shutdown: Shutdown,
+    /// Says that the clock was set.
+    jump: Box<dyn Fn()>,
 }
 
 fn bundles(worlds: &[&World]) -> TrustBundles {
@@ -76,6 +79,16 @@ fn bundles(worlds: &[&World]) -> TrustBundles {
             .unwrap();
     }
     bundles
+}
+
+fn proven(leaf: &Leaf, worlds: &[&World], clock: &MovedClock) -> IdentitySnapshot {
+    let candidate = Candidate {
+        certificates_pem: leaf.chain_pem.clone().into_bytes().into(),
+        private_key_pem: Zeroizing::new(leaf.key_pem.clone().into_bytes()),
+        bundles: CandidateBundles::Parsed(bundles(worlds)),
+    };
+    let now = clock.current_time().unwrap();
+    Prover::new(provider()).prove(&candidate, now).unwrap()
 }
 
 impl Site {
@@ -92,9 +105,11 @@ impl Site {
         let (metrics, mut registry) = (Metrics::default(), Registry::default());
         metrics.register(&mut registry);
         let shutdown = Shutdown::default();
+        let (jumps, jump) = ClockJumps::at_hand();
         let proxy = Proxy::new(Context {
             reader: reader.clone(),
             clock: clock.clone(),
+            jumps,
             provider: provider(),
             access: access.clone(),
             metrics,
@@ -109,20 +124,14 @@ impl Site {
             access,
             registry,
             shutdown,
+            jump: Box::new(jump),
         };
         site.adopt(&world.leaf("/vm"), worlds);
         site
     }
 
     fn adopt(&mut self, leaf: &Leaf, worlds: &[&World]) {
-        let candidate = Candidate {
-            certificates_pem: leaf.chain_pem.clone().into_bytes().into(),
-            private_key_pem: Zeroizing::new(leaf.key_pem.clone().into_bytes()),
-            bundles: CandidateBundles::Parsed(bundles(worlds)),
-        };
-        let now = self.clock.current_time().unwrap();
-        self.writer
-            .publish(Prover::new(provider()).prove(&candidate, now).unwrap());
+        self.writer.publish(proven(leaf, worlds, &self.clock));
     }
 
     /// Puts routes in force, as the file would say them.
