@@ -1,9 +1,11 @@
 //! What Envoys say about themselves: much, each time, and many of them at once.
 
 use crate::daemon::{DOMAIN, Daemon, PATH, Place};
-use crate::secret_discovery::{asks, secret, secrets, socket};
-use crate::spiffe::RESOURCE_EXHAUSTED;
-use crate::xds::discovery::{DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
+use crate::secret_discovery::{asks, secret, secrets, socket, subscribes};
+use crate::spiffe::{INVALID_ARGUMENT, RESOURCE_EXHAUSTED};
+use crate::xds::discovery::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
 use crate::xds::{DELTA, Envoy, FETCH, Next, STREAM, core, rpc, tls};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -147,6 +149,31 @@ fn many_envoys_that_come_at_once_are_all_served() {
             });
         }
     });
+    daemon.stop();
+}
+
+/// After a restart of mwid's, of one that was told of every trust domain, each with as long a name as there is.
+#[test]
+fn an_envoy_that_knows_all_there_can_be_is_heard() {
+    let mut place = Place::new();
+    let daemon = started(&mut place);
+    let envoy = Envoy::connect(&socket(&place));
+    let knows = |count: usize| DeltaDiscoveryRequest {
+        initial_resource_versions: (0..count)
+            .map(|number| (format!("spiffe://{number:0>255}"), "f".repeat(32)))
+            .collect(),
+        ..subscribes(&[])
+    };
+    let answer: DeltaDiscoveryResponse = envoy.call(DELTA, &knows(1280)).next().message();
+    assert_eq!(
+        (answer.resources.len(), answer.removed_resources.len()),
+        (2, 1280)
+    );
+    let Next::<DeltaDiscoveryResponse>::End(code, words) = envoy.call(DELTA, &knows(1281)).next() else {
+        panic!("answered");
+    };
+    assert_eq!(code, INVALID_ARGUMENT);
+    assert!(words.contains("1281 names"), "{words}");
     daemon.stop();
 }
 

@@ -85,6 +85,16 @@ impl Pieces {
     pub(crate) fn own(&self) -> usize {
         self.own
     }
+
+    /// Takes the last byte off.
+    pub(super) fn pop(&mut self) -> Bytes {
+        let Some(last) = self.all.last_mut() else {
+            return Bytes::new();
+        };
+        let byte = last.split_off(last.len().saturating_sub(1));
+        self.all.retain(|piece| !piece.is_empty());
+        byte
+    }
 }
 
 impl Joint {

@@ -37,6 +37,8 @@ pub(crate) enum Answer {
     Latest(Messages),
     /// Messages that all arrive: the stream is asked for one only when the client takes it, and so cannot end meanwhile but by what is beside it.
     Each(Messages, Option<Revoked>),
+    /// The same of one message, and OK with its last byte.
+    Once(Messages, Option<Revoked>),
 }
 
 impl Answer {
@@ -45,7 +47,7 @@ impl Answer {
         made: impl Future<Output = Result<Dated, Status>> + Send + 'static,
         revoked: Option<Revoked>,
     ) -> Self {
-        Self::Each(Box::pin(futures_util::stream::once(made)), revoked)
+        Self::Once(Box::pin(futures_util::stream::once(made)), revoked)
     }
 }
 
@@ -68,6 +70,7 @@ impl fmt::Debug for Answer {
             Self::One(frame) => write!(f, "One({frame:?})"),
             Self::Latest(_) => f.write_str("Latest(..)"),
             Self::Each(..) => f.write_str("Each(..)"),
+            Self::Once(..) => f.write_str("Once(..)"),
         }
     }
 }

@@ -43,15 +43,22 @@ pub(super) enum Source {
         messages: Messages,
         revoked: Option<Revoked>,
         patience: Patience,
+        /// Where there is one message only.
+        single: Option<Single>,
     },
 }
+
+/// The last byte of the one message. It is sent when there is room for it: then its client has taken all before it, and all with it, and the end
+/// needs no more of its window than the message.
+#[derive(Default)]
+pub(super) struct Single(Option<Bytes>);
 
 /// For a client that does not take its answer.
 pub(super) enum Patience {
     /// It may come back to its stream.
     Endless,
-    /// It gets one message; the time begins when it lets it wait.
-    One(Option<Pin<Box<Sleep>>>),
+    /// The time begins when it lets it wait.
+    Short(Option<Pin<Box<Sleep>>>),
 }
 
 /// How a call ends.
@@ -94,7 +101,11 @@ impl Sending {
                 messages,
                 revoked,
                 patience,
-            } => poll_each(stream, messages, (revoked, patience), left, cx),
+                single,
+            } => match single {
+                Some(single) => poll_single(stream, messages, (revoked, patience), (single, left), cx),
+                None => poll_each(stream, messages, (revoked, patience), left, cx),
+            },
         }
     }
 }
@@ -142,15 +153,56 @@ fn poll_each(
             Some(Err(status)) => return Poll::Ready(End::Status(status)),
             None => return Poll::Ready(End::Status(Status::OK)),
         };
+        if let Err(status) = left.some(dated.pieces.own(), dated.over) {
+            return Poll::Ready(End::Status(status));
+        }
+        if !send(stream, dated.pieces) {
+            return Poll::Ready(End::Gone);
+        }
+        stream.reserve_capacity(1);
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// The same of one message.
+fn poll_single(
+    stream: &mut SendStream<Bytes>,
+    messages: &mut Messages,
+    (revoked, patience): (&mut Option<Revoked>, &mut Patience),
+    (single, left): (&mut Single, &mut Left),
+    cx: &mut Context<'_>,
+) -> Poll<End> {
+    loop {
+        match poll_room(stream, cx) {
+            Poll::Ready(false) => return Poll::Ready(End::Gone),
+            Poll::Ready(true) => left.none(),
+            Poll::Pending => return poll_ends(revoked, patience, left, cx),
+        }
+        if let Some(byte) = single.0.take() {
+            let is_there = stream.send_data(byte, false).is_ok();
+            return Poll::Ready(if is_there {
+                End::Status(Status::OK)
+            } else {
+                End::Gone
+            });
+        }
+        let mut dated = match ready!(messages.as_mut().poll_next(cx)) {
+            Some(Ok(dated)) => dated,
+            Some(Err(status)) => return Poll::Ready(End::Status(status)),
+            None => return Poll::Ready(End::Status(Status::OK)),
+        };
         let length = dated.pieces.len();
         if let Err(status) = left.some(dated.pieces.own(), dated.over) {
             return Poll::Ready(End::Status(status));
         }
-        let is_single = matches!(patience, Patience::One(_));
-        let fits = is_single && length <= SHORT && {
+        let fits = length <= SHORT && {
             stream.reserve_capacity(length);
             stream.capacity() >= length
         };
+        if !fits {
+            single.0 = Some(dated.pieces.pop());
+        }
         if !send(stream, dated.pieces) {
             return Poll::Ready(End::Gone);
         }
@@ -159,8 +211,6 @@ fn poll_each(
         }
         stream.reserve_capacity(1);
     }
-    cx.waker().wake_by_ref();
-    Poll::Pending
 }
 
 /// What ends a stream whose client takes nothing.
@@ -175,7 +225,7 @@ fn poll_ends(
     {
         return Poll::Ready(End::Status(status));
     }
-    if let Patience::One(patience) = patience {
+    if let Patience::Short(patience) = patience {
         let patience = patience.get_or_insert_with(|| Box::pin(sleep(TAKEN)));
         if patience.as_mut().poll(cx).is_ready() {
             return Poll::Ready(End::Over(not_taken()));

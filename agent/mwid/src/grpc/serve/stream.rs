@@ -7,7 +7,7 @@
 //! it does not get.
 use super::answer::Answer;
 use super::head;
-use super::sending::{End, Left, Patience, Sending, Source};
+use super::sending::{End, Left, Patience, Sending, Single, Source};
 use super::shares::{Purse, Seat};
 use crate::grpc::metrics::Server;
 use crate::grpc::status::{Code, Status};
@@ -136,7 +136,8 @@ impl Running {
                 Source::Each {
                     messages: Box::pin(once),
                     revoked: None,
-                    patience: Patience::One(None),
+                    patience: Patience::Short(None),
+                    single: Some(Single::default()),
                 }
             }
             Answer::Latest(messages) => Source::Latest {
@@ -148,6 +149,13 @@ impl Running {
                 messages,
                 revoked,
                 patience: Patience::Endless,
+                single: None,
+            },
+            Answer::Once(messages, revoked) => Source::Each {
+                messages,
+                revoked,
+                patience: Patience::Endless,
+                single: Some(Single::default()),
             },
         };
         let Stage::Working(_, mut reply, purse) = std::mem::replace(&mut self.stage, Stage::Ended) else {

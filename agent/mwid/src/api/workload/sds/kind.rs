@@ -3,7 +3,7 @@ use super::metrics::Kind;
 use super::secrets::Secrets;
 use super::session::delta::Delta;
 use super::session::sotw::Sotw;
-use super::session::{Answer, Outcome, PLAIN, Refusal};
+use super::session::{Answer, MOST_WORDS, Outcome, PLAIN, Refusal};
 use super::wire;
 use crate::grpc::{Call, Fields, Keep, Pieces};
 use crate::proto::envoy::config::core::v3::Node;
@@ -28,16 +28,14 @@ pub(super) trait Session: Default + Send + 'static {
 
     fn message(answer: &Answer) -> Pieces;
 
-    /// The call, with its requests as they are read here.
+    /// The call, with its requests as they are read here: what is kept of one, while it is looked at, is all that the bounds of names let it say.
     fn asked(call: Call) -> Call {
-        call.of_fields(Self::FIELDS, LARGEST, MOST_KEPT)
+        call.of_fields(Self::FIELDS, LARGEST, MOST_WORDS)
     }
 }
 
 /// A request. What clients of gRPC take of ours.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// What is kept of one, while it is looked at: as many names as may be known, and more.
-const MOST_KEPT: usize = 256 * 1024;
 
 /// Of a node: `id`, `cluster`, and of its `metadata` what the form of secrets depends on.
 const NODE: Keep = Keep::Within(&[

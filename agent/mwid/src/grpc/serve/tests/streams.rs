@@ -200,6 +200,42 @@ async fn nothing_is_made_for_a_client_whose_window_is_closed_and_its_denial_is_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_message_needs_no_more_of_the_window_than_it_has_bytes() {
+    for (path, length) in [ONE, ONE_WHILE]
+        .iter()
+        .flat_map(|path| [9, 63, 64, 65, 66, 3000].map(|n| (path, n)))
+    {
+        let server = start(Limits::default());
+        // Of gRPC's frame and the field's head.
+        let heads = if length < 128 { 7 } else { 8 };
+        let asks = Frame::of(&question(&"a".repeat(length - heads)));
+        assert_eq!(asks.len(), length);
+        let began = tokio::time::Instant::now();
+        let window = u32::try_from(length).unwrap();
+        let (mut stream, driver) = stingy_at(path, asks.bytes(), &server, window).await;
+        let mut got = vec![];
+        while let Some(data) = stream.data().await {
+            got.extend_from_slice(&data.unwrap());
+        }
+        assert_eq!(got, asks.bytes(), "{path} {length}");
+        let trailers = stream.trailers().await.unwrap().unwrap();
+        assert_eq!(trailers["grpc-status"], "0", "{path} {length}");
+        assert!(began.elapsed().as_millis() < 10, "{path} {length}");
+        server.until(|s| s.counters.streams() == 0).await;
+        // One byte less, and it waits for that.
+        let (mut stream, second) = stingy_at(path, asks.bytes(), &server, window - 1).await;
+        let mut got = 0;
+        while got < length - 1 {
+            got += stream.data().await.unwrap().unwrap().len();
+        }
+        assert_eq!(server.counters.streams(), 1, "{path} {length}");
+        stream.flow_control().release_capacity(1).unwrap();
+        driver.abort();
+        second.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_rest_of_a_message_that_is_over_is_taken_back_and_the_next_is_not_made_before_it_is_taken() {
     let server = start(Limits::default());
     let (mut slow, driver) = stingy_at(EACH, two(), &server, 100).await;

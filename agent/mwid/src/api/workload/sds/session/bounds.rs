@@ -14,6 +14,16 @@ const MOST_KNOWN: usize = 1280;
 /// Ours have 32; a longer one is from elsewhere and differs anyway.
 pub(super) const LONGEST_VERSION: usize = 64;
 
+/// What a client may say of all that it knows, under the longest names that trust domains have, beside the names that it asks for.
+pub(in super::super) const MOST_WORDS: usize =
+    MOST_KNOWN * (DOMAINS_ID + LONGEST_VERSION + HEADS) + MOST_BYTES + MOST_NAMES * HEADS + OTHERS;
+/// `spiffe://` and a trust domain's most (SPIFFE-ID, section 2.1).
+const DOMAINS_ID: usize = 9 + 255;
+/// Keys and lengths around one.
+const HEADS: usize = 12;
+/// The node as far as it is read, the leaf's own ID, a nonce, and the words of a refusal.
+const OTHERS: usize = 32 * 1024;
+
 /// The type asked for; without a word it is the service's own.
 pub(super) fn check_type(type_url: &str) -> Result<(), Refusal> {
     if type_url.is_empty() || type_url == super::super::wire::SECRET_TYPE {

@@ -11,7 +11,7 @@ pub(super) mod sotw;
 #[cfg(test)]
 mod tests;
 
-pub(super) use bounds::MOST_NAMES;
+pub(super) use bounds::{MOST_NAMES, MOST_WORDS};
 
 use super::secrets::{Missing, Secret};
 use crate::proto::envoy::config::core::v3::Node;
