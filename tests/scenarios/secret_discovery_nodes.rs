@@ -174,6 +174,7 @@ fn an_envoy_that_knows_all_there_can_be_is_heard() {
     };
     assert_eq!(code, INVALID_ARGUMENT);
     assert!(words.contains("1281 names"), "{words}");
+    drop(envoy);
     daemon.stop();
 }
 

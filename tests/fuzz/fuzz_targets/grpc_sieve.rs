@@ -1,5 +1,5 @@
 //! A message of which a part is read, as somebody hostile may write and cut it. What is kept does not depend on the parts in which it comes, is no more
-//! than was agreed, and is what the generated code reads of the whole.
+//! than was agreed, and is what the generated code reads of the whole: each kept field, byte for byte and in turn, and nothing else.
 #![no_main]
 #![allow(
     dead_code,
@@ -8,7 +8,6 @@
 )]
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
-use proto::envoy::config::core::v3::Node;
 use proto::envoy::service::discovery::v3::DiscoveryRequest;
 
 #[path = "../../../agent/mwid/src/proto/mod.rs"]
@@ -55,43 +54,97 @@ use grpc::{Fields, Keep};
 static FIELDS: Fields = &[
     (
         2,
-        Keep::Within(&[
-            (1, Keep::Whole),
-            (3, Keep::Within(&[(1, Keep::Entries(&["kept", ""]))])),
-        ]),
+        Keep::Within(&[(1, Keep::Whole), (3, Keep::Within(&[(1, Keep::Entries(KEYS))]))]),
     ),
     (3, Keep::Whole),
     (5, Keep::Whole),
 ];
 
-/// Whether every entry of a map begins with its key and ends with its value, as all encoders write it: `request` is what was read of `bytes`.
-fn is_plain(request: &DiscoveryRequest, bytes: &[u8]) -> bool {
-    request.encode_to_vec() == bytes
+const KEYS: &[&str] = &["kept", ""];
+/// The longest entry that is kept.
+const LONGEST_ENTRY: usize = 1024;
+
+/// The same message, read as bytes: the generated code says where each field is, and nothing of it is joined or made anything else of.
+#[derive(Clone, PartialEq, Message)]
+struct Question {
+    #[prost(message, repeated, tag = "2")]
+    node: Vec<Node>,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    names: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    nonces: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Node {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    ids: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "3")]
+    metadata: Vec<Map>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Map {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    entries: Vec<Vec<u8>>,
+}
+
+/// All kept fields of one number each, in turn, wherever they stood: names, nonces, the nodes' ids, the entries of their metadata.
+type Fourfold = [Vec<Vec<u8>>; 4];
+
+impl Question {
+    fn fields(self) -> Fourfold {
+        let (mut ids, mut entries) = (vec![], vec![]);
+        for node in self.node {
+            ids.extend(node.ids);
+            entries.extend(node.metadata.into_iter().flat_map(|map| map.entries));
+        }
+        [self.names, self.nonces, ids, entries]
+    }
+}
+
+/// Whether an entry of a map begins with one of the keys, as encoders write it.
+fn is_wanted(entry: &[u8]) -> bool {
+    let begins_with = |key: &&str| {
+        let length = u8::try_from(key.len()).unwrap();
+        entry.starts_with(&[&[0x0a, length], key.as_bytes()].concat())
+    };
+    entry.len() <= LONGEST_ENTRY && KEYS.iter().any(begins_with)
 }
 
 fuzz_target!(|input: (&[u8], u16, &[u8])| {
     let (cuts, most, bytes) = input;
     let most = usize::from(most);
-    let at_once = grpc::kept(FIELDS, bytes, &[], most);
-    assert_eq!(at_once, grpc::kept(FIELDS, bytes, cuts, most), "the parts matter");
-    let (Some(kept), Ok(mut whole)) = (at_once, DiscoveryRequest::decode(bytes)) else {
+    let kept = grpc::kept(FIELDS, bytes, &[], usize::MAX);
+    assert_eq!(
+        kept,
+        grpc::kept(FIELDS, bytes, cuts, usize::MAX),
+        "the parts matter"
+    );
+    let fits = kept.clone().filter(|kept| kept.len() <= most);
+    assert_eq!(
+        fits,
+        grpc::kept(FIELDS, bytes, cuts, most),
+        "the bound is the size of what is kept"
+    );
+    let got = kept.as_deref().map(|kept| {
+        Question::decode(kept)
+            .expect("what is kept is a message")
+            .fields()
+    });
+    if let Ok(whole) = Question::decode(bytes) {
+        let mut wanted = whole.fields();
+        wanted[3].retain(|entry| is_wanted(entry));
+        assert_eq!(got, Some(wanted), "what is kept is what the whole has");
+    }
+    // The message as the daemon reads it: in what is kept, nothing is left out and nothing has another meaning.
+    let (Some(kept), Ok(whole)) = (kept, DiscoveryRequest::decode(bytes)) else {
         return;
     };
     let got = DiscoveryRequest::decode(&kept[..]).unwrap();
     assert_eq!(got.resource_names, whole.resource_names);
     assert_eq!(got.response_nonce, whole.response_nonce);
-    assert!(got.type_url.is_empty() && got.error_detail.is_none());
-    if is_plain(&whole, bytes) {
-        let node = whole.node.take().unwrap_or_default();
-        let mut metadata = node.metadata.unwrap_or_default();
-        metadata.fields.retain(|key, _| key == "kept");
-        let got: Node = got.node.unwrap_or_default();
-        assert_eq!((got.id, got.cluster.as_str()), (node.id, ""));
-        let kept = got.metadata.unwrap_or_default();
-        assert!(
-            kept.fields
-                .iter()
-                .all(|(key, value)| metadata.fields.get(key) == Some(value) || key.is_empty())
-        );
-    }
+    assert!(got.type_url.is_empty() && got.version_info.is_empty() && got.error_detail.is_none());
+    let (got, whole) = (got.node.unwrap_or_default(), whole.node.unwrap_or_default());
+    assert_eq!((got.id, got.cluster.as_str()), (whole.id, ""));
 });
