@@ -9,6 +9,7 @@
 
 mod daemon;
 mod fetch;
+mod http_floods;
 mod identity;
 mod jwt;
 mod metadata;

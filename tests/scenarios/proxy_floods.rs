@@ -14,22 +14,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Longer than anything here takes; only a broken test waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// More than a flood may take: 256 handshakes of 64 KiB each, twice, and some.
 const MOST_MEMORY: u64 = 40_000;
 /// What may be left of it afterwards: of the last 63 connections, 64 KiB each, and some.
 const LEFT_MEMORY: u64 = 6_000;
 
 /// The daemon with the route `in` to an application that echoes, and maybe another one.
-struct Site {
+pub(crate) struct Site {
     _place: Place,
-    daemon: Daemon,
+    pub(crate) daemon: Daemon,
     listen: SocketAddr,
-    config: Arc<ClientConfig>,
+    pub(crate) config: Arc<ClientConfig>,
 }
 
 /// A good peer's connection.
-struct Peer(StreamOwned<ClientConnection, TcpStream>);
+pub(crate) struct Peer(pub(crate) StreamOwned<ClientConnection, TcpStream>);
 
 /// An application that sends back what it gets.
 fn echoes() -> SocketAddr {
@@ -46,7 +46,7 @@ fn echoes() -> SocketAddr {
 }
 
 impl Site {
-    fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         Self::start(more, Place::start)
     }
 
@@ -81,14 +81,14 @@ impl Site {
     }
 
     /// Also one that the daemon takes for the flood's is let in, if it is good.
-    fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> Peer {
         let mut peer = Peer::connect(self.listen, &self.config).unwrap();
         peer.echo();
         peer
     }
 
     /// RssAnon, in KiB.
-    fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
@@ -120,7 +120,7 @@ impl Site {
     }
 
     /// After a flood that began with this memory: nobody is left but those who should, memory is given back, and all is well.
-    fn recovers(mut self, steady: Peer, before: u64) {
+    pub(crate) fn recovers(mut self, steady: Peer, before: u64) {
         let mut steady = steady;
         steady.echo();
         drop(self.peer());
@@ -152,7 +152,7 @@ impl Site {
 }
 
 impl Peer {
-    fn connect(to: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
+    pub(crate) fn connect(to: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let tcp = TcpStream::connect(to)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         tcp.set_nodelay(true)?;
@@ -160,7 +160,7 @@ impl Peer {
         Ok(Self(StreamOwned::new(tls, tcp)))
     }
 
-    fn echo(&mut self) {
+    pub(crate) fn echo(&mut self) {
         self.0.write_all(b"ping").unwrap();
         let mut back = [0; 4];
         self.0.read_exact(&mut back).unwrap();

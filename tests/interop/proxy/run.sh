@@ -54,6 +54,7 @@ head -c 3000000 /dev/urandom > "$work/www/large"
 
 app=$(free_port); inbound=$(free_port); remote=$(free_port); outbound=$(free_port); chain=$(free_port); postgres=$(free_port)
 pg_in=$(free_port); pg_out=$(free_port); web_app=$(free_port); web_in=$(free_port); web_out=$(free_port); rpc_app=$(free_port); rpc_in=$(free_port); rpc_out=$(free_port)
+h2_app=$(free_port); h2_in=$(free_port); h2_out=$(free_port); web2_out=$(free_port)
 cat > "$work/mwid.yaml" <<YAML
 identity:
   source: { guest_agent: { directory: $work/secrets/workload-spiffe-credentials, poll: 30s } }
@@ -65,7 +66,10 @@ proxy:
     - { name: pg-in, listen: "127.0.0.1:$pg_in", forward: "127.0.0.1:$postgres", allow: ["$id"] }
     - { name: web-in, listen: "127.0.0.1:$web_in", forward: "127.0.0.1:$web_app", allow: ["spiffe://$domain/ns/shop/**"], http: true }
     - { name: rpc-in, listen: "127.0.0.1:$rpc_in", forward: "127.0.0.1:$rpc_app", allow: ["$id"], http: true }
+    - { name: h2-in, listen: "127.0.0.1:$h2_in", forward: "127.0.0.1:$h2_app", allow: ["$id"], http: { to: h2c } }
   outbound:
+    - { name: web2-out, listen: "127.0.0.1:$web2_out", connect: "127.0.0.1:$web_in", expect: "$id", alpn: [h2] }
+    - { name: h2-out, listen: "127.0.0.1:$h2_out", connect: "127.0.0.1:$h2_in", expect: "$id", alpn: [h2] }
     - { name: web-out, listen: "127.0.0.1:$web_out", connect: "127.0.0.1:$web_in", expect: "$id" }
     - { name: rpc-out, listen: "127.0.0.1:$rpc_out", connect: "127.0.0.1:$rpc_in", expect: "$id", alpn: [h2] }
     - { name: out, listen: "127.0.0.1:$outbound", connect: "127.0.0.1:$remote", expect: "$peer" }
@@ -202,8 +206,9 @@ fi
 if there node web && there npm web; then
     cp -r tests/interop/proxy/node "$work/node"
     (cd "$work/node" && timeout 180 npm install --silent --no-audit --no-fund --no-package-lock) || fail "npm"
-    node "$work/node/web.js" serve "$web_app" "$rpc_app" > "$work/web.log" 2>&1 & started+=($!)
+    node "$work/node/web.js" serve "$web_app" "$rpc_app" "$h2_app" > "$work/web.log" 2>&1 & started+=($!)
     until_true 20 listens "$web_app" || fail "the web application does not listen"
+    until_true 20 listens "$h2_app" || fail "the HTTP/2 application does not listen"
     until_true 20 listens "$rpc_app" || fail "the gRPC application does not listen"
     hash_of() { openssl x509 -in "$1/certificates.pem" -outform der | sha256sum | cut -d' ' -f1; }
     said="By=$id;Hash=$(hash_of "$work/peer");URI=$peer"
@@ -216,10 +221,14 @@ if there node web && there npm web; then
     done
     ok "curl over HTTP/1.1 and HTTP/2; a plain application is told of the peer, and not by the client"
     said="By=$id;Hash=$(hash_of "$work/leaf");URI=$id"
-    timeout 60 node "$work/node/web.js" ask "$web_out" "$rpc_out" "$said" > "$work/ask.log" 2>&1 || fail "WebSocket and gRPC through both routes"
-    [ "$(cat "$work/ask.log")" = "websocket
-grpc" ] || fail "WebSocket and gRPC through both routes"
+    timeout 60 node "$work/node/web.js" ask "$web_out" "$rpc_out" "$said" "$web2_out" "$h2_out" > "$work/ask.log" 2>&1 || fail "WebSocket and gRPC through both routes"
+    [ "$(tr '\n' ' ' < "$work/ask.log")" = "websocket grpc extended extended extended extended extended extended " ] || fail "WebSocket and gRPC through both routes"
     ok "WebSocket and a gRPC stream with trailers, through an outbound and an inbound route"
+    ok "WebSocket in HTTP/2, to an application that speaks HTTP/1.1 and to one that speaks HTTP/2"
+    # A client that has said all it has to say (close_notify, then FIN): the answer comes all the same.
+    timeout 20 node "$work/node/web.js" half "$web_in" "$work/peer/certificates.pem" "$work/peer/private_key.pem" > "$work/half.log" 2>&1 || fail "no end"
+    grep -q "^By=" "$work/half.log" && grep -q "^ended$" "$work/half.log" || fail "who has sent all gets no answer: $(cat "$work/half.log")"
+    ok "who ends his side when he has asked gets a slow answer"
 fi
 # --- peers that verify and match SPIFFE IDs themselves: Envoy and go-spiffe, through rotations
 envoy=-; go=-

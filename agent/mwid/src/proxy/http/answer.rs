@@ -2,16 +2,17 @@
 //! verified, and nothing else of that kind.
 use super::super::refusal::Refusal;
 use super::super::route::Route;
-use super::app::{App, NoAnswer};
+use super::app::{App, Held, NoAnswer};
 use super::body::Passing;
 use super::fields::{self, CLIENT_CERT, Unfit};
 use super::tunnel::Tunnel;
-use super::wire::{Busy, Wire};
+use super::websocket;
+use super::wire::{Asked, Busy, Wire};
 use crate::config::HttpTo;
 use crate::report::Causes;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, TE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, TE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use mtls_identity::Peer;
@@ -49,9 +50,10 @@ impl hyper::service::Service<Request<Incoming>> for Answers {
         let front = Arc::clone(&self.0);
         // Here, not when it is first polled: the head is whole now.
         let busy = front.wire.busy();
+        let asked = front.wire.asked();
         Box::pin(async move {
             front.requests.fetch_add(1, Ordering::Relaxed);
-            let answer = front.answer(request, &busy).await;
+            let answer = front.answer(request, &busy, asked).await;
             front
                 .route
                 .named
@@ -65,14 +67,14 @@ impl hyper::service::Service<Request<Incoming>> for Answers {
 
 /// In which version the application is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Http1,
     Http2,
 }
 
 impl Front {
-    async fn answer(&self, request: Request<Incoming>, busy: &Busy) -> Response<Out> {
-        match self.forward(request, busy).await {
+    async fn answer(&self, request: Request<Incoming>, busy: &Busy, asked: Asked) -> Response<Out> {
+        match self.forward(request, busy, asked).await {
             Ok(answer) => answer,
             Err(No::Unfit(unfit)) => self.refuse(unfit),
             Err(No::Answer(why)) => {
@@ -93,7 +95,7 @@ impl Front {
         let record = &self.route.named.record;
         record.unfit(self.route.name(), &self.peer, unfit.reason(), &text);
         let status = match unfit {
-            Unfit::Coding => StatusCode::NOT_IMPLEMENTED,
+            Unfit::Coding | Unfit::Protocol => StatusCode::NOT_IMPLEMENTED,
             Unfit::Connect => StatusCode::METHOD_NOT_ALLOWED,
             _ => StatusCode::BAD_REQUEST,
         };
@@ -105,23 +107,23 @@ impl Front {
         page
     }
 
-    async fn forward(&self, mut request: Request<Incoming>, busy: &Busy) -> Result<Response<Out>, No> {
+    async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        busy: &Busy,
+        asked: Asked,
+    ) -> Result<Response<Out>, No> {
         if request.method() == Method::CONNECT {
-            return Err(No::Unfit(Unfit::Connect));
+            websocket::is_asked(&request)?;
+            return self.websocket(request, busy, asked).await;
         }
         let wants = (request.version() == Version::HTTP_11 && fields::is_websocket(request.headers()))
             .then(|| hyper::upgrade::on(&mut request));
+        let way = self.way(request.version(), request.headers());
         let (mut parts, body) = request.into_parts();
-        let way = self.way(&parts);
-        let client_cert = self.client_cert.clone().ok_or(No::Unfit(Unfit::Target))?;
         let wants = wants.filter(|_| way == Way::Http1);
-        let host = fields::host(&parts)?;
-        fields::frame(&mut parts.headers)?;
         let trailers = fields::takes_trailers(&parts.headers);
-        fields::clean(&mut parts.headers);
-        parts.headers.insert(CLIENT_CERT, client_cert);
-        parts.headers.remove(HOST);
-        parts.extensions.clear();
+        let host = self.prepare(&mut parts)?;
         match way {
             Way::Http1 => {
                 parts.uri = fields::origin_form(&parts.uri)?;
@@ -140,35 +142,47 @@ impl Front {
                 }
             }
         }
-        let request = Request::from_parts(parts, Passing::new(body, busy.clone(), None));
-        let (mut answer, lent) = match way {
+        let request = Request::from_parts(parts, Passing::request(body, busy.clone()));
+        let (mut answer, held) = match way {
             Way::Http1 => {
                 let (answer, lent) = self.app.ask(request).await?;
-                (answer, Some(lent))
+                (answer, Held::Lent(lent))
             }
-            Way::Http2 => (self.app.ask_http2(request).await?, None),
+            Way::Http2 => (self.app.ask_http2(request).await?, Held::Nothing),
         };
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(client) = wants.filter(|_| fields::is_websocket(answer.headers())) else {
                 return Err(No::Answer(NoAnswer::Switches));
             };
             let app = hyper::upgrade::on(&mut answer);
-            let tunnel = Tunnel::new(client, app, busy.clone());
+            let tunnel = Tunnel::new(client, app, busy.clone(), asked);
             *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
-            lent.into_iter().for_each(super::app::Lent::keep_away);
-            return Ok(back(answer, |_| Either::Left(Full::default()), true));
+            held.keep_away();
+            let mut answer = back(answer, |_| Either::Left(Full::default()));
+            fields::set_websocket(answer.headers_mut());
+            return Ok(answer);
         }
-        Ok(back(
-            answer,
-            |body| Either::Right(Passing::new(body, busy.clone(), lent)),
-            false,
-        ))
+        Ok(back(answer, |body| {
+            Either::Right(Passing::answer(body, busy.clone(), asked, held))
+        }))
     }
 
-    fn way(&self, parts: &Parts) -> Way {
+    /// Leaves of a request what goes on to any application, and says who the peer is. Tells for whom the request is.
+    pub(super) fn prepare(&self, parts: &mut Parts) -> Result<HeaderValue, Unfit> {
+        let client_cert = self.client_cert.clone().ok_or(Unfit::Target)?;
+        let host = fields::host(parts)?;
+        fields::frame(&mut parts.headers)?;
+        fields::clean(&mut parts.headers);
+        parts.headers.insert(CLIENT_CERT, client_cert);
+        parts.headers.remove(HOST);
+        parts.extensions.clear();
+        Ok(host)
+    }
+
+    pub(super) fn way(&self, version: Version, headers: &HeaderMap) -> Way {
         match self.route.settings.http {
             Some(HttpTo::H2c) => Way::Http2,
-            Some(HttpTo::Auto) if parts.version == Version::HTTP_2 && is_grpc(parts) => Way::Http2,
+            Some(HttpTo::Auto) if version == Version::HTTP_2 && is_grpc(headers) => Way::Http2,
             _ => Way::Http1,
         }
     }
@@ -180,13 +194,13 @@ impl Front {
 }
 
 /// gRPC needs HTTP/2 from end to end, and its applications speak it without TLS.
-fn is_grpc(parts: &Parts) -> bool {
-    let content = parts.headers.get(CONTENT_TYPE);
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content = headers.get(CONTENT_TYPE);
     content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Why a request got no answer of the application's.
-enum No {
+pub(super) enum No {
     Unfit(Unfit),
     Answer(NoAnswer),
 }
@@ -203,12 +217,9 @@ impl From<NoAnswer> for No {
     }
 }
 
-fn back(answer: Response<Incoming>, body: impl FnOnce(Incoming) -> Out, websocket: bool) -> Response<Out> {
+pub(super) fn back(answer: Response<Incoming>, body: impl FnOnce(Incoming) -> Out) -> Response<Out> {
     let (mut parts, incoming) = answer.into_parts();
     fields::clean(&mut parts.headers);
-    if websocket {
-        fields::set_websocket(&mut parts.headers);
-    }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     Response::from_parts(parts, body(incoming))

@@ -6,7 +6,9 @@ use super::super::refusal::Refusal;
 use super::super::route::Route;
 use super::super::splice::abort;
 use super::super::target::Chosen;
+use super::alone::Alone;
 use super::body::Passing;
+use super::wire::Wire;
 use crate::http::Stream;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -18,7 +20,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,17 @@ const MOST_IDLE: usize = 16;
 /// Of an answer's head.
 const HEAD_BYTES: usize = 256 * 1024;
 const HEADERS: usize = 200;
+
+/// What is read of an application at once while few requests are under way, and while many are: what their client does not take lies here.
+const MOST_READ: usize = 32 * 1024;
+const LEAST_READ: usize = 4 * 1024;
+/// What all of them may read at once, about.
+const READ: usize = 128 * 1024;
+
+/// Of one of so many requests.
+fn share(requests: usize) -> usize {
+    (READ / requests.max(1)).clamp(LEAST_READ, MOST_READ)
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +50,18 @@ pub(super) enum NoAnswer {
     Broke(#[source] hyper::Error),
     #[error("the application changes the protocol without being asked to")]
     Switches,
+    #[error(
+        "the application agrees to WebSocket with a Sec-WebSocket-Accept that does not belong to the key"
+    )]
+    Accept,
+    #[error("the application does not agree to WebSocket, and does not refuse it")]
+    NoWebSocket,
+    #[error(
+        "the application does not say that it takes WebSocket in HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL)"
+    )]
+    NoExtended,
+    #[error("there is no key for WebSocket: the system's source of random numbers failed")]
+    NoRandom,
 }
 
 impl NoAnswer {
@@ -46,6 +71,9 @@ impl NoAnswer {
             Self::Reach(refusal) => refusal.reason(),
             Self::Broke(_) => "broke",
             Self::Switches => "switches",
+            Self::Accept => "websocket_accept",
+            Self::NoWebSocket | Self::NoExtended => "no_websocket",
+            Self::NoRandom => "no_random",
         }
     }
 }
@@ -63,15 +91,31 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
     }
 }
 
+impl Tasks {
+    /// Runs a task.
+    pub(super) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.execute(task);
+    }
+}
+
 /// The connections to the application, of one client connection.
 pub(super) struct App {
     route: Arc<Route>,
-    tasks: Tasks,
-    /// Set when the client's connection was broken off: then theirs are too.
-    cut: Arc<AtomicBool>,
+    pub(super) tasks: Tasks,
+    wire: Arc<Wire>,
     idle: Mutex<Vec<http1::SendRequest<Passing>>>,
     /// One carries all streams.
     http2: tokio::sync::Mutex<Option<http2::SendRequest<Passing>>>,
+}
+
+/// What an answer comes on, for as long as it does.
+pub(super) enum Held {
+    /// A connection that can be used again afterwards.
+    Lent(Lent),
+    /// One of its own.
+    Alone(#[expect(dead_code, reason = "kept: its end is the connection's")] Alone),
+    /// A stream of the one that carries all, or nothing.
+    Nothing,
 }
 
 /// A connection in use for one answer.
@@ -81,22 +125,18 @@ pub(super) struct Lent {
 }
 
 impl App {
-    pub(super) fn new(route: &Arc<Route>, tasks: Tasks) -> Arc<Self> {
+    pub(super) fn new(route: &Arc<Route>, wire: &Arc<Wire>, tasks: Tasks) -> Arc<Self> {
         Arc::new(Self {
             route: Arc::clone(route),
             tasks,
-            cut: Arc::default(),
+            wire: Arc::clone(wire),
             idle: Mutex::default(),
             http2: tokio::sync::Mutex::default(),
         })
     }
 
-    /// From now on its connections end so that nobody takes that for an end.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-    }
-
-    async fn dial(&self) -> Result<TokioIo<AppStream>, NoAnswer> {
+    /// `alone`: what cuts this connection and no other.
+    pub(super) async fn dial(&self, alone: Option<Arc<AtomicBool>>) -> Result<TokioIo<AppStream>, NoAnswer> {
         let settings = &self.route.settings;
         let dialled = self.route.targets.attempts(&settings.timeouts).connect().await;
         let (stream, at) = dialled.map_err(NoAnswer::Reach)?;
@@ -104,7 +144,8 @@ impl App {
         at.worked();
         Ok(TokioIo::new(AppStream {
             stream: Some(stream),
-            cut: Arc::clone(&self.cut),
+            alone,
+            wire: Arc::clone(&self.wire),
             _at: at,
         }))
     }
@@ -163,10 +204,8 @@ impl App {
     }
 
     async fn connect(&self) -> Result<http1::SendRequest<Passing>, NoAnswer> {
-        let io = self.dial().await?;
-        let mut http = http1::Builder::new();
-        http.max_buf_size(HEAD_BYTES).max_headers(HEADERS);
-        let (sender, connection) = http.handshake(io).await.map_err(NoAnswer::Broke)?;
+        let io = self.dial(None).await?;
+        let (sender, connection) = http1().handshake(io).await.map_err(NoAnswer::Broke)?;
         // How it ended is told to whoever waits for an answer.
         self.tasks
             .execute(async move { drop(connection.with_upgrades().await) });
@@ -182,17 +221,30 @@ impl App {
         {
             return Ok((sender.clone(), false));
         }
-        let io = self.dial().await?;
-        let mut http = http2::Builder::new(self.tasks.clone());
-        http.initial_stream_window_size(super::STREAM_WINDOW)
-            .initial_connection_window_size(super::CONNECTION_WINDOW)
-            .max_send_buf_size(super::SEND_BUFFER)
-            .max_header_list_size(super::HEAD_BYTES);
-        let (sender, connection) = http.handshake(io).await.map_err(NoAnswer::Broke)?;
+        let io = self.dial(None).await?;
+        let handshake = http2(&self.tasks).handshake(io).await;
+        let (sender, connection) = handshake.map_err(NoAnswer::Broke)?;
         self.tasks.execute(async move { drop(connection.await) });
         *shared = Some(sender.clone());
         Ok((sender, true))
     }
+}
+
+/// How HTTP/1.1 is spoken with applications.
+pub(super) fn http1() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+    http
+}
+
+/// How HTTP/2 is.
+pub(super) fn http2(tasks: &Tasks) -> http2::Builder<Tasks> {
+    let mut http = http2::Builder::new(tasks.clone());
+    http.initial_stream_window_size(super::STREAM_WINDOW)
+        .initial_connection_window_size(super::APP_WINDOW)
+        .max_send_buf_size(super::SEND_BUFFER)
+        .max_header_list_size(super::HEAD_BYTES);
+    http
 }
 
 impl Drop for Lent {
@@ -205,23 +257,39 @@ impl Drop for Lent {
     }
 }
 
-impl Lent {
+impl Held {
     /// It carries another protocol from now on.
-    pub(super) fn keep_away(mut self) {
-        self.sender = None;
+    pub(super) fn keep_away(self) {
+        if let Self::Lent(mut lent) = self {
+            lent.sender = None;
+        }
     }
 }
 
 /// A connection to the application.
-struct AppStream {
+pub(super) struct AppStream {
     /// Gone only when this is dropped.
     stream: Option<Stream>,
-    cut: Arc<AtomicBool>,
+    /// Cuts this one alone.
+    alone: Option<Arc<AtomicBool>>,
+    wire: Arc<Wire>,
     /// Counts for its target.
     _at: Chosen,
 }
 
 impl AppStream {
+    fn is_cut(&self) -> bool {
+        self.wire.is_cut() || self.alone.as_ref().is_some_and(|cut| cut.load(Ordering::Relaxed))
+    }
+
+    /// What is sent to: nothing after a cut, no end either, which hyper would make of it.
+    fn open(self: Pin<&mut Self>) -> io::Result<Pin<&mut Stream>> {
+        if self.is_cut() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.stream()
+    }
+
     fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut Stream>> {
         let stream = self.get_mut().stream.as_mut();
         stream
@@ -232,21 +300,30 @@ impl AppStream {
 
 impl AsyncRead for AppStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(cx, buf)
+        let most = share(self.wire.requests());
+        let stream = self.stream()?;
+        if buf.remaining() <= most {
+            return stream.poll_read(cx, buf);
+        }
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        ready!(stream.poll_read(cx, &mut part))?;
+        let new = part.filled().len();
+        buf.advance(new);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for AppStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, bytes)
+        self.open()?.poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
+        self.open()?.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
+        self.open()?.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -254,7 +331,7 @@ impl AsyncWrite for AppStream {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, bytes)
+        self.open()?.poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -264,8 +341,9 @@ impl AsyncWrite for AppStream {
 
 impl Drop for AppStream {
     fn drop(&mut self) {
+        let is_cut = self.is_cut();
         if let Some(stream) = self.stream.take()
-            && self.cut.load(Ordering::Relaxed)
+            && is_cut
         {
             abort(stream);
         }

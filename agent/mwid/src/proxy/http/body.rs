@@ -1,9 +1,11 @@
 //! Bodies on their way, in either direction. In: hyper's, as they come. Out: the same, piece by piece, with clean trailers. Never holds a piece.
-use super::app::Lent;
+use super::app::Held;
 use super::fields;
-use super::wire::Busy;
+use super::unsent::Unsent;
+use super::wire::{Asked, Busy, Reading};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// A body that passes through.
@@ -11,16 +13,37 @@ pub(super) struct Passing {
     inner: Incoming,
     /// Counts for as long as it is under way.
     _busy: Busy,
-    /// Of an answer: the connection to the application that it comes on, which can be used again afterwards.
-    _lent: Option<Lent>,
+    /// Of an answer: the connection to the application that it comes on.
+    _held: Held,
+    /// Of a request: more of it is to come.
+    _reading: Option<Reading>,
+    /// Of an answer in HTTP/2, of which a client may have many and take none.
+    unsent: Option<Arc<Unsent>>,
+    _asked: Option<Asked>,
 }
 
 impl Passing {
-    pub(super) fn new(inner: Incoming, busy: Busy, lent: Option<Lent>) -> Self {
+    /// Of a request.
+    pub(super) fn request(inner: Incoming, busy: Busy) -> Self {
         Self {
+            _reading: (!inner.is_end_stream()).then(|| busy.reading()),
             inner,
             _busy: busy,
-            _lent: lent,
+            _held: Held::Nothing,
+            unsent: None,
+            _asked: None,
+        }
+    }
+
+    /// Of an answer.
+    pub(super) fn answer(inner: Incoming, busy: Busy, asked: Asked, held: Held) -> Self {
+        Self {
+            unsent: Some(Unsent::new(&busy)),
+            inner,
+            _busy: busy,
+            _held: held,
+            _reading: None,
+            _asked: Some(asked),
         }
     }
 }
@@ -33,16 +56,23 @@ impl Body for Passing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(unsent) = &self.unsent {
+            ready!(unsent.poll_room(cx));
+        }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| {
+        let frame = frame.map(|frame| {
             frame.map(|frame| match frame.into_trailers() {
                 Ok(mut trailers) => {
                     fields::clean_trailers(&mut trailers);
                     Frame::trailers(trailers)
                 }
-                Err(data) => data,
+                Err(data) => match &self.unsent {
+                    Some(unsent) => data.map_data(|piece| unsent.count(piece)),
+                    None => data,
+                },
             })
-        }))
+        });
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

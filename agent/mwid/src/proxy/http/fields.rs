@@ -37,6 +37,8 @@ pub(super) enum Unfit {
     Coding,
     #[error("CONNECT is not for this server")]
     Connect,
+    #[error("of extended CONNECT only WebSocket goes through")]
+    Protocol,
 }
 
 impl Unfit {
@@ -48,6 +50,7 @@ impl Unfit {
             Self::Length => "length",
             Self::Coding => "coding",
             Self::Connect => "connect_method",
+            Self::Protocol => "connect_protocol",
         }
     }
 }

@@ -1,11 +1,15 @@
 //! HTTP on an inbound route. In: a link whose peer was verified and decided. Out: its requests at the application, each with the peer's identity; how
 //! the connection ended. HTTP/2 if TLS agreed on it, else HTTP/1.1. Never a request that says of its peer what was not verified.
+mod alone;
 mod answer;
 mod app;
 mod body;
 mod fields;
 mod frames;
+mod stream;
 mod tunnel;
+mod unsent;
+mod websocket;
 mod wire;
 
 use super::connection::run::Limits;
@@ -27,8 +31,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use stream::TlsStream;
 use tokio::time::{Instant, Sleep, sleep_until};
-use wire::{TlsStream, Wire};
+use wire::Wire;
 
 /// Of all fields of a head together.
 const HEAD_BYTES: u32 = 64 * 1024;
@@ -41,7 +46,9 @@ const FAULTS: usize = 100;
 /// What a peer may send before the application takes it.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// What of one answer is kept for a peer that does not take it.
+/// What an application that speaks HTTP/2 may send before the peer takes it, on all streams of one peer.
+const APP_WINDOW: u32 = 512 * 1024;
+/// What of one answer HTTP/2 itself keeps for a peer that does not take it.
 const SEND_BUFFER: usize = 64 * 1024;
 /// From the first byte of a head to its last.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -72,7 +79,7 @@ pub(super) async fn serve(
         peer: seat.peer().clone(),
         route: Arc::clone(route),
         wire: Arc::clone(&wire),
-        app: App::new(route, tasks.clone()),
+        app: App::new(route, &wire, tasks.clone()),
         requests: AtomicU64::new(0),
         tunnel: Mutex::default(),
     });
@@ -81,7 +88,7 @@ pub(super) async fn serve(
     // At rest there is nothing that could be taken for whole.
     let whole = matches!(end, End::Closed) || wire.is_at_rest();
     if !whole {
-        front.app.cut();
+        wire.cut();
     }
     drop(ends);
     drop(speech);
@@ -124,12 +131,15 @@ impl Speech {
                 .max_local_error_reset_streams(FAULTS)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_send_buf_size(SEND_BUFFER);
+                .max_send_buf_size(SEND_BUFFER)
+                .enable_connect_protocol();
             return Self::Http2(Box::pin(http.serve_connection(io, answers)));
         }
         let mut http = http1::Builder::new();
         // Ours runs from the first byte; hyper's would end connections that are idle.
         http.header_read_timeout(None)
+            // Who has said that it sends no more may still wait for answers; the time for that is the route's.
+            .half_close(true)
             .max_headers(HEADERS)
             .max_header_size(HEAD_BYTES as usize)
             .max_buf_size(2 * HEAD_BYTES as usize);
@@ -207,7 +217,7 @@ fn poll_speech(speech: &mut Speech, front: &Front, cx: &mut Context<'_>) -> Poll
         let tunnel = front.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (&ended, tunnel) {
             (Ok(()), Some(tunnel)) => {
-                *speech = Speech::Tunnel(Box::pin(tunnel.run(Arc::clone(&front.app))));
+                *speech = Speech::Tunnel(Box::pin(tunnel.run(Arc::clone(&front.wire))));
             }
             _ => return Poll::Ready(ended),
         }

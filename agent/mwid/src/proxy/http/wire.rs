@@ -1,16 +1,11 @@
-//! The TLS side of a connection, as hyper reads and writes it. In: a link. Out: plain bytes, counted; what broke, and the link when hyper is done with
-//! it. Never takes a cut for an end.
-use super::super::link::{Broken, Got, Link};
+//! What is known of a connection while hyper has it. In: what goes over it, and what is under way. Out: when it owes a head, rests, or has broken.
+use super::super::link::{Broken, Link};
 use super::super::route::Route;
-use super::super::scratch::{self, READ};
 use super::super::splice::Early;
 use super::frames::Frames;
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::Waker;
 use tokio::time::Instant;
 
 /// What is known of the wire, for those who do not hold it.
@@ -21,14 +16,24 @@ pub(super) struct Wire {
     sent: AtomicU64,
     steps: AtomicU64,
     half_closed: AtomicBool,
+    /// What goes to the application ends so that nobody takes that for an end.
+    cut: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     broken: Option<Broken>,
-    left: Option<Left>,
+    pub(super) left: Option<Left>,
     /// Requests and answers under way.
     busy: usize,
+    /// Of them, those for which hyper reads: bodies of requests, tunnels.
+    reading: usize,
+    /// Requests that wait for their answer, or for its end.
+    requests: usize,
+    /// Bytes of answers that have not gone to the peer.
+    pub(super) unsent: usize,
+    /// Who has more of them.
+    pub(super) waiting: Vec<Waker>,
     /// When the head began that is being read.
     head: Option<Instant>,
     /// Of HTTP/2, where heads come while others are answered.
@@ -43,7 +48,13 @@ pub(super) struct Left {
 }
 
 /// A request or an answer under way, until it is dropped.
-pub(super) struct Busy(Arc<Wire>);
+pub(super) struct Busy(pub(super) Arc<Wire>);
+
+/// Bytes of the peer that somebody waits for, until it is dropped.
+pub(super) struct Reading(Arc<Wire>);
+
+/// A request, from its head to the end of its answer.
+pub(super) struct Asked(Arc<Wire>);
 
 impl Wire {
     pub(super) fn new(route: &Arc<Route>, early: &Early, is_http2: bool) -> Arc<Self> {
@@ -58,12 +69,13 @@ impl Wire {
             sent: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             half_closed: AtomicBool::new(early.closed),
+            cut: AtomicBool::default(),
         };
         wire.received(&early.bytes);
         Arc::new(wire)
     }
 
-    fn received(&self, bytes: &[u8]) {
+    pub(super) fn received(&self, bytes: &[u8]) {
         self.steps.fetch_add(1, Ordering::Relaxed);
         if bytes.is_empty() {
             return;
@@ -89,7 +101,7 @@ impl Wire {
         }
     }
 
-    fn sent(&self, new: usize) {
+    pub(super) fn sent(&self, new: usize) {
         self.steps.fetch_add(1, Ordering::Relaxed);
         self.sent.fetch_add(new as u64, Ordering::Relaxed);
         self.route.named.record.counters.sent.inc_by(new as u64);
@@ -104,6 +116,30 @@ impl Wire {
     /// Changes whenever something moves.
     pub(super) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
+    }
+
+    /// The link broke; the first that did is the cause of the others. Before anybody hears of it, connections to the application are to be cut.
+    pub(super) fn breaks(&self, broken: Broken) {
+        let mut state = self.state();
+        state.broken.get_or_insert(broken);
+        // At rest there is nothing that could be taken for whole.
+        if state.busy > 0 {
+            self.cut();
+        }
+    }
+
+    /// From now on connections to the application do not end, but break.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// One of both sends no more.
+    pub(super) fn half_closes(&self) {
+        self.half_closed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_half_closed(&self) -> bool {
@@ -125,6 +161,23 @@ impl Wire {
         Busy(Arc::clone(self))
     }
 
+    /// Whether an answer is under way and nobody waits for bytes of the peer: then nobody would hear that it is gone. HTTP/2 always reads.
+    pub(super) fn is_unwatched(&self) -> bool {
+        let state = self.state();
+        state.frames.is_none() && state.busy > 0 && state.reading == 0
+    }
+
+    /// A request has come.
+    pub(super) fn asked(self: &Arc<Self>) -> Asked {
+        self.state().requests += 1;
+        Asked(Arc::clone(self))
+    }
+
+    /// How many there are.
+    pub(super) fn requests(&self) -> usize {
+        self.state().requests
+    }
+
     /// Whether no request and no answer is under way.
     pub(super) fn is_at_rest(&self) -> bool {
         self.state().busy == 0
@@ -139,8 +192,28 @@ impl Wire {
     }
 
     /// Nothing in here panics half way.
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Busy {
+    /// Of this request hyper waits for more.
+    pub(super) fn reading(&self) -> Reading {
+        self.0.state().reading += 1;
+        Reading(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.state().requests -= 1;
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.state().reading -= 1;
     }
 }
 
@@ -153,144 +226,5 @@ impl Clone for Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.state().busy -= 1;
-    }
-}
-
-/// The stream that hyper has. What it does not take at once of what was decrypted is kept, and nothing else is.
-pub(super) struct TlsStream {
-    /// Gone only when this is dropped.
-    link: Option<Box<Link>>,
-    plain: Vec<u8>,
-    taken: usize,
-    ended: bool,
-    closing: bool,
-    wire: Arc<Wire>,
-}
-
-impl TlsStream {
-    pub(super) fn new(link: Box<Link>, early: Early, wire: Arc<Wire>) -> Self {
-        Self {
-            link: Some(link),
-            plain: early.bytes,
-            taken: 0,
-            ended: early.closed,
-            closing: false,
-            wire,
-        }
-    }
-
-    fn broke(&self, broken: Broken) -> io::Error {
-        let kind = match &broken {
-            Broken::Cut => io::ErrorKind::UnexpectedEof,
-            Broken::Io(error) => error.kind(),
-            Broken::Tls(_) => io::ErrorKind::InvalidData,
-        };
-        // The first is the cause of the others.
-        self.wire.state().broken.get_or_insert(broken);
-        kind.into()
-    }
-
-    fn poll_take(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<(), Broken>> {
-        let Some(link) = &mut self.link else {
-            return Poll::Ready(Ok(()));
-        };
-        loop {
-            if self.taken < self.plain.len() {
-                let left = &self.plain[self.taken..];
-                let now = left.len().min(buf.remaining());
-                buf.put_slice(&left[..now]);
-                self.taken += now;
-                if self.taken == self.plain.len() {
-                    (self.plain, self.taken) = (Vec::new(), 0);
-                }
-                return Poll::Ready(Ok(()));
-            }
-            if self.ended {
-                return Poll::Ready(Ok(()));
-            }
-            if link.is_full() {
-                ready!(link.backlog.poll_flush(&mut link.stream, cx))?;
-            }
-            let got = scratch::with(|scratch| {
-                let got = ready!(link.poll_take(scratch, cx))?;
-                self.wire.received(&scratch.plain);
-                let now = scratch.plain.len().min(buf.remaining());
-                buf.put_slice(&scratch.plain[..now]);
-                self.plain.extend_from_slice(&scratch.plain[now..]);
-                Poll::Ready(Ok::<_, Broken>((got, now)))
-            });
-            let (got, now) = ready!(got)?;
-            if matches!(got, Got::Closed) {
-                self.ended = true;
-                self.wire.half_closed.store(true, Ordering::Relaxed);
-            }
-            if now > 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-
-    fn poll_give(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
-        let Some(link) = &mut self.link else {
-            return Poll::Ready(Ok(0));
-        };
-        ready!(link.backlog.poll_flush(&mut link.stream, cx))?;
-        let now = bytes.len().min(READ);
-        scratch::with(|scratch| {
-            link.seal(&bytes[..now], &mut scratch.sealed)?;
-            link.backlog.send(&mut link.stream, scratch.sealed.bytes(), cx)?;
-            Ok::<_, Broken>(())
-        })?;
-        self.wire.sent(now);
-        Poll::Ready(Ok(now))
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let Some(link) = &mut self.link else {
-            return Poll::Ready(Ok(()));
-        };
-        if !self.closing {
-            self.closing = true;
-            self.wire.half_closed.store(true, Ordering::Relaxed);
-            link.close(cx)?;
-        }
-        ready!(link.poll_shutdown(cx))?;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for TlsStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.poll_take(cx, buf).map_err(|broken| this.broke(broken))
-    }
-}
-
-impl AsyncWrite for TlsStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.poll_give(cx, bytes).map_err(|broken| this.broke(broken))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let flushed = match &mut this.link {
-            Some(link) => ready!(link.backlog.poll_flush(&mut link.stream, cx)),
-            None => Ok(()),
-        };
-        Poll::Ready(flushed.map_err(|error| this.broke(Broken::Io(error))))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.poll_close(cx).map_err(|broken| this.broke(broken))
-    }
-}
-
-impl Drop for TlsStream {
-    fn drop(&mut self) {
-        let closing = self.closing;
-        let left = self.link.take().map(|link| Left { link, closing });
-        self.wire.state().left = left;
     }
 }

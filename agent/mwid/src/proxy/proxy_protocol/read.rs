@@ -1,6 +1,6 @@
 //! A load balancer's header. In: the beginning of a stream. Out: the addresses in it, with the stream at the first byte after it. Takes not a byte more,
 //! and not more than a header may have.
-use super::SIGNATURE;
+use super::encode::SIGNATURE;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt as _};

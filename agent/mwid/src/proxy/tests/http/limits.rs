@@ -47,7 +47,7 @@ async fn who_rests_for_too_long_is_told_that_the_time_is_over() {
 #[tokio::test]
 async fn a_request_whose_time_is_over_is_cut() {
     let app = App::start().await;
-    for (times, reason) in [("idle: 50ms", "idle"), ("lifetime: 50ms", "lifetime")] {
+    for (times, reason) in [("idle: 300ms", "idle"), ("lifetime: 300ms", "lifetime")] {
         let web = Web::new(app.address, &format!("http: true, timeouts: {{ {times} }}"));
         let mut client = web.connect(b"http/1.1").await;
         client.write_all(GET).await.unwrap();

@@ -1,4 +1,6 @@
 //! Inbound routes with `http`: what an application gets of a request, and a peer of its answer.
+mod extended;
+mod half_close;
 mod limits;
 mod misuse;
 mod parting;

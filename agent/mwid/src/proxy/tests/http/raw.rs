@@ -1,7 +1,7 @@
 //! Bytes of peers who mean no good, and bytes at the application.
 use super::*;
 
-const XFCC: &str = "x-forwarded-client-cert";
+pub(super) const XFCC: &str = "x-forwarded-client-cert";
 
 #[tokio::test]
 async fn the_application_is_told_of_the_peer_by_us_alone() {
@@ -161,7 +161,7 @@ async fn for_whom_a_request_is_its_target_says() {
 }
 
 #[tokio::test]
-async fn websocket_goes_through_and_no_other_upgrade() {
+async fn websocket_goes_through() {
     let app = App::start().await;
     let web = Web::new(app.address, "http: true");
     let mut client = web.connect(b"http/1.1").await;
@@ -204,7 +204,25 @@ async fn websocket_goes_through_and_no_other_upgrade() {
     sent.await.unwrap();
     web.counts("proxy_http_requests_total{route=\"in\",class=\"1xx\"}", 1)
         .await;
-    // What nobody asked for is not agreed to.
+}
+
+/// Not another protocol than the one that was asked for, and none where none was.
+#[tokio::test]
+async fn what_nobody_asked_for_is_not_agreed_to() {
+    let app = App::start().await;
+    let web = Web::new(app.address, "http: true");
+    let mut client = web.connect(b"http/1.1").await;
+    client
+        .write_all(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n")
+        .await
+        .unwrap();
+    let mut server = app.accept().await;
+    head(&mut server).await;
+    server
+        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 502 "));
     let mut client = web.connect(b"http/1.1").await;
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")

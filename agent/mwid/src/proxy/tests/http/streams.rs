@@ -46,6 +46,32 @@ async fn a_plain_application_gets_http1_from_http2() {
     assert!(!seen[0].contains("evil"));
 }
 
+#[tokio::test]
+async fn a_request_of_http2_has_one_length() {
+    let app = Witness::start().await;
+    let web = Web::new(app.address, "http: true");
+    for (lengths, status) in [(["2", "3"], 400), (["3", "2"], 400), (["2", "2"], 200)] {
+        let (client, connection) = h2::client::handshake(web.connect(b"h2").await).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post("https://a.test/")
+            .header("content-length", lengths[0])
+            .header("content-length", lengths[1])
+            .body(())
+            .unwrap();
+        let mut client = client.ready().await.unwrap();
+        let (answer, mut send) = client.send_request(request, false).unwrap();
+        send.send_data(Bytes::from_static(b"ok"), true).unwrap();
+        match answer.await {
+            Ok(answer) => assert_eq!(answer.status(), status, "{lengths:?}"),
+            // HTTP/2 itself may be the first to see it.
+            Err(error) => assert!(error.is_reset() && status == 400, "{error}"),
+        }
+    }
+    let seen = app.seen();
+    let [request] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!(fields(request, "content-length"), ["2"]);
+}
+
 /// An application that speaks HTTP/2 alone, and says each piece back as it comes.
 async fn echo(listener: TcpListener) {
     loop {
@@ -64,6 +90,8 @@ async fn echo(listener: TcpListener) {
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", HeaderValue::from_static("0"));
                 trailers.insert("x-forwarded_client-cert", HeaderValue::from_static("evil"));
+                trailers.insert("content-length", HeaderValue::from_static("9"));
+                trailers.insert("host", HeaderValue::from_static("evil"));
                 send.send(Frame::trailers(trailers)).await.unwrap();
             });
             let answer = Response::builder().header("said", said).header("said-te", te);
@@ -150,4 +178,60 @@ async fn streams_that_are_reset_at_once_end_the_connection() {
     let ended = tokio::time::timeout(PATIENCE, ended).await.expect("it goes on");
     assert!(ended.unwrap().is_err());
     web.site.wait("in", "end", |status| status.open == 0).await;
+}
+
+/// As many as a browser may have paused: what they hold is bounded, but none of them takes the room of one that is read.
+#[tokio::test]
+async fn answers_that_their_client_does_not_take_hold_up_no_other() {
+    let App { listener, address } = App::start().await;
+    let large = Bytes::from(vec![7; 2 << 20]);
+    let length = large.len();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let large = large.clone();
+            tokio::spawn(async move {
+                raw::head(&mut stream).await;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // Its client may never take all of it.
+                stream.write_all(&large).await.ok();
+            });
+        }
+    });
+    let web = Web::new(address, "http: true");
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(64 << 20);
+    let handshake = builder.handshake::<_, Bytes>(web.connect(b"h2").await);
+    let (client, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let client = client.ready().await.unwrap();
+    let get = async || {
+        let request = Request::get("https://a.test/").body(()).unwrap();
+        let (answer, _) = client.clone().send_request(request, true).unwrap();
+        answer.await.unwrap().into_body()
+    };
+    let mut paused = vec![];
+    for _ in 0..60 {
+        let mut body = get().await;
+        // Until its window is full.
+        let mut got = 0;
+        while got < 65_535 {
+            got += body.data().await.unwrap().unwrap().len();
+        }
+        paused.push(body);
+    }
+    for _ in 0..3 {
+        let mut body = get().await;
+        let mut got = 0;
+        while let Some(data) = tokio::time::timeout(PATIENCE, body.data())
+            .await
+            .expect("it is held up")
+        {
+            let data = data.unwrap();
+            body.flow_control().release_capacity(data.len()).unwrap();
+            got += data.len();
+        }
+        assert_eq!(got, length);
+    }
 }
