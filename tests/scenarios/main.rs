@@ -7,6 +7,7 @@
     reason = "tests: a panic is their report"
 )]
 
+mod agent;
 mod daemon;
 mod fetch;
 mod http_floods;

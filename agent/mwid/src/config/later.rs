@@ -4,7 +4,6 @@
 pub(super) fn serves(key: &str) -> Option<&'static str> {
     Some(match without_indexes(key).as_str() {
         "proxy.http" => "the proxy that adds ID tokens",
-        "identity.source.workload_api" => "identities from a Workload API",
         "tokens.source.x509_federation" => "tokens in exchange for the X.509 identity",
         _ => return None,
     })

@@ -1,6 +1,7 @@
 //! Configuration: the YAML text in, settled values out. Plain values; names no room. Never looks up a name or an address.
 
 mod defaults;
+mod endpoint;
 mod error;
 mod key_path;
 mod later;
@@ -13,6 +14,7 @@ mod tests;
 mod yaml;
 
 pub(crate) use defaults::GUEST_AGENT_DIRECTORY;
+pub(crate) use endpoint::Endpoint;
 pub(crate) use error::ConfigError;
 pub(crate) use proxy::{
     AcceptProxy, HttpTo, ListenSettings, ProxySettings, RouteSettings, SendProxy, Side, Target, Timeouts,
@@ -107,6 +109,12 @@ pub(crate) enum SourceSettings {
     MetadataGrpc {
         address: Option<SocketAddr>,
         poll: Duration,
+    },
+    /// The Workload API of another agent.
+    WorkloadApi {
+        socket: Endpoint,
+        /// Of the SVID to take; without one the default SVID.
+        hint: Option<String>,
     },
     DevCa {
         trust_domain: TrustDomain,

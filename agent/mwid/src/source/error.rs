@@ -2,6 +2,7 @@
 //! Never holds key bytes.
 use super::dev_ca::DevCaError;
 use crate::metadata::MetadataError;
+use crate::workload_client::ClientError;
 use mtls_identity::dir::{ConfigStatus, ReadError};
 
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,8 @@ pub(crate) enum SourceError {
     ConfigStatus { from: String, status: ConfigStatus },
     #[error("the metadata server gives no identity")]
     Metadata(#[source] MetadataError),
+    #[error("the agent gives no identity")]
+    WorkloadApi(#[source] ClientError),
     #[error("no source has an identity now, all are looked at again; tried {}", tried.join("; "))]
     NothingFound { tried: Vec<String> },
     #[error("the development CA could not issue an identity")]
@@ -36,6 +39,7 @@ impl SourceError {
             Self::Read(e) => e.reason(),
             Self::Metadata(e) => e.reason(),
             Self::ConfigStatus { .. } => "config_status",
+            Self::WorkloadApi(e) => e.reason(),
             Self::NothingFound { .. } => "nothing_found",
             Self::DevCa(_) => "dev_ca",
             Self::Thread(_) => "thread",

@@ -15,6 +15,7 @@ mod metadata_grpc;
 mod metrics;
 mod minter;
 mod poll;
+mod workload_api;
 
 pub(crate) use error::SourceError;
 pub(crate) use metrics::Metrics;
@@ -97,7 +98,7 @@ enum Report {
 /// A candidate, and where it was found.
 struct Delivery {
     candidate: Candidate,
-    /// `guest_agent`, `metadata`, `metadata_grpc`, `dev_ca`.
+    /// `guest_agent`, `metadata`, `metadata_grpc`, `workload_api`, `dev_ca`.
     kind: &'static str,
     /// A directory, an address.
     from: String,
@@ -161,6 +162,9 @@ impl Origin {
             SourceSettings::MetadataGrpc { address, poll } => {
                 metadata_grpc::start(address.unwrap_or(server.grpc), poll::Pace::every(*poll), &origin);
             }
+            SourceSettings::WorkloadApi { socket, hint } => {
+                workload_api::start(socket, hint.as_deref(), &origin);
+            }
             SourceSettings::DevCa {
                 trust_domain,
                 path,
@@ -183,6 +187,7 @@ fn kind(settings: &SourceSettings) -> &'static str {
         SourceSettings::GuestAgent { .. } => guest_agent::KIND,
         SourceSettings::Metadata { .. } => metadata::KIND,
         SourceSettings::MetadataGrpc { .. } => metadata_grpc::KIND,
+        SourceSettings::WorkloadApi { .. } => workload_api::KIND,
         SourceSettings::DevCa { .. } => dev_ca::KIND,
     }
 }

@@ -3,17 +3,17 @@
 //! In: where the API is, and a question. Out: what it answered, in forms that can be proven. Asks once and waits as long as it is told; proves
 //! nothing itself, and never puts a part of a message into an error.
 //! Follows SPIFFE Workload Endpoint, and SPIFFE Workload API, sections 4 to 6.
-mod endpoint;
+mod connect;
 mod error;
 mod read;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use endpoint::Endpoint;
 pub(crate) use error::{AnswerError, ClientError};
 pub(crate) use read::{JwtSvid, Svid};
 
-use crate::grpc::client::{Connection, Method};
+use crate::config::Endpoint;
+use crate::grpc::client::{Answers, Connection, Method};
 use crate::proto::workload as messages;
 use crate::proto::workload_methods as methods;
 use mtls_identity::{SpiffeId, TrustBundles};
@@ -65,6 +65,25 @@ impl Client {
     pub(crate) async fn x509(&self) -> Result<Vec<Svid>, ClientError> {
         let answer = self.first(methods::FETCH_X509_SVID, &messages::X509svidRequest {});
         read::svids(answer.await?).map_err(|source| self.unusable(source))
+    }
+
+    /// The same, and what they are after each change.
+    pub(crate) async fn follow_x509(&self) -> Result<Updates, ClientError> {
+        let opened = self
+            .connection
+            .server_streaming(method(methods::FETCH_X509_SVID), &messages::X509svidRequest {});
+        let (answers, first) = self
+            .in_time(async {
+                let mut answers: Answers<messages::X509svidResponse> = opened.await?;
+                let first = answers.next().await?;
+                Ok((answers, first))
+            })
+            .await?;
+        Ok(Updates {
+            endpoint: self.endpoint.clone(),
+            answers,
+            first,
+        })
     }
 
     /// All X.509 bundles.
@@ -152,6 +171,48 @@ impl Client {
             endpoint: self.endpoint.clone(),
             source,
         }
+    }
+}
+
+/// The SVID with a hint, without one the default SVID: the first in both cases (SPIFFE Workload API, section 5.2).
+pub(crate) fn pick(svids: Vec<Svid>, hint: Option<&str>) -> Result<Svid, AnswerError> {
+    let there = svids.iter().map(|svid| svid.hint.clone()).collect();
+    let mut svids = svids.into_iter();
+    match hint {
+        None => svids.next().ok_or(AnswerError::NoSvid),
+        Some(hint) => svids
+            .find(|svid| svid.hint == hint)
+            .ok_or_else(|| AnswerError::Hint {
+                wanted: hint.to_owned(),
+                there,
+            }),
+    }
+}
+
+/// X.509-SVIDs as they change. Each update is the whole state (SPIFFE Workload API, section 4.3).
+pub(crate) struct Updates {
+    endpoint: Endpoint,
+    answers: Answers<messages::X509svidResponse>,
+    /// What came with the opening.
+    first: Option<messages::X509svidResponse>,
+}
+
+impl Updates {
+    /// Waits for the next state, as long as that takes. An update that cannot be used is an error, and the next one may be good; after
+    /// [`ClientError::Call`] and [`AnswerError::Nothing`] there is none.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Svid>, ClientError> {
+        let update = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.answers.next().await.map_err(|source| ClientError::Call {
+                endpoint: self.endpoint.clone(),
+                source,
+            })?,
+        };
+        let svids = update.ok_or(AnswerError::Nothing).and_then(read::svids);
+        svids.map_err(|source| ClientError::Answer {
+            endpoint: self.endpoint.clone(),
+            source,
+        })
     }
 }
 

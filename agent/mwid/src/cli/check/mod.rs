@@ -1,9 +1,11 @@
 //! `mwid check`: the configuration in, findings out, on all that it names. Only looks: changes nothing, asks no daemon, and
 //! nobody on the network but the metadata server, when the identity or the tokens are to come from it, or the machine is a VM of Google's.
+//! An identity that another agent is to give is asked for there.
 //!
 //! Exit code 1 when there is an error among the findings. Each subject is a file; what it finds is true for the user who runs it.
 
 mod access;
+mod agent;
 mod clock;
 mod credentials;
 mod finding;

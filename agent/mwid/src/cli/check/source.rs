@@ -1,5 +1,5 @@
 //! The source: is it there, and what does it deliver?
-use super::{Finding, Scene, Severity, identity, key_file, server};
+use super::{Finding, Scene, Severity, agent, identity, key_file, server};
 use crate::config::{GUEST_AGENT_DIRECTORY, Settings, SourceSettings};
 use crate::report::Causes;
 use mtls_identity::dir::{ConfigStatus, ReadError, read_set};
@@ -13,6 +13,7 @@ pub(super) fn directory(settings: &Settings) -> Option<&Path> {
         SourceSettings::None
         | SourceSettings::Metadata { .. }
         | SourceSettings::MetadataGrpc { .. }
+        | SourceSettings::WorkloadApi { .. }
         | SourceSettings::DevCa { .. } => None,
     }
 }
@@ -29,6 +30,7 @@ pub(super) fn probe(scene: &Scene<'_>) -> Vec<Finding> {
         SourceSettings::Metadata { address, .. } => {
             server::http(scene, *address).unwrap_or_else(|error| vec![server::refused(&error)])
         }
+        SourceSettings::WorkloadApi { socket, hint } => agent::probe(scene, socket, hint.as_deref()),
         SourceSettings::MetadataGrpc { address, .. } => {
             server::grpc(scene, *address).unwrap_or_else(|error| vec![server::refused(&error)])
         }

@@ -1,8 +1,9 @@
 //! The agent that is asked. In: the command line, the environment. Out: an open connection; or a failure whose exit code says whose turn it is.
 use crate::cli::{Exit, Failure, admin, args, daemon};
+use crate::config::Endpoint;
 use crate::grpc::Code;
 use crate::grpc::client::CallError;
-use crate::workload_client::{Client, ClientError, Endpoint};
+use crate::workload_client::{Client, ClientError};
 use std::ffi::OsString;
 
 /// The variable of SPIFFE Workload Endpoint, section 4.

@@ -51,6 +51,13 @@ pub(super) struct Metadata {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct WorkloadApi {
+    pub(super) socket: Option<Text>,
+    pub(super) hint: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct DevCa {
     pub(super) trust_domain: Option<Text>,
     pub(super) path: Option<Text>,

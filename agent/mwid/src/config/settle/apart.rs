@@ -2,7 +2,9 @@
 use super::place::At;
 use crate::config::error::Wrong;
 use crate::config::raw;
-use crate::config::{Address, DoorSettings, Settings, Side, SourceSettings, Target, TokenSourceSettings};
+use crate::config::{
+    Address, DoorSettings, Endpoint, Settings, Side, SourceSettings, Target, TokenSourceSettings,
+};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -245,12 +247,15 @@ fn tcp_clash(one: SocketAddr, other: SocketAddr) -> bool {
 /// No source is asked at an address where we answer like a metadata server: mwid would wait for itself.
 pub(super) fn sources(root: &At, settings: &Settings) {
     let identity = root.key("identity").key("source");
-    match settings.identity.source {
+    match &settings.identity.source {
         SourceSettings::Metadata { address, .. } => {
-            not_ourselves(&identity.key("metadata"), address, settings);
+            not_ourselves(&identity.key("metadata"), *address, settings);
         }
         SourceSettings::MetadataGrpc { address, .. } => {
-            not_ourselves(&identity.key("metadata_grpc"), address, settings);
+            not_ourselves(&identity.key("metadata_grpc"), *address, settings);
+        }
+        SourceSettings::WorkloadApi { socket, .. } => {
+            not_our_agent(&identity.key("workload_api"), socket, settings);
         }
         SourceSettings::Auto
         | SourceSettings::None
@@ -286,6 +291,26 @@ fn not_ourselves(at: &At, address: Option<SocketAddr>, settings: &Settings) {
                 "the platform's metadata server",
             )
             .fix("mwid would ask itself; leave the address out for the platform's own, or listen somewhere else"),
+        );
+    }
+}
+
+fn not_our_agent(at: &At, asked: &Endpoint, settings: &Settings) {
+    let socket = settings.workload.socket.as_ref();
+    let is_ours = match asked {
+        Endpoint::Unix(asked) => socket.is_some_and(|ours| ours.path == *asked),
+        Endpoint::Tcp(asked) => settings.workload.listen.iter().any(|ours| match ours {
+            Address::Tcp(ours) => answers(*ours, *asked),
+            Address::Unix(_) | Address::Systemd(_) => false,
+        }),
+    };
+    if is_ours {
+        at.key("socket").refuse(
+            Wrong::new(
+                &format!("{asked}, which is api.workload"),
+                "the Workload API of another agent",
+            )
+            .fix("mwid would ask itself; name the other agent's socket, or move api.workload.socket"),
         );
     }
 }

@@ -6,7 +6,7 @@ use crate::config::defaults::{
     dev_trust_domain,
 };
 use crate::config::error::Wrong;
-use crate::config::{IdentitySettings, SourceSettings, later, raw};
+use crate::config::{Endpoint, IdentitySettings, SourceSettings, raw};
 use mtls_identity::IdPattern;
 use mtls_identity::spiffe_id::{SpiffeId, TrustDomain};
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ const SHORTEST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(3600);
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// As SPIFFE Workload API, section 5.2.3, has it.
+const LONGEST_HINT: usize = 1024;
 
 pub(super) fn settle(at: &At, raw: raw::Identity, base: &Defaults) -> IdentitySettings {
     let source = match raw.source {
@@ -38,6 +40,7 @@ fn source(at: &At, raw: raw::Source) -> Option<SourceSettings> {
             "guest_agent" => guest_agent(at, raw::GuestAgent::default()),
             "metadata" => metadata(at, raw::Metadata::default()),
             "metadata_grpc" => metadata_grpc(at, raw::Metadata::default()),
+            "workload_api" => workload_api(at, raw::WorkloadApi::default())?,
             "dev_ca" => dev_ca(at, raw::DevCa::default()),
             other => {
                 at.refuse(unknown_source(other));
@@ -47,19 +50,16 @@ fn source(at: &At, raw: raw::Source) -> Option<SourceSettings> {
         raw::Source::GuestAgent(raw) => guest_agent(&at.key("guest_agent"), raw),
         raw::Source::Metadata(raw) => metadata(&at.key("metadata"), raw),
         raw::Source::MetadataGrpc(raw) => metadata_grpc(&at.key("metadata_grpc"), raw),
+        raw::Source::WorkloadApi(raw) => workload_api(&at.key("workload_api"), raw)?,
         raw::Source::DevCa(raw) => dev_ca(&at.key("dev_ca"), raw),
     })
 }
 
 fn unknown_source(word: &str) -> Wrong {
-    let wrong = Wrong::new(
+    Wrong::new(
         &quoted(word),
-        "auto, none, guest_agent, metadata_grpc, metadata or dev_ca",
-    );
-    match later::serves(&format!("identity.source.{word}")) {
-        Some(what) => wrong.fix(format!("this version does not serve {what} yet")),
-        None => wrong,
-    }
+        "auto, none, guest_agent, metadata_grpc, metadata, workload_api or dev_ca",
+    )
 }
 
 fn guest_agent(at: &At, raw: raw::GuestAgent) -> SourceSettings {
@@ -87,6 +87,43 @@ fn server(at: &At, raw: raw::Metadata) -> (Option<SocketAddr>, Duration) {
         ),
         at.time(raw.poll, "poll", SHORTEST_POLL..=LONGEST_POLL, METADATA_POLL),
     )
+}
+
+/// Without a socket there is nobody to ask: the variable that SPIFFE clients read is for programs, and a daemon's is rarely what its owner thinks.
+fn workload_api(at: &At, raw: raw::WorkloadApi) -> Option<SourceSettings> {
+    let Some(socket) = raw.socket else {
+        at.refuse(
+            Wrong::new("no socket", "the agent's place")
+                .fix("write { workload_api: { socket: \"unix:///run/spire/sockets/agent.sock\" } }"),
+        );
+        return None;
+    };
+    let hint = at.maybe("hint", raw.hint.map(|text| hint(&text.0)));
+    let socket = at.maybe("socket", Some(agent(&socket.0)))?;
+    Some(SourceSettings::WorkloadApi { socket, hint })
+}
+
+fn agent(text: &str) -> Result<Endpoint, Wrong> {
+    let wanted = "a Workload API's place: unix:///PATH, or tcp://IP:PORT of this machine";
+    let wrong = || Wrong::new(&quoted(text), wanted);
+    match Endpoint::parse(text) {
+        Ok(Endpoint::Tcp(address)) if !address.ip().is_loopback() => {
+            Err(wrong().fix("the private key would travel over the network in plain text"))
+        }
+        Ok(Endpoint::Tcp(address)) if address.port() == 0 => Err(wrong().fix("nobody listens at port 0")),
+        Ok(endpoint) => Ok(endpoint),
+        Err(_) => Err(wrong()),
+    }
+}
+
+fn hint(text: &str) -> Result<String, Wrong> {
+    match text.is_empty() || text.len() > LONGEST_HINT || text.chars().any(char::is_control) {
+        true => Err(Wrong::new(
+            &quoted(text),
+            "the hint of one of the agent's SVIDs, such as internal",
+        )),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn dev_ca(at: &At, raw: raw::DevCa) -> SourceSettings {

@@ -1,6 +1,7 @@
 //! Wrong configurations and what we say of them; right ones and what they mean.
 
 mod access;
+mod agents;
 mod doors;
 mod files;
 mod grants;

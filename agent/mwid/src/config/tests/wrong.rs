@@ -10,7 +10,7 @@ fn unknown_keys_are_refused_with_their_line() {
     );
     let nested = format!("3:3: log.levle: found an unknown key; wanted `level` or `format`; {SPELLING}");
     let source = format!(
-        "2:13: identity.source.guest_agnt: found an unknown key; wanted one of `guest_agent`, `metadata`, `metadata_grpc`, `dev_ca`; {SPELLING}"
+        "2:13: identity.source.guest_agnt: found an unknown key; wanted one of `guest_agent`, `metadata`, `metadata_grpc`, `workload_api`, `dev_ca`; {SPELLING}"
     );
     let reaction = format!(
         "3:14: publish[0].then[0].restart: found an unknown key; wanted one of `reload`, `signal`, `of`, `run`, `timeout`; {SPELLING}"
@@ -38,19 +38,6 @@ fn keys_of_later_versions_are_refused_with_the_true_reason() {
             &[&format!(
                 "1:10: proxy.http: {later} the proxy that adds ID tokens yet"
             )],
-        ),
-        (
-            "identity: { source: { workload_api: {} } }",
-            &[&format!(
-                "1:23: identity.source.workload_api: {later} identities from a Workload API yet"
-            )],
-        ),
-        (
-            "identity: { source: workload_api }",
-            &[
-                "1:21: identity.source: found \"workload_api\"; wanted auto, none, guest_agent, metadata_grpc, metadata or dev_ca; \
-               this version does not serve identities from a Workload API yet",
-            ],
         ),
         (
             "tokens: { source: { x509_federation: {} } }",

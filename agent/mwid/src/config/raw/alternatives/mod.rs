@@ -10,7 +10,7 @@ pub(in crate::config) use targets::Targets;
 pub(in crate::config) use tokens::TokenSource;
 
 use super::scalar::Address;
-use super::{DevCa, GuestAgent, Metadata};
+use super::{DevCa, GuestAgent, Metadata, WorkloadApi};
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -23,6 +23,7 @@ pub(in crate::config) enum Source {
     GuestAgent(GuestAgent),
     Metadata(Metadata),
     MetadataGrpc(Metadata),
+    WorkloadApi(WorkloadApi),
     DevCa(DevCa),
 }
 
@@ -32,6 +33,7 @@ enum SourceKey {
     GuestAgent,
     Metadata,
     MetadataGrpc,
+    WorkloadApi,
     DevCa,
 }
 
@@ -59,6 +61,7 @@ impl<'de> Visitor<'de> for SourceWords {
             Some(SourceKey::GuestAgent) => Source::GuestAgent(map.next_value()?),
             Some(SourceKey::Metadata) => Source::Metadata(map.next_value()?),
             Some(SourceKey::MetadataGrpc) => Source::MetadataGrpc(map.next_value()?),
+            Some(SourceKey::WorkloadApi) => Source::WorkloadApi(map.next_value()?),
             Some(SourceKey::DevCa) => Source::DevCa(map.next_value()?),
             None => return Err(de::Error::invalid_value(Unexpected::Other("an empty map"), &self)),
         };

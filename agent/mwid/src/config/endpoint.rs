@@ -1,14 +1,11 @@
 //! Where a Workload API is. In: what SPIFFE_ENDPOINT_SOCKET or a person says. Out: a place to connect to. Never a place beyond this machine's own
 //! network by a name: only addresses are taken.
 //! Follows SPIFFE Workload Endpoint, section 4.
-use super::error::ClientError;
-use crate::grpc::client::Connection;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use tokio::net::{TcpStream, UnixStream};
 
 /// A place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,29 +42,6 @@ impl Endpoint {
         }
         let path = decoded(path).ok_or_else(wrong)?;
         Ok(Self::Unix(OsString::from_vec(path).into()))
-    }
-
-    pub(super) async fn connect(&self, largest: usize) -> Result<Connection, ClientError> {
-        let endpoint = || self.clone();
-        let cannot = |source| ClientError::Connect {
-            endpoint: endpoint(),
-            source,
-        };
-        let opened = match self {
-            Self::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(cannot)?;
-                // What gRPC's own clients say on a Unix socket.
-                Connection::open(stream, "localhost", largest).await
-            }
-            Self::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(cannot)?;
-                Connection::open(stream, &address.to_string(), largest).await
-            }
-        };
-        opened.map_err(|source| ClientError::Call {
-            endpoint: endpoint(),
-            source,
-        })
     }
 }
 
