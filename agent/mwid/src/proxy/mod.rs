@@ -200,8 +200,7 @@ impl Proxy {
         self.retire(&change);
         // Before the doors: a new one opens under no older rules.
         for route in &change.routes {
-            route.named.put_in_force(Arc::clone(&route.rules));
-            self.shared.again.put_in_force(route.name(), &route.rules);
+            route.put_in_force();
         }
         let mut opened = change.opened;
         let mut doors = Vec::new();

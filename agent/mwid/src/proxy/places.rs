@@ -17,6 +17,8 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Turns {
     slots: Arc<Semaphore>,
+    /// How many there are, taken or free.
+    most: Mutex<usize>,
     first: First,
     waiting: Mutex<Waiting>,
     running: Mutex<Running>,
@@ -73,10 +75,31 @@ impl Turns {
     pub(super) fn new(most: usize, first: First) -> Arc<Self> {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(most)),
+            most: Mutex::new(most),
             first,
             waiting: Mutex::default(),
             running: Mutex::default(),
         })
+    }
+
+    /// From now on there are so many. Nobody loses a place by it: where more are taken, the next ones that come free are no more.
+    pub(super) fn resize(&self, most: usize) {
+        let mut now = self.most.lock().unwrap_or_else(PoisonError::into_inner);
+        if most > *now {
+            self.slots.add_permits(most - *now);
+        }
+        let less = now.saturating_sub(most);
+        let taken = less - self.slots.forget_permits(less);
+        *now = most;
+        if let Ok(taken @ 1..) = u32::try_from(taken) {
+            let slots = Arc::clone(&self.slots);
+            // It queues for them before all who come later.
+            tokio::spawn(async move {
+                if let Ok(gone) = slots.acquire_many(taken).await {
+                    gone.forget();
+                }
+            });
+        }
     }
 
     /// A place; none: all are taken.
@@ -275,6 +298,26 @@ mod tests {
         drop(_slot);
         drop(turns.wait().await.unwrap());
         assert!(!stay.displaced.is_cancelled() && !other.displaced.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_that_are_taken_count_when_there_are_more_or_fewer() {
+        let turns = Turns::new(3, First::Oldest);
+        let free = || std::iter::from_fn(|| turns.free()).collect::<Vec<_>>().len();
+        let mut taken: Vec<_> = (0..3).map_while(|_| turns.free()).collect();
+        turns.resize(4);
+        assert_eq!(free(), 1, "one more");
+        turns.resize(1);
+        // Twice in a row, and up again before any came free.
+        turns.resize(0);
+        turns.resize(2);
+        sleep(LOOK).await;
+        assert_eq!(free(), 0, "three are taken of two");
+        for (left, wanted) in [(2, 0), (1, 1), (0, 2)] {
+            taken.truncate(left);
+            sleep(LOOK).await;
+            assert_eq!(free(), wanted, "{left} are taken of two");
+        }
     }
 
     /// Each of those that wait would have a second at the place; who comes waits for one of them at most.

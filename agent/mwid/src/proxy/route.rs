@@ -105,24 +105,18 @@ impl Route {
             || Named::new(&settings, shared, &rules),
             |before| Arc::clone(&before.named),
         );
-        let same =
-            |of: fn(&RouteSettings) -> usize| before.filter(|before| of(&before.settings) == of(&settings));
-        // A limit that stays counts the connections that stay.
-        let slots = same(|s| s.max_connections).map_or_else(
-            || Turns::new(settings.max_connections, First::Oldest),
-            |before| Arc::clone(&before.slots),
-        );
-        let turns = same(|s| s.max_handshakes).map_or_else(
-            || Turns::new(settings.max_handshakes, First::Newest),
-            |before| Arc::clone(&before.turns),
-        );
-        let shares = before.filter(|before| bounds(&before.settings) == bounds(&settings));
-        let shares = shares.map_or_else(
+        // Limits that change count those who are here; not before they are in force.
+        let (slots, turns, shares) = before.map_or_else(
             || {
                 let (all, per_user) = bounds(&settings);
-                Shares::new(all, per_user)
+                let slots = Turns::new(settings.max_connections, First::Oldest);
+                let turns = Turns::new(settings.max_handshakes, First::Newest);
+                (slots, turns, Shares::new(all, per_user))
             },
-            |before| Arc::clone(&before.shares),
+            |before| {
+                let (slots, turns) = (Arc::clone(&before.slots), Arc::clone(&before.turns));
+                (slots, turns, Arc::clone(&before.shares))
+            },
         );
         let leave = before.filter(|before| lead_alike(&settings, &before.settings));
         let leave = leave.map(|before| before.leave.clone()).unwrap_or_default();
@@ -140,6 +134,16 @@ impl Route {
             leave,
             partings: Semaphore::new(MOST_PARTINGS),
         })
+    }
+
+    /// Puts its rules and limits in force.
+    pub(super) fn put_in_force(&self) {
+        self.named.put_in_force(Arc::clone(&self.rules));
+        self.shared.again.put_in_force(self.name(), &self.rules);
+        self.slots.resize(self.settings.max_connections);
+        self.turns.resize(self.settings.max_handshakes);
+        let (all, per_user) = bounds(&self.settings);
+        self.shares.resize(all, per_user);
     }
 
     pub(super) fn name(&self) -> &str {

@@ -6,19 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The connections of one route.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(super) struct Shares(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    most: Most,
+    /// Only users who have some have an entry.
+    users: HashMap<Holder, usize>,
+    others: usize,
+}
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+struct Most {
     /// Of one user.
     per_user: usize,
     /// Of all users who are not trusted.
     others: usize,
-    state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Only users who have some have an entry.
-    users: HashMap<Holder, usize>,
-    others: usize,
+impl Most {
+    fn new(all: usize, per_user: usize) -> Self {
+        let others = (all - all / 8).max(1);
+        Self { per_user, others }
+    }
 }
 
 /// One connection of a user's; free again on drop.
@@ -44,24 +55,30 @@ pub(super) enum Full {
 impl Shares {
     /// `all` of a route, of which one user may have `per_user`.
     pub(super) fn new(all: usize, per_user: usize) -> Arc<Self> {
-        Arc::new(Self {
-            per_user,
-            others: (all - all / 8).max(1),
-            state: Mutex::default(),
-        })
+        Arc::new(Self(Mutex::new(State {
+            most: Most::new(all, per_user),
+            users: HashMap::new(),
+            others: 0,
+        })))
+    }
+
+    /// From now on there are so many. Nobody loses one by it, and those who have some have them still.
+    pub(super) fn resize(&self, all: usize, per_user: usize) {
+        self.state().most = Most::new(all, per_user);
     }
 
     pub(super) fn take(self: &Arc<Self>, holder: Holder) -> Result<Share, Full> {
         let mut state = self.state();
         let has = state.users.get(&holder).copied().unwrap_or_default();
-        if has >= self.per_user {
+        let most = state.most;
+        if has >= most.per_user {
             return Err(Full::OfUser {
                 uid: holder.uid,
-                most: self.per_user,
+                most: most.per_user,
             });
         }
-        if !holder.trusted && state.others >= self.others {
-            return Err(Full::OfAll { most: self.others });
+        if !holder.trusted && state.others >= most.others {
+            return Err(Full::OfAll { most: most.others });
         }
         state.users.insert(holder, has + 1);
         state.others += usize::from(!holder.trusted);
@@ -74,7 +91,7 @@ impl Shares {
 
     /// Nothing in here panics half way.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,6 +125,10 @@ mod tests {
         let stranger = |uid| shares.take(Holder { uid, trusted: false });
         assert_eq!(stranger(1).unwrap_err(), Full::OfUser { uid: 1, most: 12 });
         assert_eq!(stranger(2).unwrap_err(), Full::OfAll { most: 14 });
+        // Whoever is here counts still.
+        shares.resize(32, 13);
+        assert_eq!(take(1).len(), 1);
+        shares.resize(16, 12);
         drop(one);
         assert_eq!(take(2).len(), 10, "what others gave back, up to its own share");
         drop((two, root));

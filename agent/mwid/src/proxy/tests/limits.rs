@@ -314,3 +314,46 @@ async fn when_mwid_stops_open_connections_have_their_time_and_no_more() {
     drop(server);
     assert!(stopping.await.unwrap(), "everything has ended");
 }
+
+/// Those who are here count when a reload changes how many there may be.
+#[tokio::test]
+async fn limits_that_change_count_those_who_are_here() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    let most = |most: usize| inbound(listen, app.address, &format!("max_connections: {most}"));
+    let mut open = Vec::new();
+    site.routes(&most(2));
+    for _ in 0..2 {
+        open.push((connect(listen, &here).await, app.accept().await));
+    }
+    // One waits in the kernel's queue; of the others none comes to the application before one of those has gone.
+    let waits = async |site: &Site, more: usize| {
+        let slots = Arc::clone(&site.proxy.routes.borrow()[0].slots);
+        let looked = tokio::time::timeout(PATIENCE, async {
+            while slots.free().is_some() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        assert!(looked.await.is_ok(), "there is place for more than {more}");
+    };
+    site.routes(&most(3));
+    open.push((connect(listen, &here).await, app.accept().await));
+    waits(&site, 3).await;
+    assert_eq!(site.status("in").open, 3);
+    site.routes(&most(1));
+    let next = tokio::spawn({
+        let leaf = here.leaf("/a");
+        async move { strangers::connect(listen, strangers::client(Some(&leaf), TLS13)).await }
+    });
+    for left in [2, 1] {
+        open.pop();
+        site.wait("in", "one less", |status| status.open == left).await;
+        waits(&site, 1).await;
+        assert!(!next.is_finished(), "{left} of one are here");
+    }
+    open.pop();
+    let _next = next.await.unwrap().unwrap();
+    app.accept().await;
+}
