@@ -148,7 +148,12 @@ impl Program {
 
     /// None: the connection is gone.
     pub(crate) fn call_with(&self, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Call<'_>> {
-        let mut request = Request::post(format!("http://localhost/SpiffeWorkloadAPI/{method}"))
+        self.call_at(&format!("/SpiffeWorkloadAPI/{method}"), headers, body)
+    }
+
+    /// Of any service.
+    pub(crate) fn call_at(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Call<'_>> {
+        let mut request = Request::post(format!("http://localhost{path}"))
             .header("te", "trailers")
             .header("content-type", "application/grpc");
         for (name, value) in headers {

@@ -1,10 +1,12 @@
 //! What SPIFFE programs get: the identity at once, each rotation, and words that they understand when there is none.
 
 use crate::daemon::{Daemon, PATH, Place, mwid};
-use crate::spiffe::{Next, Program, UNAVAILABLE, UNIMPLEMENTED, X509_BUNDLES, X509_SVID};
+use crate::spiffe::{Next, PERMISSION_DENIED, Program, UNAVAILABLE, UNIMPLEMENTED, X509_BUNDLES, X509_SVID};
+use crate::user::{as_user, can_be_others};
 use nix::sys::signal::Signal;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -240,7 +242,7 @@ fn an_identity_that_a_reload_forbids_is_taken_back() {
     assert!(place.mwid(&["reload"]).status.success());
     assert_eq!(
         program.first(X509_SVID),
-        Next::End(crate::spiffe::PERMISSION_DENIED, "no identity issued".to_owned())
+        Next::End(PERMISSION_DENIED, "no identity issued".to_owned())
     );
     daemon.stop();
 }
@@ -356,6 +358,44 @@ fn systemds_socket_serves_the_same() {
     Program::connect(&path).call(X509_SVID).svid();
     daemon.stop();
     assert!(path.exists(), "it is systemd's to remove");
+}
+
+#[test]
+fn who_comes_by_systemds_socket_is_attested_and_decided_like_any_other() {
+    const ALICE: u32 = 45_011;
+    const BOB: u32 = 45_012;
+    if !can_be_others("who_comes_by_systemds_socket") {
+        return;
+    }
+    let mut place = Place::new();
+    place.open_to_all();
+    let served = "api: { workload: { socket: off, listen: \"systemd:workload\" } }";
+    let rule = |uid| format!("{served}\naccess: [{{ who: {{ uid: {uid} }}, may: {{ identity: true }} }}]");
+    place.config(&rule(ALICE));
+    place.deliver_good();
+    let path = place.path("activated.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let daemon = started_with_socket(&place, "workload", listener.into());
+    let come = |uid| as_user(uid, uid, &[], || Program::connect(&path));
+    let (alice, bob) = (come(ALICE), come(BOB));
+    let denied = Next::End(PERMISSION_DENIED, "no identity issued".to_owned());
+    for method in [X509_SVID, X509_BUNDLES, "FetchJWTBundles"] {
+        assert_eq!(bob.first(method), denied, "{method}");
+        assert!(matches!(alice.first(method), Next::Message(_)), "{method}");
+    }
+    let last = daemon.status().unwrap()["workload"]["last_denial"]["caller"].to_string();
+    assert!(last.contains("uid 45012"), "{last}");
+    // Open streams are decided again there too.
+    let mut stream = alice.call(X509_SVID);
+    stream.svid();
+    place.config(&rule(BOB));
+    assert!(place.mwid(&["reload"]).status.success());
+    assert_eq!(stream.next(), denied);
+    assert!(matches!(come(BOB).first(X509_SVID), Next::Message(_)));
+    drop((stream, bob));
+    drop(alice);
+    daemon.stop();
 }
 
 #[test]

@@ -59,6 +59,42 @@ fn without_the_security_header_once_and_right_nothing_is_answered() {
     daemon.stop();
 }
 
+/// Each is answered, and with the last one that is the user is told to ask on another stream; who asked has lost nothing but that.
+#[test]
+fn a_stream_of_questions_about_the_api_has_an_end() {
+    const QUESTIONS: usize = 1024;
+    let mut place = Place::new();
+    let daemon = started(&mut place);
+    let program = Program::connect(&socket(&place));
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        // What services there are.
+        let question = [0, 0, 0, 0, 2, 0x3a, 0];
+        for asked in [QUESTIONS, QUESTIONS + 1, QUESTIONS + 200] {
+            let mut call = program.call_at(&path, &[], &question.repeat(asked)).unwrap();
+            for number in 0..QUESTIONS {
+                let Next::Message(told) = call.next() else {
+                    panic!("{version}: {number} of {asked}");
+                };
+                let told = String::from_utf8_lossy(&told);
+                assert!(told.contains("SpiffeWorkloadAPI"), "{told}");
+            }
+            let Next::End(code, words) = call.next() else {
+                panic!("{version}: one more of {asked}");
+            };
+            if asked == QUESTIONS {
+                assert_eq!(code, 0, "{version}: {words}");
+            } else {
+                assert_eq!(code, RESOURCE_EXHAUSTED, "{version}: {asked}");
+                assert!(words.contains("ask on another"), "{words}");
+            }
+        }
+    }
+    assert!(matches!(program.first(X509_SVID), Next::Message(_)));
+    drop(program);
+    daemon.stop();
+}
+
 #[test]
 fn messages_that_are_none_are_refused_and_the_connection_goes_on() {
     let mut place = Place::new();

@@ -112,9 +112,56 @@ fn is_wanted(entry: &[u8]) -> bool {
     entry.len() <= LONGEST_ENTRY && KEYS.iter().any(begins_with)
 }
 
-fuzz_target!(|input: (&[u8], u16, &[u8])| {
-    let (cuts, most, bytes) = input;
+/// A message that is well-formed but for what is put in between: each step is a field, the start of a message or of a group, or the end of one.
+fn built(steps: &[(u8, &[u8])]) -> Vec<u8> {
+    const NUMBERS: [u8; 8] = [1, 2, 3, 5, 2, 3, 1, 15];
+    let mut open = vec![(0, vec![])];
+    for (step, content) in steps.iter().take(200) {
+        let tag = NUMBERS[usize::from(step >> 3 & 7)] << 3;
+        let into = &mut open.last_mut().unwrap().1;
+        match step & 7 {
+            0 => into.extend([tag, content.first().map_or(0, |byte| byte & 0x7f)]),
+            1 => into.extend([&[tag | 1], &[7; 8][..]].concat()),
+            5 => into.extend([&[tag | 5], &[7; 4][..]].concat()),
+            2 => close(into, tag | 2, content),
+            // A map's entry that is wanted, perhaps.
+            3 => close(into, tag | 2, &[&[0x0a, 4], &b"kept"[..], content].concat()),
+            4 => open.push((tag | 2, vec![])),
+            6 => open.push((tag | 3, vec![])),
+            _ if step & 0x40 != 0 => into.extend_from_slice(content),
+            _ => end(&mut open),
+        }
+    }
+    while open.len() > 1 {
+        end(&mut open);
+    }
+    open.remove(0).1
+}
+
+/// The end of what was opened last; the whole has none.
+fn end(open: &mut Vec<(u8, Vec<u8>)>) {
+    let Some((tag, content)) = (open.len() > 1).then(|| open.pop()).flatten() else {
+        return;
+    };
+    let into = &mut open.last_mut().unwrap().1;
+    if tag & 7 == 3 {
+        into.extend([&[tag], &content[..], &[tag + 1]].concat());
+    } else {
+        close(into, tag, &content);
+    }
+}
+
+/// A field with a length.
+fn close(into: &mut Vec<u8>, tag: u8, content: &[u8]) {
+    into.push(tag);
+    prost::encode_length_delimiter(content.len(), into).unwrap();
+    into.extend_from_slice(content);
+}
+
+fuzz_target!(|input: (&[u8], u16, Vec<(u8, &[u8])>, &[u8])| {
+    let (cuts, most, steps, bytes) = input;
     let most = usize::from(most);
+    let bytes = &[&built(&steps)[..], bytes].concat()[..];
     let kept = grpc::kept(FIELDS, bytes, &[], usize::MAX);
     assert_eq!(
         kept,
