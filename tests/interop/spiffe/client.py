@@ -49,7 +49,11 @@ def prove(svid, roots):
 def once(times):
     for _ in range(times):
         with WorkloadApiClient() as client:
-            context = client.fetch_x509_context(timeout=20)
+            try:
+                context = client.fetch_x509_context(timeout=20)
+            except Exception as error:
+                say("end", f"{error}: {error.__cause__}".replace("\n", " ").replace("\t", " "))
+                sys.exit(1)
             svid = context.default_svid
             bundle = context.x509_bundle_set.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain)
             prove(svid, bundle.x509_authorities)

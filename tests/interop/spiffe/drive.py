@@ -17,6 +17,8 @@ WORK = pathlib.Path(sys.argv[1])
 MWID = os.environ["MWID"]
 UID = 45011  # no account, no group: rules name it by number
 DENIED = 45012
+CROWD = 45013  # has as many streams open as one user may
+SEATS = 10_000  # that many: a quarter of the server's
 LATER = range(45021, 45025)  # of each library one, who is let in later: the daemon's record tells of users
 ID = "spiffe://example.org/ns/shop/sa/payments"
 PATIENCE = 90  # the longest back-off of these libraries is 30 s, and the machine may be loaded
@@ -317,6 +319,32 @@ def denied(daemon):
     row("go-spiffe", "a user without a grant", "no identity issued")
 
 
+def crowded(daemon):
+    """A user with all the streams that one user may have: his next ones are refused, other users' are not, and his come back by themselves."""
+    daemon.grant([UID, CROWD])
+    daemon.reload()
+    crowd = Client("go-spiffe", daemon, "crowd", str(SEATS), uid=CROWD)
+    crowd.expect(["crowd", str(SEATS)])
+    for name in ("go-spiffe", "py-spiffe"):
+        _, line = Client(name, daemon, "once", "1", uid=CROWD).expect(["end"])
+        if "this user has as many calls open as one user may" not in line[1] or "unavailable" not in line[1].lower():
+            fail(f"{name}, with all seats of its user taken, was told {line}")
+        row(name, "a call more than its user's share", "UNAVAILABLE")
+    Client("go-spiffe", daemon, "once", "1").expect(["x509", ID])
+    row("go-spiffe", "another user meanwhile", "served")
+    waiting = [Client(name, daemon, "watch", uid=CROWD) for name in CLIENTS]
+    time.sleep(5)  # the case is a share that stays taken; java's machine starts in that time
+    for client in waiting:
+        if said := client.silent():
+            fail(f"{client.name} had no seat, and said {said}")
+    if said := crowd.silent():
+        fail(f"of those who had a seat one said {said}")
+    crowd.stop()
+    everybody(waiting, "started without a seat, when there is one", ["x509", ID])
+    for client in waiting:
+        client.stop()
+
+
 def jwt():
     daemon = Daemon("dev", "{ dev_ca: { trust_domain: dev.internal, lifetime: 1h } }")
     daemon.start()
@@ -362,6 +390,7 @@ def survival():
         "killed, socket left behind": "a daemon that was killed",
         "denial lifted by a reload": "a denial that is lifted",
         "started while denied": "started while denied",
+        "started without a seat": "started without a seat",
     }
     print("\n" + " " * 28 + "".join(f"{name:30}" for name in CLIENTS))
     missing = []
@@ -379,6 +408,7 @@ def main():
     while_it_rotates(daemon, pki)
     mtls(daemon, pki)
     denied(daemon)
+    crowded(daemon)
     daemon.stop()
     dev = jwt()
     grpcurl(dev)

@@ -1,7 +1,7 @@
 // go-spiffe, unmodified, at the Workload API of SPIFFE_ENDPOINT_SOCKET.
 //
-// usage: go-client watch | once TIMES | jwt AUDIENCE | mtls SECONDS | serve SOURCE ADDRESS ID | dial SOURCE ADDRESS ID | dial-once SOURCE ADDRESS ID
-// Prints one line an event, its words apart by tabs: x509 ID SERIAL, jwt ID, mtls OK FAILED CERTIFICATES, end REASON.
+// usage: go-client watch | once TIMES | crowd STREAMS | jwt AUDIENCE | mtls SECONDS | serve SOURCE ADDRESS ID | dial SOURCE ADDRESS ID | dial-once SOURCE ADDRESS ID
+// Prints one line an event, its words apart by tabs: x509 ID SERIAL, jwt ID, crowd STREAMS, mtls OK FAILED CERTIFICATES, end REASON.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -113,6 +114,35 @@ func exchange(ctx context.Context, address string, mode spiffetls.DialMode) erro
 	return err
 }
 
+// Counts the streams that have had an identity, and says so when all have; then what becomes of them.
+type crowd struct {
+	left atomic.Int64
+	all  int
+}
+
+func (c *crowd) OnX509ContextUpdate(*workloadapi.X509Context) {
+	if c.left.Add(-1) == 0 {
+		fmt.Printf("crowd\t%d\n", c.all)
+	}
+}
+
+func (c *crowd) OnX509ContextWatchError(err error) {
+	fmt.Printf("end\t%v\n", err)
+}
+
+func crowded(ctx context.Context, streams int) {
+	const each = 1000 // what one connection takes
+	all := &crowd{all: streams}
+	all.left.Store(int64(streams))
+	for opened := 0; opened < streams; opened += each {
+		client := must(workloadapi.New(ctx))
+		for range min(each, streams-opened) {
+			go func() { check(client.WatchX509Context(ctx, all)) }()
+		}
+	}
+	select {}
+}
+
 func main() {
 	ctx := context.Background()
 	number := func() int { return must(strconv.Atoi(os.Args[2])) }
@@ -121,6 +151,8 @@ func main() {
 		watch(ctx)
 	case "once":
 		once(ctx, number())
+	case "crowd":
+		crowded(ctx, number())
 	case "jwt":
 		jwt(ctx, os.Args[2])
 	case "mtls":
