@@ -8,6 +8,7 @@ use super::super::splice::abort;
 use super::super::target::Chosen;
 use super::alone::Alone;
 use super::body::Passing;
+use super::speaks::Speaks;
 use super::wire::Wire;
 use crate::http::Stream;
 use hyper::body::Incoming;
@@ -50,6 +51,8 @@ pub(super) enum NoAnswer {
     Broke(#[source] hyper::Error),
     #[error("the application changes the protocol without being asked to")]
     Switches,
+    #[error("the application does not answer to HTTP/2 without TLS in HTTP/2")]
+    NotHttp2,
     #[error(
         "the application agrees to WebSocket with a Sec-WebSocket-Accept that does not belong to the key"
     )]
@@ -71,6 +74,7 @@ impl NoAnswer {
             Self::Reach(refusal) => refusal.reason(),
             Self::Broke(_) => "broke",
             Self::Switches => "switches",
+            Self::NotHttp2 => "not_http2",
             Self::Accept => "websocket_accept",
             Self::NoWebSocket | Self::NoExtended => "no_websocket",
             Self::NoRandom => "no_random",
@@ -146,6 +150,7 @@ impl App {
             stream: Some(stream),
             alone,
             wire: Arc::clone(&self.wire),
+            speaks: None,
             _at: at,
         }))
     }
@@ -221,10 +226,17 @@ impl App {
         {
             return Ok((sender.clone(), false));
         }
-        let io = self.dial(None).await?;
+        let mut io = self.dial(None).await?;
+        let (speaks, said) = Speaks::new();
+        io.inner_mut().speaks = Some(speaks);
         let handshake = http2(&self.tasks).handshake(io).await;
         let (sender, connection) = handshake.map_err(NoAnswer::Broke)?;
         self.tasks.execute(async move { drop(connection.await) });
+        // Before a byte of the peer's goes there: to one that speaks HTTP/1.1 what is in a frame could be a request.
+        let said = tokio::time::timeout(self.route.settings.timeouts.connect, said).await;
+        if !matches!(said, Ok(Ok(true))) {
+            return Err(NoAnswer::NotHttp2);
+        }
         *shared = Some(sender.clone());
         Ok((sender, true))
     }
@@ -273,6 +285,8 @@ pub(super) struct AppStream {
     /// Cuts this one alone.
     alone: Option<Arc<AtomicBool>>,
     wire: Arc<Wire>,
+    /// Until the application has said which protocol it speaks.
+    speaks: Option<Speaks>,
     /// Counts for its target.
     _at: Chosen,
 }
@@ -298,8 +312,9 @@ impl AppStream {
     }
 }
 
-impl AsyncRead for AppStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+impl AppStream {
+    /// Reads its share at most.
+    fn poll_some(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let most = share(self.wire.requests());
         let stream = self.stream()?;
         if buf.remaining() <= most {
@@ -309,6 +324,21 @@ impl AsyncRead for AppStream {
         ready!(stream.poll_read(cx, &mut part))?;
         let new = part.filled().len();
         buf.advance(new);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for AppStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.as_mut().poll_some(cx, buf))?;
+        if let Some(speaks) = self.speaks.take() {
+            self.speaks = speaks.hear(&buf.filled()[before..]);
+        }
         Poll::Ready(Ok(()))
     }
 }

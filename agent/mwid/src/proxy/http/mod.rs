@@ -6,6 +6,7 @@ mod app;
 mod body;
 mod fields;
 mod frames;
+mod speaks;
 mod stream;
 mod tunnel;
 mod unsent;
@@ -86,8 +87,7 @@ pub(super) async fn serve(
     let mut speech = Speech::begin(link, early, &front, &tasks, is_http2);
     let end = run(route, &mut speech, &front, seat, since).await;
     // At rest there is nothing that could be taken for whole.
-    let whole = matches!(end, End::Closed) || wire.is_at_rest();
-    if !whole {
+    if !wire.is_at_rest() {
         wire.cut();
     }
     drop(ends);

@@ -135,6 +135,36 @@ async fn a_connection_that_only_rests_owes_no_head() {
     }
 }
 
+/// To an application that speaks HTTP/1.1 alone, what is in a frame could be a request.
+#[tokio::test]
+async fn nothing_of_a_request_goes_in_http2_to_an_application_that_does_not_speak_it() {
+    let app = App::start().await;
+    let web = Web::new(app.address, "http: true");
+    let mut sender = streams::speak(&web).await;
+    let evil = "GET /evil HTTP/1.1\r\nHost: a\r\nX-Forwarded-Client-Cert: evil\r\n\r\n";
+    let request = hyper::Request::post("https://a.test/")
+        .header("content-type", "application/grpc")
+        .header("x-a", "evil")
+        .body(http_body_util::Full::new(hyper::body::Bytes::from(evil)))
+        .unwrap();
+    let answer = tokio::spawn(sender.send_request(request));
+    let mut server = app.accept().await;
+    let mut got = vec![0; 14];
+    server.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, b"PRI * HTTP/2.0");
+    server
+        .write_all(b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    // Everything that comes, to its end.
+    let read = async { while let Ok(1..) = server.read_buf(&mut got).await {} };
+    tokio::time::timeout(PATIENCE, read).await.expect("it is kept");
+    assert!(!String::from_utf8_lossy(&got).contains("/evil"), "{got:?}");
+    assert_eq!(answer.await.unwrap().unwrap().status(), 502);
+    let line = "proxy_http_no_answers_total{route=\"in\",reason=\"not_http2\"}";
+    web.counts(line, 1).await;
+}
+
 /// Of lines that end in LF alone, which RFC 9112, 2.2 lets a server take: what goes on has none.
 #[tokio::test]
 async fn lines_without_cr_go_on_with_it_or_not_at_all() {
