@@ -1,6 +1,7 @@
 //! Who a peer is, and whether it may. In: a verified leaf, rules. Out: a [`Peer`], and the decision of a [`PeerPolicy`]. Never verifies
 //! a certificate: `tls` does, and it alone makes a [`Peer`].
 
+mod path;
 mod pattern;
 mod policy;
 
@@ -9,6 +10,7 @@ use pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::sync::Arc;
 
+pub use path::PathPattern;
 pub use pattern::{IdPattern, PatternError};
 pub use policy::{NotAllowed, PeerPolicy, PeerRule};
 

@@ -2,6 +2,7 @@
 //!
 //! In: a pattern's text. Out: yes or no for an ID. Never matches over a trust domain's border or within a segment.
 
+use super::path::Segments;
 use crate::spiffe_id::{self, SpiffeId, SpiffeIdError, TrustDomain};
 use std::fmt;
 use std::str::FromStr;
@@ -26,10 +27,7 @@ use std::sync::Arc;
 pub struct IdPattern {
     text: Arc<str>,
     trust_domain: TrustDomain,
-    /// The path's segments without a `**` at the end; `None` is `*`.
-    segments: Arc<[Option<Box<str>>]>,
-    /// Ends with `**`.
-    open: bool,
+    segments: Segments,
 }
 
 impl IdPattern {
@@ -46,52 +44,16 @@ impl IdPattern {
         let authority_position = parts.path_position - parts.authority.len() - 1;
         spiffe_id::check_authority(parts.authority, authority_position).map_err(PatternError::Id)?;
         let path = parts.path.ok_or(PatternError::NoPath)?;
-        let mut segments = Vec::new();
-        let mut open = false;
-        for (segment, position) in spiffe_id::segments(path, parts.path_position) {
-            let last = position + segment.len() == text.len();
-            match segment {
-                "*" => segments.push(None),
-                "**" if last => open = true,
-                "**" => return Err(PatternError::RestNotLast { position }),
-                _ if segment.contains('*') => {
-                    return Err(PatternError::PartOfSegment {
-                        segment: segment.chars().take(64).collect(),
-                        position,
-                    });
-                }
-                _ => {
-                    spiffe_id::check_segment(segment, position, last).map_err(PatternError::Id)?;
-                    segments.push(Some(segment.into()));
-                }
-            }
-        }
         Ok(Self {
             text: text.into(),
             trust_domain: TrustDomain::parse(parts.authority).map_err(PatternError::Id)?,
-            segments: segments.into(),
-            open,
+            segments: Segments::parse(path, parts.path_position)?,
         })
     }
 
     /// Whether an ID matches.
     pub fn matches(&self, id: &SpiffeId) -> bool {
-        if id.trust_domain() != &self.trust_domain {
-            return false;
-        }
-        let Some(path) = id.path().strip_prefix('/') else {
-            return false;
-        };
-        let mut found = path.split('/');
-        for wanted in self.segments.iter() {
-            match (found.next(), wanted) {
-                (None, _) => return false,
-                (Some(_), None) => {}
-                (Some(found), Some(wanted)) if **wanted == *found => {}
-                (Some(_), Some(_)) => return false,
-            }
-        }
-        found.next().is_some() == self.open
+        id.trust_domain() == &self.trust_domain && self.segments.match_path(id.path())
     }
 
     /// The trust domain, which is always exact.
@@ -146,6 +108,9 @@ pub enum PatternError {
         "the pattern has no path, so it matches no workload; end it with /** for all of the trust domain"
     )]
     NoPath,
+    /// The pattern of a path alone, without its first slash.
+    #[error("a path begins with /, as in /ns/shop/sa/*")]
+    NoSlash,
     /// `shop-*`, `***`.
     #[error(
         "the segment {segment:?} at byte {position} mixes `*` with text; `*` stands for one whole segment"

@@ -1,7 +1,7 @@
 //! Decides whether a peer may. In: rules, and a SPIFFE ID that a handshake verified. Out: yes, or a refusal that names the rule.
 //! Never looks at a certificate, and never allows what no rule allows.
 
-use super::IdPattern;
+use super::{IdPattern, PathPattern};
 use crate::spiffe_id::{SpiffeId, TrustDomain};
 use std::fmt;
 
@@ -37,6 +37,14 @@ pub enum PeerRule {
     Pattern(IdPattern),
     /// Each ID of this trust domain.
     TrustDomain(TrustDomain),
+    /// Each ID with such a path, of whatever trust domain.
+    Path(PathPattern),
+    /// Each ID that all of these match; nobody if there are none.
+    All(Vec<Self>),
+    /// Each ID that one of these matches.
+    Any(Vec<Self>),
+    /// Each ID that this does not match.
+    Not(Box<Self>),
     /// Each ID of every trust domain that we have a bundle of: whoever is in the federation. Only a deny rule keeps one out.
     Anyone,
 }
@@ -48,7 +56,22 @@ impl PeerRule {
             Self::Id(exact) => exact == id,
             Self::Pattern(pattern) => pattern.matches(id),
             Self::TrustDomain(domain) => domain == id.trust_domain(),
+            Self::Path(pattern) => pattern.matches(id.path()),
+            Self::All(rules) => !rules.is_empty() && rules.iter().all(|rule| rule.matches(id)),
+            Self::Any(rules) => rules.iter().any(|rule| rule.matches(id)),
+            Self::Not(rule) => !rule.matches(id),
             Self::Anyone => true,
+        }
+    }
+
+    /// The trust domains that it names for those whom it matches; none where it names no particular ones.
+    pub fn trust_domains(&self) -> Vec<&TrustDomain> {
+        match self {
+            Self::Id(id) => vec![id.trust_domain()],
+            Self::Pattern(pattern) => vec![pattern.trust_domain()],
+            Self::TrustDomain(domain) => vec![domain],
+            Self::All(rules) | Self::Any(rules) => rules.iter().flat_map(Self::trust_domains).collect(),
+            Self::Path(_) | Self::Not(_) | Self::Anyone => Vec::new(),
         }
     }
 }
@@ -59,7 +82,24 @@ impl fmt::Display for PeerRule {
             Self::Id(id) => f.write_str(id.as_str()),
             Self::Pattern(pattern) => f.write_str(pattern.as_str()),
             Self::TrustDomain(domain) => write!(f, "trust domain {}", domain.as_str()),
+            Self::Path(pattern) => write!(f, "path {}", pattern.as_str()),
+            Self::All(rules) => list(f, rules, " and "),
+            Self::Any(rules) => list(f, rules, " or "),
+            Self::Not(rule) => write!(f, "not {rule}"),
             Self::Anyone => f.write_str("anyone"),
+        }
+    }
+}
+
+/// In brackets where there is more than one.
+fn list(f: &mut fmt::Formatter<'_>, rules: &[PeerRule], between: &str) -> fmt::Result {
+    match rules {
+        [] => f.write_str("nobody"),
+        [one] => write!(f, "{one}"),
+        [first, others @ ..] => {
+            write!(f, "({first}")?;
+            others.iter().try_for_each(|rule| write!(f, "{between}{rule}"))?;
+            f.write_str(")")
         }
     }
 }
@@ -73,6 +113,12 @@ impl From<SpiffeId> for PeerRule {
 impl From<IdPattern> for PeerRule {
     fn from(pattern: IdPattern) -> Self {
         Self::Pattern(pattern)
+    }
+}
+
+impl From<PathPattern> for PeerRule {
+    fn from(pattern: PathPattern) -> Self {
+        Self::Path(pattern)
     }
 }
 
@@ -220,6 +266,38 @@ mod tests {
             let got = [&exact, &pattern, &domain].map(|policy| decide(policy, peer));
             assert_eq!(got, wanted, "{peer}");
         }
+    }
+
+    #[test]
+    fn a_rule_may_have_conditions_that_all_must_hold() {
+        let domain = |name: &str| PeerRule::from(TrustDomain::parse(name).unwrap());
+        let path = |text: &str| PeerRule::from(PathPattern::parse(text).unwrap());
+        let rule = PeerRule::All(vec![
+            PeerRule::Any(vec![domain("a.test"), domain("b.test")]),
+            path("/ns/*/sa/web"),
+            PeerRule::Not(Box::new(PeerRule::Any(vec![
+                path("/ns/test/**"),
+                SpiffeId::parse("spiffe://b.test/ns/old/sa/web").unwrap().into(),
+            ]))),
+        ]);
+        for (peer, wanted) in [
+            ("spiffe://a.test/ns/shop/sa/web", true),
+            ("spiffe://b.test/ns/shop/sa/web", true),
+            ("spiffe://c.test/ns/shop/sa/web", false),
+            ("spiffe://a.test/ns/shop/sa/db", false),
+            ("spiffe://a.test/ns/test/sa/web", false),
+            ("spiffe://a.test/ns/old/sa/web", true),
+            ("spiffe://b.test/ns/old/sa/web", false),
+        ] {
+            assert_eq!(rule.matches(&id(peer)), wanted, "{peer}");
+        }
+        assert_eq!(
+            rule.to_string(),
+            "((trust domain a.test or trust domain b.test) and path /ns/*/sa/web and \
+             not (path /ns/test/** or spiffe://b.test/ns/old/sa/web))"
+        );
+        let anybody = id("spiffe://a.test/x");
+        assert!(!PeerRule::All(Vec::new()).matches(&anybody) && !PeerRule::Any(Vec::new()).matches(&anybody));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Is what the source delivers an identity, is it the expected one, and how long does it last?
-use super::{Finding, Scene, routes};
+use super::{Finding, Scene, routes, rules};
 use crate::report::Causes;
 use mtls_identity::{Candidate, Prover, Refusal, UnixTime};
 use std::sync::Arc;
@@ -17,8 +17,10 @@ pub(super) fn judge(scene: &Scene<'_>, from: &str, candidate: &Candidate) -> Vec
         Ok(snapshot) => {
             let id = snapshot.id().as_str();
             let lifetime = lifetime(id, snapshot.not_before(), snapshot.not_after(), now);
+            let rules = rules::probe(scene, &snapshot);
             lifetime
                 .into_iter()
+                .chain(rules)
                 .chain(routes::probe(scene, snapshot))
                 .collect()
         }

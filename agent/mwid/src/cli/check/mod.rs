@@ -19,6 +19,7 @@ mod publish;
 mod reactions;
 mod route_doors;
 mod routes;
+mod rules;
 mod runtime_dir;
 mod second_daemon;
 mod server;

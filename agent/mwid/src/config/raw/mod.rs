@@ -7,9 +7,9 @@ mod proxy;
 mod scalar;
 
 pub(super) use alternatives::{
-    AcceptProxy, Allowed, Http, Listen, Socket, Source, Targets, TokenSource, Who,
+    AcceptProxy, Allowed, Http, Listen, Peer, Socket, Source, Targets, Texts, TokenSource, Who,
 };
-pub(super) use proxy::{AcceptProxyKeys, HttpKeys, Inbound, Outbound, Proxy, Timeouts};
+pub(super) use proxy::{AcceptProxyKeys, HttpKeys, Inbound, Outbound, PeerKeys, Proxy, Timeouts};
 pub(super) use scalar::{Address, HashText, IdNumber, ModeText, NameText, PathText, Secret, Text, TimeText};
 
 use serde::Deserialize;

@@ -6,6 +6,7 @@ mod api;
 mod balancers;
 mod bounds;
 mod identity;
+mod peers;
 mod place;
 mod proxy;
 mod publish;

@@ -1,6 +1,7 @@
 //! `proxy`: the routes. In: as written. Out: typed, each with a name of its own. No name is looked up.
 use super::balancers;
 use super::bounds::{self, bounds};
+use super::peers::{self, Sense};
 use super::place::At;
 use super::targets;
 use super::values::{self, quoted};
@@ -13,7 +14,6 @@ use mtls_identity::{PeerPolicy, peer::PeerRule};
 use std::path::Path;
 
 const MOST_ROUTES: usize = 256;
-const MOST_RULES: usize = 1024;
 const MOST_PROTOCOLS: usize = 16;
 /// Of the Unix socket that an outbound route listens on: its callers are attested.
 const SOCKET_MODE: u32 = 0o666;
@@ -96,13 +96,14 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
                 .fix("an HTTP application reads the peer from X-Forwarded-Client-Cert, and connections to it carry requests, not a peer's connection; remove one of the two"),
         );
     }
-    let allow = rules(&at.key("allow"), raw.allow);
-    let deny = rules(&at.key("deny"), raw.deny);
-    let mut peers = PeerPolicy::nobody();
-    peers = allow.into_iter().fold(peers, PeerPolicy::allow);
-    peers = deny.into_iter().fold(peers, PeerPolicy::deny);
-    match (peers.allows_nobody(), raw.unsafe_allow_all == Some(true)) {
-        (true, true) => peers = peers.allow(PeerRule::Anyone),
+    let names_somebody = raw.allow.as_ref().is_some_and(|allow| !allow.is_empty());
+    let allow = peers::list(&at.key("allow"), raw.allow, Sense::LetIn);
+    let deny = peers::list(&at.key("deny"), raw.deny, Sense::KeepOut);
+    let mut policy = PeerPolicy::nobody();
+    policy = allow.into_iter().fold(policy, PeerPolicy::allow);
+    policy = deny.into_iter().fold(policy, PeerPolicy::deny);
+    match (!names_somebody, raw.unsafe_allow_all == Some(true)) {
+        (true, true) => policy = policy.allow(PeerRule::Anyone),
         (true, false) => at.key("allow").refuse(
             Wrong::new("no rule", "at least one SPIFFE ID, pattern or trust domain")
                 .fix("say whom to let in, such as [\"spiffe://example.org/ns/shop/sa/*\"]; for everybody whom a trust bundle vouches for, unsafe_allow_all: true"),
@@ -124,7 +125,7 @@ fn inbound(at: &At, raw: raw::Inbound, runtime_dir: &Path) -> Option<RouteSettin
             unsafe_listen: true,
         },
         targets: forward?,
-        peers,
+        peers: policy,
         dry_run: raw.dry_run == Some(true),
         send_proxy,
         accept_proxy,
@@ -163,7 +164,7 @@ fn outbound(at: &At, raw: raw::Outbound, runtime_dir: &Path) -> Option<RouteSett
         raw.expect,
         "the SPIFFE ID of who must be there, or a pattern",
     );
-    let expect = expect.and_then(|text| at.maybe("expect", Some(values::peer_rule(&text.0))));
+    let expect = expect.and_then(|raw| peers::one(&at.key("expect"), raw, Sense::LetIn));
     Some(RouteSettings {
         side: Side::Outbound {
             server_name,
@@ -258,22 +259,6 @@ pub(super) fn near(address: Address, key: &str, unsafe_said: bool) -> Result<Add
         .fix(format!("use one, or say unsafe_{key}: true beside it"))),
         near => Ok(near),
     }
-}
-
-fn rules(at: &At, raw: Option<Vec<raw::Text>>) -> Vec<PeerRule> {
-    let texts = raw.unwrap_or_default();
-    if texts.len() > MOST_RULES {
-        at.refuse(Wrong::new(
-            &format!("{} rules", texts.len()),
-            format!("at most {MOST_RULES}"),
-        ));
-        return Vec::new();
-    }
-    let settled = texts.iter().enumerate().filter_map(|(index, text)| {
-        let rule = values::peer_rule(&text.0);
-        rule.map_err(|wrong| at.item(index).refuse(wrong)).ok()
-    });
-    settled.collect()
 }
 
 fn alpn(at: &At, raw: Option<Vec<raw::Text>>) -> Vec<String> {

@@ -308,6 +308,100 @@ fn what_is_missing_or_unsafe_is_told() {
 }
 
 #[test]
+fn the_conditions_of_a_rule_all_hold_and_one_rule_is_enough() {
+    let settings = right(
+        "proxy:\n\
+         \x20 inbound:\n\
+         \x20   - name: in\n\
+         \x20     listen: \"0.0.0.0:8443\"\n\
+         \x20     forward: \"127.0.0.1:1\"\n\
+         \x20     allow:\n\
+         \x20       - \"spiffe://a.test/ops\"\n\
+         \x20       - { trust_domain: [a.test, \"spiffe://b.test\"], path: [/ns/*/sa/web, /ns/*/sa/api], not: [\"spiffe://b.test/ns/old/**\", /ns/test/**] }\n\
+         \x20       - { id: \"spiffe://c.test/**\", not: \"spiffe://c.test/guest\" }\n\
+         \x20       - { trust_domain: d.test }\n\
+         \x20     deny: [{ path: /bad/** }, { path: /odd, not: \"spiffe://a.test\" }]\n\
+         \x20 outbound:\n\
+         \x20   - { name: out, listen: \"127.0.0.1:2\", connect: \"10.0.0.1:1\", expect: { trust_domain: a.test, path: /ns/*/sa/db } }\n",
+    );
+    let [inbound, outbound] = &settings.proxy.routes[..] else {
+        panic!("{:?}", settings.proxy)
+    };
+    for (peer, allowed) in [
+        ("spiffe://a.test/ops", true),
+        ("spiffe://b.test/ops", false),
+        ("spiffe://a.test/ns/shop/sa/web", true),
+        ("spiffe://b.test/ns/shop/sa/api", true),
+        ("spiffe://b.test/ns/shop/sa/db", false),
+        ("spiffe://a.test/ns/old/sa/web", true),
+        ("spiffe://b.test/ns/old/sa/web", false),
+        ("spiffe://a.test/ns/test/sa/web", false),
+        ("spiffe://c.test/ns/test/sa/web", true),
+        ("spiffe://c.test/guest", false),
+        ("spiffe://d.test/any/thing", true),
+        ("spiffe://d.test/bad/thing", false),
+        ("spiffe://d.test/odd", false),
+    ] {
+        assert_eq!(inbound.peers.decide(&id(peer)).is_ok(), allowed, "{peer}");
+    }
+    for (peer, allowed) in [
+        ("spiffe://a.test/ns/x/sa/db", true),
+        ("spiffe://b.test/ns/x/sa/db", false),
+    ] {
+        assert_eq!(outbound.peers.decide(&id(peer)).is_ok(), allowed, "{peer}");
+    }
+}
+
+#[test]
+fn a_wrong_condition_is_told_by_its_key() {
+    let route = |rule: &str| {
+        format!(
+            "proxy: {{ inbound: [{{ name: a, listen: \"[::]:1\", forward: \"127.0.0.1:2\",\n allow: [{rule}] }}] }}"
+        )
+    };
+    refused(&[
+        (
+            &route("{ not: /a/** }"),
+            &[
+                "2:10: proxy.inbound[0].allow[0]: found a rule that means nobody; wanted `id`, or `trust_domain`, `path` or both; \
+               say whom it means, such as { trust_domain: example.org, path: /ns/shop/** }; `not` only takes from them",
+            ],
+        ),
+        (
+            &route("{ path: /a/** }"),
+            &[
+                "2:10: proxy.inbound[0].allow[0]: found `path` without `trust_domain`; wanted the trust domains in which the path is meant; \
+               each trust domain gives out its own paths; add trust_domain: example.org, or a list of them",
+            ],
+        ),
+        (
+            &route("{ id: \"spiffe://a.test/x\", path: /a/** }"),
+            &[
+                "2:43: proxy.inbound[0].allow[0].path: found a key of no use beside `id`; wanted no such key; \
+               an ID or a pattern says its trust domain and its path already; remove one of the two",
+            ],
+        ),
+        (
+            &route("{ trust_domain: [a.test, \"*.test\"], path: a/b, not: [a.test] }"),
+            &[
+                "2:35: proxy.inbound[0].allow[0].trust_domain[1]: found \"*.test\"; wanted the name of a trust domain, such as example.org; \
+                 '*' at byte 0 is not allowed in a trust domain; use lower-case letters, digits, '.', '-' and '_'",
+                "2:52: proxy.inbound[0].allow[0].path: found \"a/b\"; wanted the path of SPIFFE IDs (`*` one segment, `**` the rest), such as /ns/shop/sa/*; \
+                 a path begins with /, as in /ns/shop/sa/*",
+                "2:63: proxy.inbound[0].allow[0].not[0]: found \"a.test\"; wanted a SPIFFE ID, a pattern, a trust domain such as spiffe://example.org, \
+                 or a path such as /ns/test/**; a SPIFFE ID begins with spiffe:// in lower case, found \"a.test\"",
+            ],
+        ),
+        (
+            &route("{ trust_domain: [] }"),
+            &[
+                "2:26: proxy.inbound[0].allow[0].trust_domain: found 0 of them; wanted one, or a list of 1 to 64",
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn routes_are_apart_by_name_and_by_address() {
     let out = |name: &str, listen: &str| {
         format!(

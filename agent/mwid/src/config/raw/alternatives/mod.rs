@@ -1,10 +1,12 @@
 //! Keys that are written in more than one way. By hand rather than serde's `untagged`, which forgets where an error was.
 mod access;
+mod peers;
 mod proxy;
 mod targets;
 mod tokens;
 
 pub(in crate::config) use access::{Allowed, Who};
+pub(in crate::config) use peers::{Peer, Texts};
 pub(in crate::config) use proxy::{AcceptProxy, Http};
 pub(in crate::config) use targets::Targets;
 pub(in crate::config) use tokens::TokenSource;

@@ -9,7 +9,7 @@ mod unit;
 pub(super) use access::{audience, id, only_name, scope, sha256, unit_of_processes};
 pub(super) use address::{address, server_address, socket_path};
 pub(super) use cloud::{account, endpoint};
-pub(super) use peer::{host_name, network, peer_rule, route_name, target};
+pub(super) use peer::{host_name, network, path_pattern, peer_rule, route_name, target, trust_domain};
 pub(super) use unit::{signal, signal_target, unit};
 
 use crate::config::error::Wrong;

@@ -4,7 +4,7 @@ use crate::config::error::Wrong;
 use crate::config::{Address, Target};
 use crate::report::Causes;
 use ipnet::IpNet;
-use mtls_identity::peer::PeerRule;
+use mtls_identity::peer::{PathPattern, PeerRule};
 use mtls_identity::{IdPattern, SpiffeId, TrustDomain};
 use std::net::IpAddr;
 use std::path::Path;
@@ -121,4 +121,24 @@ pub(in super::super) fn peer_rule(text: &str) -> Result<PeerRule, Wrong> {
         return IdPattern::parse(text).map(PeerRule::from).map_err(|e| wrong(&e));
     }
     SpiffeId::parse(text).map(PeerRule::from).map_err(|e| wrong(&e))
+}
+
+/// The name of a trust domain, with its scheme or without.
+pub(in super::super) fn trust_domain(text: &str) -> Result<PeerRule, Wrong> {
+    let name = text.strip_prefix("spiffe://").unwrap_or(text);
+    TrustDomain::parse(name).map(PeerRule::from).map_err(|error| {
+        Wrong::new(&quoted(text), "the name of a trust domain, such as example.org")
+            .fix(Causes(&error).to_string())
+    })
+}
+
+/// The path of SPIFFE IDs.
+pub(in super::super) fn path_pattern(text: &str) -> Result<PeerRule, Wrong> {
+    PathPattern::parse(text).map(PeerRule::from).map_err(|error| {
+        Wrong::new(
+            &quoted(text),
+            "the path of SPIFFE IDs (`*` one segment, `**` the rest), such as /ns/shop/sa/*",
+        )
+        .fix(Causes(&error).to_string())
+    })
 }
