@@ -212,8 +212,8 @@ impl Resumes {
 }
 
 #[test]
-fn nobody_resumes() {
-    let site = Site::new();
+fn nobody_resumes_and_who_asks_is_told_of() {
+    let mut site = Site::new();
     let offer = Offer {
         resumes: true,
         ..Offer::default()
@@ -236,6 +236,23 @@ fn nobody_resumes() {
         assert_eq!(client.conn.tls13_tickets_received(), 0);
         assert_eq!(site.count("in", "ok"), made);
     }
+    let metrics = site.daemon.get("/metrics").unwrap().body;
+    let told = "mwid_proxy_resumptions_refused_total{route=\"in\"} ";
+    let told = metrics.lines().find_map(|line| line.strip_prefix(told));
+    let offered: usize = told.expect(&metrics).parse().unwrap();
+    assert!(
+        (1..=3).contains(&offered),
+        "{offered}: it has no more tickets than it was given"
+    );
+    let line = |log: &str| {
+        log.lines()
+            .filter(|line| line.contains("resumption refused"))
+            .count()
+    };
+    site.daemon
+        .wait_for("its lines", |daemon| line(&daemon.log()) == offered);
+    let log = site.daemon.log();
+    assert!(log.contains("reason=resumption"), "{log}");
     site.daemon.stop();
 }
 

@@ -53,6 +53,7 @@ echo "plain words" > "$work/www/words"
 head -c 3000000 /dev/urandom > "$work/www/large"
 
 app=$(free_port); inbound=$(free_port); remote=$(free_port); outbound=$(free_port); chain=$(free_port); postgres=$(free_port)
+inbound12=$(free_port); sessions=$(free_port)
 pg_in=$(free_port); pg_out=$(free_port); web_app=$(free_port); web_in=$(free_port); web_out=$(free_port); rpc_app=$(free_port); rpc_in=$(free_port); rpc_out=$(free_port)
 h2_app=$(free_port); h2_in=$(free_port); h2_out=$(free_port); web2_out=$(free_port)
 cat > "$work/mwid.yaml" <<YAML
@@ -63,6 +64,7 @@ api: { metadata: { listen: "off" } }
 proxy:
   inbound:
     - { name: in, listen: "127.0.0.1:$inbound", forward: "127.0.0.1:$app", allow: ["spiffe://$domain/ns/shop/**"] }
+    - { name: in12, listen: "127.0.0.1:$inbound12", forward: "127.0.0.1:$app", allow: ["spiffe://$domain/ns/shop/**"], tls12: true }
     - { name: pg-in, listen: "127.0.0.1:$pg_in", forward: "127.0.0.1:$postgres", allow: ["$id"] }
     - { name: web-in, listen: "127.0.0.1:$web_in", forward: "127.0.0.1:$web_app", allow: ["spiffe://$domain/ns/shop/**"], http: true }
     - { name: rpc-in, listen: "127.0.0.1:$rpc_in", forward: "127.0.0.1:$rpc_app", allow: ["$id"], http: true }
@@ -111,6 +113,32 @@ refuses no_rule "s_client with an ID that no rule allows" $(as "$work/other")
 refuses bad_signature "s_client of another root of the same name" $(as "$work/unknown")
 # shellcheck disable=SC2046
 refuses tls_version "s_client with TLS 1.2" -tls1_2 $(as "$work/peer")
+# A session of another server's is refused, and the client has to show its certificate: without one it is not let in.
+openssl s_server -quiet -accept "127.0.0.1:$sessions" -cert "$work/leaf/certificates.pem" -key "$work/leaf/private_key.pem" > "$work/sessions.log" 2>&1 < /dev/null & started+=($!)
+until_true 20 listens "$sessions" || fail "s_server does not listen"
+not_resumed() { metrics | sed -n 's/^mwid_proxy_resumptions_refused_total{route="in12"} //p'; }
+metrics() { curl -sS --unix-socket "$work/run/admin.sock" http://mwid/metrics; }
+asked=0
+for version in tls1_3 tls1_2 no_ticket; do
+    how=(-"$version"); [ $version = no_ticket ] && how=(-tls1_2 -no_ticket)
+    rm -f "$work/session"
+    sleep 1 | timeout 20 openssl s_client -connect "127.0.0.1:$sessions" "${how[@]}" -sess_out "$work/session" > /dev/null 2>&1 || true
+    [ -s "$work/session" ] || fail "s_server gave no session ($version)"
+    for who in peer nobody; do
+        show=(); [ $who = nobody ] || read -ra show <<< "$(as "$work/peer")"
+        printf 'GET /words HTTP/1.0\r\n\r\n' | timeout 20 openssl s_client -ign_eof -connect "127.0.0.1:$inbound12" "${how[@]}" -sess_in "$work/session" \
+            "${show[@]}" > "$work/s_client.out" 2> "$work/s_client.log" || true
+        asked=$((asked + 1))
+        [ "$(not_resumed)" = $asked ] || fail "$version, $who: $(not_resumed) sessions were refused, not $asked"
+        if [ $who = peer ]; then
+            grep -q "plain words" "$work/s_client.out" || fail "$version: s_client with a session got no answer"
+            ! grep -q "Reused" "$work/s_client.out" || fail "$version: a session was resumed"
+        else
+            ! grep -q "plain words" "$work/s_client.out" || fail "$version: a session is as good as a certificate"
+        fi
+    done
+    ok "s_client's session of another server is refused, its certificate asked for ($version)"
+done
 curl -sS --max-time 5 "http://127.0.0.1:$inbound/words" > /dev/null 2>&1 && fail "plain HTTP was answered"
 until_true 10 refused_as in not_tls || fail "plain HTTP: refused as $(refusal_of in)"
 ok "plain HTTP is refused: not_tls"

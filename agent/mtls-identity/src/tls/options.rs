@@ -1,6 +1,7 @@
 //! What a caller chooses about TLS. In: provider, clock, ALPN, versions. Out: what the rustls builders want, checked.
 //! Never takes or sets a provider for the whole process.
 
+use super::resumption::Hook;
 use crate::Clock;
 use rustls::crypto::CryptoProvider;
 use rustls::{NamedGroup, ProtocolVersion, SupportedProtocolVersion};
@@ -13,6 +14,7 @@ pub struct TlsOptions {
     pub(super) clock: Clock,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) tls12: bool,
+    pub(super) asked_to_resume: Option<Hook>,
 }
 
 impl TlsOptions {
@@ -25,6 +27,7 @@ impl TlsOptions {
             clock,
             alpn: vec![],
             tls12: false,
+            asked_to_resume: None,
         }
     }
 
@@ -39,6 +42,14 @@ impl TlsOptions {
     #[must_use]
     pub fn with_tls12(mut self, tls12: bool) -> Self {
         self.tls12 = tls12;
+        self
+    }
+
+    /// Has a server call `asked` when a client asks to resume a session, once or more in a handshake and on its thread. The client gets a full handshake in any
+    /// case: who asks has his session from another server, or guesses.
+    #[must_use]
+    pub fn on_asked_to_resume(mut self, asked: impl Fn() + Send + Sync + 'static) -> Self {
+        self.asked_to_resume = Some(Hook(Arc::new(asked)));
         self
     }
 

@@ -3,11 +3,11 @@
 
 use super::options::{TlsConfigError, TlsOptions};
 use super::resolver::StoreResolver;
+use super::resumption::NoSessions;
 use super::verifier::PeerVerifier;
 use crate::check::issuers::Issuers;
 use crate::peer::PeerRole;
 use crate::store::Reader;
-use rustls::server::NoServerSessionStorage;
 use std::sync::Arc;
 
 /// A server config for mutual TLS that follows the store: each handshake shows the newest identity and judges the client by the newest
@@ -43,8 +43,12 @@ pub fn server_config(
         }))
         .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols.clone_from(&options.alpn);
-    // No state kept here and no ticket sent; the builder sets no ticketer, so there is no state kept at the client either.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // No state kept here and no ticket sent, so that there is none kept at the client either.
+    let sessions = Arc::new(NoSessions {
+        asked: options.asked_to_resume.clone(),
+    });
+    config.ticketer = sessions.clone();
+    config.session_storage = sessions;
     config.send_tls13_tickets = 0;
     // Early data can be replayed and comes before the client is known.
     config.max_early_data_size = 0;

@@ -1,6 +1,7 @@
 //! The TLS handshake, on either side. In: a stream that nothing was read from, a config. Out: a link whose peer rustls has verified, and what came
 //! with the end of the handshake; or why not, after the other side got its alert. Never decides who may.
 use super::link::{Broken, Got, Link};
+use super::offers;
 use super::refusal::Refusal;
 use super::scratch;
 use super::splice::Early;
@@ -57,6 +58,7 @@ fn poll(link: &mut Link, early: &mut Early, cx: &mut Context<'_>) -> Poll<Result
             early.bytes.extend_from_slice(&scratch.plain);
             got
         });
+        link.asked_to_resume |= offers::take();
         match got? {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Got::Bytes) => {}

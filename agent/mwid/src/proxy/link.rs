@@ -127,6 +127,8 @@ pub(super) struct Link {
     pub(super) tls: Tls,
     begun: Begun,
     pub(super) backlog: Backlog,
+    /// The peer asked to resume a session.
+    pub(super) asked_to_resume: bool,
 }
 
 impl Link {
@@ -136,6 +138,7 @@ impl Link {
             tls,
             begun: Begun::default(),
             backlog: Backlog::default(),
+            asked_to_resume: false,
         }
     }
 

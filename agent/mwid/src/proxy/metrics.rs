@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     would_refuse: Family<ReasonLabels, Counter>,
     bytes: Family<BytesLabels, Counter>,
     accept_errors: Family<Labels, Counter>,
+    not_resumed: Family<Labels, Counter>,
     full: Family<FullLabels, Counter>,
     requests: Family<ClassLabels, Counter>,
     no_answers: Family<ReasonLabels, Counter>,
@@ -112,6 +113,11 @@ impl Metrics {
         self.register_http(proxy);
         proxy.register("accept_errors", "Failed accepts", self.accept_errors.clone());
         proxy.register(
+            "resumptions_refused",
+            "Clients that asked to resume a session and got a full handshake instead",
+            self.not_resumed.clone(),
+        );
+        proxy.register(
             "full",
             "Times that all places for connections or handshakes were taken",
             self.full.clone(),
@@ -186,6 +192,7 @@ impl Metrics {
             received: bytes("received"),
             sent: bytes("sent"),
             accept_errors: self.accept_errors.get_or_create(&labels).clone(),
+            not_resumed: self.not_resumed.get_or_create(&labels).clone(),
             full_connections: full("connections"),
             full_handshakes: full("handshakes"),
             made: self
@@ -216,6 +223,7 @@ pub(super) struct Counters {
     pub(super) sent: Counter,
     pub(super) made: Counter,
     accept_errors: Counter,
+    pub(super) not_resumed: Counter,
     full_connections: Counter,
     full_handshakes: Counter,
     refusals: AtomicU64,

@@ -14,6 +14,7 @@ mod http;
 mod link;
 mod listen;
 mod metrics;
+mod offers;
 mod peers;
 mod places;
 mod probe;

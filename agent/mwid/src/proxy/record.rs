@@ -25,6 +25,8 @@ pub(super) struct Record {
     /// Of a request.
     last_request: Mutex<Option<ErrorLine>>,
     lines: Mutex<Lines>,
+    /// About clients that asked to resume: they crowd out none about refusals.
+    lines_not_resumed: Mutex<Lines>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,7 @@ impl Record {
             last: Mutex::default(),
             last_request: Mutex::default(),
             lines: Mutex::default(),
+            lines_not_resumed: Mutex::default(),
         }
     }
 
@@ -107,6 +110,22 @@ impl Record {
             reason,
             left_out = (left_out > 0).then_some(left_out),
             "connection refused: {text}"
+        );
+    }
+
+    /// A client that asked to resume a session: what it gets is a full handshake, in which it has to show its certificate.
+    pub(super) fn not_resumed(&self, facts: &Facts<'_>) {
+        self.counters.not_resumed.inc();
+        let lines = self.lines_not_resumed.lock();
+        let said = lines.unwrap_or_else(PoisonError::into_inner).say(Instant::now());
+        let Some(left_out) = said else { return };
+        tracing::info!(
+            target: "mwid::proxy",
+            route = facts.route,
+            from = facts.from.map(tracing::field::display),
+            reason = "resumption",
+            left_out = (left_out > 0).then_some(left_out),
+            "resumption refused: the session is none of ours, for there are none; a full handshake is done"
         );
     }
 

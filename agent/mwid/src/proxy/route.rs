@@ -4,6 +4,7 @@ use super::ProxyError;
 use super::decide::Again;
 use super::give_back::Memory;
 use super::metrics::Metrics;
+use super::offers;
 use super::peers::Peers;
 use super::places::{First, Turns};
 use super::record::Record;
@@ -231,7 +232,8 @@ fn config(settings: &RouteSettings, shared: &Shared) -> Result<Config, ProxyErro
     let clock = Clock::clone(&shared.clock);
     match settings.side {
         Side::Inbound => {
-            let config = server_config(reader, &options(settings, provider, clock));
+            let options = options(settings, provider, clock).on_asked_to_resume(offers::asked);
+            let config = server_config(reader, &options);
             config
                 .map(Config::Server)
                 .map_err(|source| no_tls(settings, source))

@@ -5,6 +5,7 @@ use crate::check::issuers::Issuers;
 use crate::peer::PeerRole;
 use crate::tls::resolver::StoreResolver;
 use crate::tls::verifier::PeerVerifier;
+use crate::tls::{TlsOptions, server_config};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ServerSessionMemoryCache;
@@ -194,5 +195,28 @@ fn nobody_resumes(client_tries: bool, server_tries: bool) {
                 Then::ExpireServer => assert_eq!(again.client_refused().0, "expired"),
             }
         }
+    }
+}
+
+/// Whoever wants to know is told, in both versions, and of nobody else.
+#[test]
+fn who_asks_to_resume_is_told_of() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    for version in VERSIONS {
+        let pair = Pair::new(Then::Nothing);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let options = TlsOptions::new(provider(), pair.server.clock.clone()).with_tls12(true);
+        let count = Arc::clone(&asked);
+        let options = options.on_asked_to_resume(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let ours = server_config(pair.server.reader.clone(), &options).unwrap();
+        let client = trying_client(&pair.client, version);
+        handshake(&client, &ours).works();
+        handshake(&client, &ours).works();
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "it has no session: {version:?}");
+        handshake(&client, &trying_server(&pair.server, version)).works();
+        handshake(&client, &ours).works();
+        assert!(asked.load(Ordering::Relaxed) > 0, "{version:?}");
     }
 }

@@ -115,7 +115,18 @@ async fn inbound(
         .timeouts
         .handshake
         .saturating_sub(facts.since.elapsed());
-    let (link, early) = shake(route, stream, &turn, None, limit).await?;
+    let shaken = shake(route, stream, &turn, None, limit).await;
+    let link = match &shaken {
+        Ok((link, _)) => Some(link),
+        Err(refused) => match &refused.leave {
+            Leave::Gently(link) => Some(link),
+            _ => None,
+        },
+    };
+    if link.is_some_and(|link| link.asked_to_resume) {
+        route.named.record.not_resumed(facts);
+    }
+    let (link, early) = shaken?;
     // Whoever has shown who he is, holds no place of those who have not.
     drop(turn);
     let (link, seat) = decide(route, link, PeerRole::Client, generation, facts)?;

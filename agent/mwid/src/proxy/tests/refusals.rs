@@ -169,6 +169,61 @@ async fn tls_1_2_is_spoken_where_the_route_says_so_and_never_resumed() {
     }
 }
 
+/// With a session of another server: it is refused, counted, and a full handshake done, in which the client's certificate counts as ever.
+#[tokio::test]
+async fn a_session_is_never_resumed_and_who_asks_is_counted() {
+    let (here, other) = (World::new(HERE), App::start().await);
+    let app = App::start().await;
+    for (versions, way) in [(TLS13, "1.3"), (TLS12, "1.2, ticket"), (TLS12, "1.2, ID")] {
+        let mut site = Site::new(&here, &[&here]);
+        let listen = free();
+        site.routes(&format!(
+            "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"spiffe://here.test/ok\"], tls12: true }}",
+            app.address
+        ));
+        let config = Arc::new(strangers::client(Some(&here.leaf("/ok")), versions));
+        let server = strangers::resuming_server(&here.leaf("/other"), versions, way.ends_with("ticket"));
+        let mut kinds = vec![];
+        for _ in 0..2 {
+            let served = async {
+                let mut tls = server.accept(other.accept().await).await.unwrap();
+                tls.write_all(b"x").await.unwrap();
+                tls
+            };
+            let (client, _served) =
+                tokio::join!(strangers::connect(other.address, Arc::clone(&config)), served);
+            let mut client = client.unwrap();
+            // The ticket comes before it.
+            client.read_exact(&mut [0]).await.unwrap();
+            kinds.push(client.get_ref().1.handshake_kind().unwrap());
+        }
+        assert_eq!(
+            kinds,
+            [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed],
+            "{way}: the other server's session is of no use"
+        );
+        let refused = "proxy_resumptions_refused_total{route=\"in\"}";
+        assert_eq!(site.metric(refused).as_deref(), Some("0"), "{way}");
+        let mut client = strangers::connect(listen, Arc::clone(&config)).await.unwrap();
+        client.write_all(b"ping").await.unwrap();
+        app.accept().await.read_exact(&mut [0; 4]).await.unwrap();
+        assert_eq!(
+            client.get_ref().1.handshake_kind(),
+            Some(rustls::HandshakeKind::Full),
+            "{way}"
+        );
+        assert_eq!(site.metric(refused).as_deref(), Some("1"), "{way}");
+        // One who comes with nothing asks for nothing.
+        let fresh = strangers::client(Some(&here.leaf("/ok")), versions);
+        drop((
+            strangers::connect(listen, fresh).await.unwrap(),
+            app.accept().await,
+        ));
+        assert_eq!(site.metric(refused).as_deref(), Some("1"), "{way}");
+        site.wait("in", "two connections", |status| status.made == 2).await;
+    }
+}
+
 #[tokio::test]
 async fn without_an_identity_every_handshake_fails_and_says_so() {
     let here = World::new(HERE);

@@ -54,6 +54,24 @@ pub(super) fn server(leaf: &Leaf, versions: &[&'static SupportedProtocolVersion]
     TlsAcceptor::from(Arc::new(config))
 }
 
+/// As [`server`]: it gives out sessions and takes them, by ticket or by ID, and asks for no certificate.
+pub(super) fn resuming_server(
+    leaf: &Leaf,
+    versions: &[&'static SupportedProtocolVersion],
+    by_ticket: bool,
+) -> TlsAcceptor {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(show(leaf, &provider()));
+    config.session_storage = rustls::server::ServerSessionMemoryCache::new(16);
+    if by_ticket {
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    }
+    TlsAcceptor::from(Arc::new(config))
+}
+
 /// A server that shows `leaf` and refuses each client when it sees its certificate.
 pub(super) fn refusing_server(leaf: &Leaf) -> TlsAcceptor {
     let config = ServerConfig::builder_with_provider(provider())
