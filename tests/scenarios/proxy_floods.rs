@@ -11,10 +11,15 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here takes; only a broken test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Who is let in is answered within this, flood or no flood. Less than a handshake may take (10 s), so that nobody has waited for another one's end.
+const SOON: Duration = Duration::from_secs(8);
+/// More than the kernel and the daemon keep of one stream that nobody reads.
+const MOST_UNREAD: usize = 48 << 20;
 /// More than a flood may take: 256 handshakes of 64 KiB each, twice, and some.
 const MOST_MEMORY: u64 = 40_000;
 /// What may be left of it afterwards: of the last 63 connections, 64 KiB each, and some.
@@ -83,6 +88,7 @@ impl Site {
     /// Also one that the daemon takes for the flood's is let in, if it is good.
     pub(crate) fn peer(&self) -> Peer {
         let mut peer = Peer::connect(self.listen, &self.config).unwrap();
+        // With the handshake.
         peer.echo();
         peer
     }
@@ -92,6 +98,26 @@ impl Site {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// One number of the metrics.
+    fn metric(&self, line: &str) -> u64 {
+        let metrics = self.daemon.get("/metrics").unwrap().body;
+        let found = metrics
+            .lines()
+            .find_map(|one| one.strip_prefix(line)?.strip_prefix(' '));
+        found.expect(&metrics).parse().unwrap()
+    }
+
+    fn accepted(&self, route: &str) -> u64 {
+        self.metric(&format!(
+            "mwid_proxy_connections_accepted_total{{route=\"{route}\"}}"
+        ))
+    }
+
+    fn takes_little(&self, before: u64) {
+        let during = self.memory();
+        assert!(during < before + MOST_MEMORY, "{during} KiB, {before} before");
     }
 
     /// All refusals of a route with one of these reasons.
@@ -107,7 +133,7 @@ impl Site {
 
     /// Waits for so many refusals.
     fn wait_refused(&mut self, route: &str, reasons: &[&str], count: u64) {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         while self.refused(route, reasons) < count {
             let refused = self.refused(route, reasons);
             assert!(
@@ -135,7 +161,7 @@ impl Site {
                     == 1
             })
         });
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         while self.memory() > before + LEFT_MEMORY {
             let kept = self.memory();
             assert!(
@@ -161,10 +187,13 @@ impl Peer {
     }
 
     pub(crate) fn echo(&mut self) {
+        let begun = Instant::now();
         self.0.write_all(b"ping").unwrap();
         let mut back = [0; 4];
         self.0.read_exact(&mut back).unwrap();
         assert_eq!(&back, b"ping");
+        let took = begun.elapsed();
+        assert!(took < SOON, "it took {took:?}");
     }
 }
 
@@ -173,11 +202,13 @@ impl Peer {
     fn fill(&mut self) {
         let StreamOwned { conn, sock } = &mut self.0;
         sock.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut sent = 0;
         loop {
+            assert!(sent < MOST_UNREAD, "somebody keeps all of it");
             conn.writer().write_all(&[7; 32 * 1024]).unwrap();
             while conn.wants_write() {
                 match conn.write_tls(sock) {
-                    Ok(_) => {}
+                    Ok(n) => sent += n,
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return,
                     Err(e) => panic!("{e}"),
                 }
@@ -228,8 +259,7 @@ fn two_thousand_silent_connections_keep_nobody_out() {
         .unwrap();
     assert!(open > 2000, "{open}: silent ones are held, and none had to go");
     assert_eq!(site.refused("in", &["displaced", "timeout"]), 0);
-    let during = site.memory();
-    assert!(during < before + MOST_MEMORY, "{during} KiB, {before} before");
+    site.takes_little(before);
     drop(silent);
     site.recovers(steady, before);
 }
@@ -259,37 +289,52 @@ fn garbage_is_refused_by_its_name_as_fast_as_it_comes() {
         }
     }
     site.wait_refused("in", &["not_tls", "tls"], 1000);
-    let during = site.memory();
-    assert!(during < before + MOST_MEMORY, "{during} KiB, {before} before");
+    site.takes_little(before);
     site.recovers(steady, before);
 }
 
 #[test]
 fn hellos_in_single_bytes_keep_nobody_out() {
-    let site = Site::new("");
+    // So few places that whoever had to wait until each of the slow ones had its second would never get in.
+    let site = Site::with(
+        ", max_handshakes: 8, timeouts: { handshake: 15s }",
+        "",
+        Place::start,
+    );
     let mut steady = site.peer();
     let before = site.memory();
     let hello = hello(&site);
     let mut slow = connections(site.listen, 300);
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
     // So slowly that none is done in the end.
-    for byte in &hello[..60] {
-        for tcp in &mut slow {
-            tcp.set_nodelay(true).unwrap();
-            // Those who were displaced hear of it here.
-            tcp.write_all(&[*byte]).ok();
+    let drips = std::thread::spawn(move || {
+        for byte in &hello[..hello.len() - 1] {
+            for tcp in &mut slow {
+                tcp.set_nodelay(true).unwrap();
+                // Those who were displaced hear of it here.
+                tcp.write_all(&[*byte]).ok();
+            }
+            if stopped.recv_timeout(Duration::from_millis(5)) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
         }
+        slow
+    });
+    for _ in 0..5 {
         steady.echo();
+        drop(site.peer());
     }
-    drop(site.peer());
-    let during = site.memory();
-    assert!(during < before + MOST_MEMORY, "{during} KiB, {before} before");
-    drop(slow);
+    assert!(site.refused("in", &["displaced"]) > 0, "nobody had to wait");
+    site.takes_little(before);
+    drop(stop);
+    let held = drips.join().unwrap();
     site.recovers(steady, before);
+    drop(held);
 }
 
 #[test]
 fn hellos_in_endless_fragments_take_bounded_memory() {
-    let site = Site::new("");
+    let site = Site::with(", timeouts: { handshake: 5s }", "", Place::start);
     let mut steady = site.peer();
     let before = site.memory();
     // A message of 64 KiB in records of one byte, as far as it is kept without an end.
@@ -302,10 +347,10 @@ fn hellos_in_endless_fragments_take_bounded_memory() {
     }
     steady.echo();
     drop(site.peer());
-    let during = site.memory();
-    assert!(during < before + MOST_MEMORY, "{during} KiB, {before} before");
-    drop(pieces);
+    site.takes_little(before);
+    // They stay: it is the daemon that ends them.
     site.recovers(steady, before);
+    drop(pieces);
 }
 
 #[test]
@@ -328,12 +373,15 @@ fn resets_leave_nothing_behind() {
     for _ in 0..50 {
         reset(site.peer().0.sock);
     }
+    let accepted = site.accepted("in");
+    assert!(accepted > 2000, "{accepted}: they never came so far");
+    site.takes_little(before);
     site.recovers(steady, before);
 }
 
 #[test]
 fn with_64_descriptors_it_goes_on_and_recovers_from_their_end() {
-    let site = Site::start("", |place| {
+    let site = Site::with(", timeouts: { handshake: 2s }", "", |place| {
         let binary = mwid();
         let mut few = Command::new("sh");
         few.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
@@ -355,16 +403,21 @@ fn with_64_descriptors_it_goes_on_and_recovers_from_their_end() {
         steady.echo();
         std::thread::sleep(Duration::from_millis(10));
     }
-    drop(many);
-    drop(site.peer());
-    let metrics = site.daemon.get("/metrics").unwrap().body;
-    assert!(
-        metrics.lines().any(
-            |line| line.starts_with("mwid_proxy_accept_errors_total{route=\"in\"}") && !line.ends_with(" 0")
-        ),
-        "there were enough descriptors:\n{metrics}"
-    );
+    site.takes_little(before);
+    // They stay: it is the daemon that ends them.
+    let begun = Instant::now();
+    while site.refused("in", &["timeout", "displaced"]) < 200 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "it does not recover:\n{}",
+            site.daemon.log()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let errors = site.metric("mwid_proxy_accept_errors_total{route=\"in\"}");
+    assert!(errors > 0, "there were enough descriptors");
     site.recovers(steady, before);
+    drop(many);
 }
 
 #[test]
@@ -407,8 +460,79 @@ fn a_target_that_never_reads_stops_its_senders_and_nobody_else() {
         steady.echo();
     }
     drop(site.peer());
-    let during = site.memory();
-    assert!(during < before + MOST_MEMORY, "{during} KiB, {before} before");
+    site.takes_little(before);
     drop((senders, app));
+    site.recovers(steady, before);
+}
+
+/// Dials that do not end: the kernel has no place for them at the target, and says nothing.
+#[test]
+fn a_target_that_does_not_answer_holds_nobody_elses_connections() {
+    let socket = nix::sys::socket::socket(
+        nix::sys::socket::AddressFamily::Inet,
+        nix::sys::socket::SockType::Stream,
+        nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let full = TcpListener::from(socket);
+    let address = free_address();
+    let at = nix::sys::socket::SockaddrIn::from(match address {
+        SocketAddr::V4(v4) => v4,
+        SocketAddr::V6(_) => unreachable!(),
+    });
+    nix::sys::socket::bind(std::os::fd::AsRawFd::as_raw_fd(&full), &at).unwrap();
+    nix::sys::socket::listen(&full, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    let _queue = TcpStream::connect(address).unwrap();
+    let listen = free_address();
+    let mut site = Site::new(&format!(
+        "  - {{ name: silent, listen: \"{listen}\", forward: \"{address}\", unsafe_allow_all: true, timeouts: {{ connect: 3s }} }}"
+    ));
+    let mut steady = site.peer();
+    let before = site.memory();
+    let mut waiting = vec![];
+    for at in 0..200 {
+        let mut peer = Peer::connect(listen, &site.config).unwrap();
+        peer.0.write_all(b"the handshake's end").unwrap();
+        waiting.push(peer);
+        if at % 20 == 0 {
+            steady.echo();
+            drop(site.peer());
+        }
+    }
+    site.takes_little(before);
+    site.wait_refused("silent", &["connect_timeout"], 200);
+    site.recovers(steady, before);
+    drop(waiting);
+}
+
+#[test]
+fn a_peer_that_never_reads_stops_its_application_and_nobody_else() {
+    let (listen, app) = (free_address(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let site = Site::new(&format!(
+        "  - {{ name: deaf, listen: \"{listen}\", forward: \"{}\", unsafe_allow_all: true }}",
+        app.local_addr().unwrap()
+    ));
+    let mut steady = site.peer();
+    let before = site.memory();
+    let mut deaf = vec![];
+    for _ in 0..20 {
+        let mut peer = Peer::connect(listen, &site.config).unwrap();
+        peer.0.write_all(b"the handshake's end").unwrap();
+        let (mut server, _) = app.accept().unwrap();
+        server
+            .set_write_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let mut sent = 0;
+        while let Ok(n) = server.write(&[7; 32 * 1024]) {
+            sent += n;
+            assert!(sent < MOST_UNREAD, "somebody keeps all of it");
+        }
+        deaf.push((peer, server));
+        steady.echo();
+    }
+    drop(site.peer());
+    site.takes_little(before);
+    drop(deaf);
     site.recovers(steady, before);
 }

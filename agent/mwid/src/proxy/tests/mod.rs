@@ -10,6 +10,7 @@ mod passed;
 mod refusals;
 mod sealing;
 mod strangers;
+mod streams;
 mod targets;
 mod transport;
 

@@ -220,7 +220,8 @@ async fn a_session_is_never_resumed_and_who_asks_is_counted() {
             app.accept().await,
         ));
         assert_eq!(site.metric(refused).as_deref(), Some("1"), "{way}");
-        site.wait("in", "two connections", |status| status.made == 2).await;
+        site.wait("in", "two connections", |status| status.made == 2)
+            .await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! Bytes through an outbound and an inbound route: they arrive as they were sent, and so do the ends of both sides.
 use super::strangers::{self, TLS13};
 use super::*;
-use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A pair of routes, one after the other: plain bytes go in at `listen`, over mutual TLS, and come out at the application.
@@ -138,78 +137,6 @@ async fn a_direction_that_is_full_holds_up_no_byte_of_the_other() {
         read.await.expect("it stands still").unwrap();
         assert!(got.iter().all(|byte| *byte == 1));
         sends.await.unwrap();
-    }
-}
-
-/// What one side does.
-#[derive(Clone, Debug)]
-enum Step {
-    /// So many bytes.
-    Send(usize),
-    /// Lets the others run.
-    Pause(u8),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let size = prop_oneof![1_usize..64, 16_300_usize..16_500, 1_usize..300_000];
-    let step = prop_oneof![4 => size.prop_map(Step::Send), 1 => (0_u8..4).prop_map(Step::Pause)];
-    prop::collection::vec(step, 0..12)
-}
-
-/// Sends by steps, then ends its side; reads to the end all the while, in pieces of `piece`.
-async fn play(stream: TcpStream, steps: Vec<Step>, seed: u8, piece: usize) -> (Vec<u8>, Vec<u8>) {
-    let (mut reader, mut writer) = stream.into_split();
-    let writes = async move {
-        let mut sent = Vec::new();
-        for step in steps {
-            match step {
-                Step::Send(size) => {
-                    let from = sent.len();
-                    sent.extend((from..from + size).map(|at| (at * 31 + at / 251).to_le_bytes()[0] ^ seed));
-                    writer.write_all(&sent[from..]).await.unwrap();
-                }
-                Step::Pause(times) => {
-                    for _ in 0..times {
-                        tokio::task::yield_now().await;
-                    }
-                }
-            }
-        }
-        writer.shutdown().await.unwrap();
-        sent
-    };
-    let reads = async move {
-        let (mut got, mut buffer) = (Vec::new(), vec![0; piece]);
-        loop {
-            match reader.read(&mut buffer).await.unwrap() {
-                0 => return got,
-                n => got.extend_from_slice(&buffer[..n]),
-            }
-        }
-    };
-    tokio::join!(writes, reads)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_goes_in_comes_out_both_ways(
-        up in steps(), down in steps(), piece in 1_usize..100_000, small in any::<bool>(),
-    ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let pair = pair(&World::new(HERE)).await;
-            let client = TcpStream::connect(pair.listen).await.unwrap();
-            let server = pair.app.accept().await;
-            let piece = if small { piece.min(700) } else { piece };
-            let client = tokio::spawn(play(client, up, 1, piece));
-            let server = tokio::spawn(play(server, down, 2, 64 * 1024));
-            let both = async { (client.await.unwrap(), server.await.unwrap()) };
-            let ((up, got_down), (down, got_up)) = tokio::time::timeout(PATIENCE, both).await.expect("it hangs");
-            assert!(up == got_up, "{} bytes up, {} arrived", up.len(), got_up.len());
-            assert!(down == got_down, "{} bytes down, {} arrived", down.len(), got_down.len());
-        });
     }
 }
 
