@@ -106,7 +106,10 @@ impl Site {
         let found = metrics
             .lines()
             .find_map(|one| one.strip_prefix(line)?.strip_prefix(' '));
-        found.expect(&metrics).parse().unwrap()
+        found
+            .unwrap_or_else(|| panic!("no {line} in\n{metrics}"))
+            .parse()
+            .unwrap()
     }
 
     fn accepted(&self, route: &str) -> u64 {
@@ -199,7 +202,7 @@ impl Peer {
 
 impl Peer {
     /// Whether it is let in, and answered soon.
-    fn is_served(mut self) -> bool {
+    fn gets_in(mut self) -> bool {
         self.0.sock.set_read_timeout(Some(SOON)).unwrap();
         let mut back = [0; 4];
         self.0.write_all(b"ping").is_ok() && self.0.read_exact(&mut back).is_ok()
@@ -331,7 +334,7 @@ fn hellos_in_single_bytes_keep_nobody_out() {
         steady.echo();
         // A machine that has much else to do may need more than the second of one that gets nowhere.
         let begun = Instant::now();
-        while !Peer::connect(site.listen, &site.config).unwrap().is_served() {
+        while !Peer::connect(site.listen, &site.config).unwrap().gets_in() {
             assert!(begun.elapsed() < SOON, "kept out:\n{}", site.daemon.log());
         }
     }
