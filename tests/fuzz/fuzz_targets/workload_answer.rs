@@ -18,18 +18,33 @@ use std::sync::LazyLock;
 #[path = "../../../agent/mwid/src/proto/mod.rs"]
 mod proto;
 
+#[path = "../../../agent/mwid/src/config"]
+mod config {
+    mod endpoint;
+    pub(crate) use endpoint::Endpoint;
+}
+
+#[path = "../../../agent/mwid/src/grpc"]
 mod grpc {
+    mod status;
+    pub(crate) use status::{Code, Status};
+
     pub(crate) mod client {
+        use super::Status;
+
         /// Nothing is connected here.
         pub(crate) struct Connection;
 
         #[derive(Debug, thiserror::Error)]
         #[error("no call")]
-        pub(crate) struct CallError;
+        pub(crate) enum CallError {
+            Refused(Status),
+            NoCall,
+        }
 
         impl Connection {
             pub(crate) async fn open<S>(_: S, _: &str, _: usize) -> Result<Self, CallError> {
-                Err(CallError)
+                Err(CallError::NoCall)
             }
         }
     }
@@ -37,13 +52,11 @@ mod grpc {
 
 #[path = "../../../agent/mwid/src/workload_client"]
 mod workload_client {
-    mod endpoint;
     mod error;
     mod read;
-    pub(crate) use endpoint::Endpoint;
+    use super::{TrustBundles, messages};
     pub(crate) use error::AnswerError;
     pub(crate) use read::{JwtSvid, Svid};
-    use super::{messages, TrustBundles};
 
     pub(crate) fn svids(answer: messages::X509svidResponse) -> Result<Vec<Svid>, AnswerError> {
         read::svids(answer)
@@ -65,7 +78,8 @@ mod workload_client {
         read::claims(claims)
     }
 }
-use workload_client::{AnswerError, Endpoint};
+use config::Endpoint;
+use workload_client::AnswerError;
 
 fn der(pem: &[u8]) -> Vec<u8> {
     let all = pki_types::CertificateDer::pem_slice_iter(pem);
@@ -90,7 +104,10 @@ fn words(error: &AnswerError) -> String {
 
 /// The names of a message are those of what was read.
 fn are_of(bundles: &TrustBundles, named: &BTreeMap<String, Vec<u8>>) {
-    let read: Vec<_> = bundles.iter().map(|bundle| bundle.trust_domain().to_string()).collect();
+    let read: Vec<_> = bundles
+        .iter()
+        .map(|bundle| bundle.trust_domain().to_string())
+        .collect();
     let mut named: Vec<_> = named
         .keys()
         .map(|name| name.strip_prefix("spiffe://").unwrap_or(name).to_owned())
@@ -153,7 +170,10 @@ fuzz_target!(|input: (u8, &[u8])| {
         }
         7 => {
             if let Ok(mut answer) = messages::JwtsvidResponse::decode(bytes) {
-                answer.svids.iter_mut().for_each(|svid| svid.svid = SECRET.to_owned());
+                answer
+                    .svids
+                    .iter_mut()
+                    .for_each(|svid| svid.svid = SECRET.to_owned());
                 match workload_client::jwt_svids(answer.clone()) {
                     Ok(read) => {
                         assert!(read.len() == answer.svids.len() && !read.is_empty());
