@@ -95,9 +95,9 @@ impl Hub {
         }
     }
 
-    /// How long an identity lives on. It is over a moment after the second in which it ends.
-    pub(super) fn left(&self, identity: &IdentitySnapshot) -> Duration {
-        let end = identity.not_after().as_secs().saturating_add(1);
+    /// How long an identity lives on that ends then. It is over a moment after the second in which it ends.
+    pub(super) fn left(&self, not_after: UnixTime) -> Duration {
+        let end = not_after.as_secs().saturating_add(1);
         let now = self.clock.current_time().map_or(u64::MAX, |now| now.as_secs());
         Duration::from_secs(end.saturating_sub(now))
     }

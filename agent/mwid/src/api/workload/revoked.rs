@@ -51,7 +51,8 @@ pub(super) fn over<G: Guest>(
     is_newest: impl Fn(&Edition) -> bool + Send + 'static,
 ) -> Revoked {
     let site = Arc::clone(&connection.site);
-    let identity = Arc::clone(identity);
+    // Not the identity: its key would live for as long as a client likes.
+    let (id, not_after) = (identity.id().clone(), identity.not_after());
     let mut subscription = site.hub.subscribe();
     Box::pin(async move {
         let mut end: Option<Instant> = None;
@@ -60,13 +61,13 @@ pub(super) fn over<G: Guest>(
                 Now::Alive(edition) => edition,
                 none => return refusal::no_identity(&none).unwrap_or_else(refusal::replaced),
             };
-            if newest.identity.id() != identity.id() {
+            if *newest.identity.id() != id {
                 return refusal::replaced();
             }
             if is_newest(&newest) {
                 end = None;
             } else {
-                end.get_or_insert_with(|| Instant::now() + REST.min(site.hub.left(&identity)));
+                end.get_or_insert_with(|| Instant::now() + REST.min(site.hub.left(not_after)));
             }
             let rest = async {
                 match end {

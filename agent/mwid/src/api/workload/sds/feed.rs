@@ -175,7 +175,7 @@ pub(super) fn taken_back<G: Guest>(
     answer: &Answer,
     secrets: &Arc<Secrets>,
 ) -> Revoked {
-    // Not the secrets: one would hold its key for as long as a client likes.
+    // Not the secrets, likewise not their keys.
     let versions = answer
         .found
         .iter()
