@@ -63,8 +63,8 @@ function wants(what, got, wanted) {
   if (got !== wanted) { console.error(`${what}: ${got}, not ${wanted}`); process.exit(1); }
 }
 
-// Until it is closed by both: 100 messages.
-function talk(socket, said, name, done) {
+// Until it is closed by both: 100 messages. `lost` is the code where Node's stream is gone before `ws` has read the last frame, also without a proxy.
+function talk(socket, said, name, done, lost) {
   let got = -1;
   const message = Buffer.alloc(100_000, 'w');
   socket.on('message', (bytes) => {
@@ -73,7 +73,7 @@ function talk(socket, said, name, done) {
     got += 1;
     if (got === 100) socket.close(1000); else socket.send(message);
   });
-  socket.on('close', (code) => { wants('close code', code, 1000); wants('messages', got, 100); console.log(name); done(); });
+  socket.on('close', (code) => { if (code !== lost) wants('close code', code, 1000); wants('messages', got, 100); console.log(name); done(); });
 }
 
 function websocket(web, said) {
@@ -97,7 +97,7 @@ function extended(port, said) {
         });
         stream.on('response', (headers) => {
           wants('status', headers[':status'], 200);
-          talk(on(stream, false), said, 'extended', () => { open -= 1; if (open === 0) { session.close(); done(); } });
+          talk(on(stream, false), said, 'extended', () => { open -= 1; if (open === 0) { session.close(); done(); } }, 1006);
         });
       }
     });

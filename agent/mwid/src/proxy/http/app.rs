@@ -35,7 +35,7 @@ const HEADERS: usize = 200;
 const MOST_READ: usize = 32 * 1024;
 const LEAST_READ: usize = 4 * 1024;
 /// What all of them may read at once, about.
-const READ: usize = 128 * 1024;
+const READ: usize = 512 * 1024;
 
 /// Of one of so many requests.
 fn share(requests: usize) -> usize {
