@@ -1,4 +1,4 @@
-//! Memory of connections that have ended, given back to the system. In: connections that begin and end. Out: a word to the allocator when most of many
+//! Memory of connections that have ended, given back to the system. In: connections that begin and end, also those to applications. Out: a word to the allocator when most of many
 //! have ended. Never on a way that a connection waits on, and never while few come and go.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,9 +19,25 @@ pub(super) struct Connection<'a>(&'a Memory);
 
 impl Memory {
     pub(super) fn connection(&self) -> Connection<'_> {
+        self.begins();
+        Connection(self)
+    }
+
+    /// One more connection; whoever says so says [`Memory::ends`], too.
+    pub(super) fn begins(&self) {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak.fetch_max(open, Ordering::Relaxed);
-        Connection(self)
+    }
+
+    /// One has ended.
+    pub(super) fn ends(&self) {
+        if !self.ended() {
+            return;
+        }
+        // There is none when the runtime itself ends, and with it the process.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(give_back);
+        }
     }
 
     /// True when there is much to give back: half of the most that there were have ended, so that each of them is looked at a few times in all.
@@ -39,13 +55,7 @@ impl Memory {
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        if !self.0.ended() {
-            return;
-        }
-        // There is none when the runtime itself ends, and with it the process.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(give_back);
-        }
+        self.0.ends();
     }
 }
 

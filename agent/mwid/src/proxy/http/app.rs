@@ -146,7 +146,9 @@ impl App {
         let (stream, at) = dialled.map_err(NoAnswer::Reach)?;
         alive::limit(&stream, settings.timeouts.unacknowledged);
         at.worked();
+        self.route.shared.memory.begins();
         Ok(TokioIo::new(AppStream {
+            route: Arc::clone(&self.route),
             stream: Some(stream),
             alone,
             wire: Arc::clone(&self.wire),
@@ -282,6 +284,7 @@ impl Held {
 pub(super) struct AppStream {
     /// Gone only when this is dropped.
     stream: Option<Stream>,
+    route: Arc<Route>,
     /// Cuts this one alone.
     alone: Option<Arc<AtomicBool>>,
     wire: Arc<Wire>,
@@ -371,6 +374,7 @@ impl AsyncWrite for AppStream {
 
 impl Drop for AppStream {
     fn drop(&mut self) {
+        self.route.shared.memory.ends();
         let is_cut = self.is_cut();
         if let Some(stream) = self.stream.take()
             && is_cut
