@@ -339,7 +339,8 @@ async fn limits_that_change_count_those_who_are_here() {
         assert!(looked.await.is_ok(), "there is place for more than {more}");
     };
     site.routes(&most(3));
-    open.push((connect(listen, &here).await, app.accept().await));
+    let third = tokio::time::timeout(PATIENCE, connect(listen, &here)).await;
+    open.push((third.expect("no place for one more"), app.accept().await));
     waits(&site, 3).await;
     assert_eq!(site.status("in").open, 3);
     site.routes(&most(1));
@@ -354,6 +355,7 @@ async fn limits_that_change_count_those_who_are_here() {
         assert!(!next.is_finished(), "{left} of one are here");
     }
     open.pop();
-    let _next = next.await.unwrap().unwrap();
+    let next = tokio::time::timeout(PATIENCE, next).await;
+    let _next = next.expect("no place for one").unwrap().unwrap();
     app.accept().await;
 }
