@@ -4,6 +4,7 @@ use super::DRAIN;
 use super::peers::{Ends, Known};
 use super::route::{Decision, Named, Route, Rules, Shared};
 use crate::clock::ClockJumps;
+use crate::config::{RouteSettings, Side};
 use mtls_identity::tls::{NoLonger, Redecide};
 use mtls_identity::{Peer, Reader, TrustBundles, UnixTime};
 use rustls::crypto::CryptoProvider;
@@ -51,8 +52,10 @@ impl Again {
     }
 
     /// The rules of a name that is in use again: they hold for those too who came by it before.
-    pub(super) fn put_in_force(&self, name: &str, rules: &Arc<Rules>) {
-        for named in self.draining().iter().filter(|named| named.name == name) {
+    pub(super) fn put_in_force(&self, settings: &RouteSettings, rules: &Arc<Rules>) {
+        let inbound = settings.side == Side::Inbound;
+        let is_it = |named: &&Arc<Named>| named.name == settings.name && named.is_inbound == inbound;
+        for named in self.draining().iter().filter(is_it) {
             named.put_in_force(Arc::clone(rules));
         }
     }

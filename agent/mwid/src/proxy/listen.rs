@@ -187,9 +187,7 @@ impl Door {
     /// Closes it. Where its route listens elsewhere from now on, those are served first who came before.
     pub(super) fn close(self, routes: &[Arc<Route>]) {
         let here = Arc::clone(&self.route.borrow());
-        let moved = routes
-            .iter()
-            .find(|new| new.name() == here.name() && new.is_inbound() == here.is_inbound());
+        let moved = routes.iter().find(|new| here.goes_on_as(&new.settings));
         match (moved, &self.settings.address) {
             // What waits at systemd's stays there.
             (_, Address::Systemd(_)) | (None, _) => self.stop.cancel(),
@@ -228,7 +226,11 @@ impl Entrance {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = self.moves.cancelled() => return self.see_in(current, guest).await,
+                // By the route that is in force elsewhere by now.
+                () = self.moves.cancelled() => {
+                    let current = Arc::clone(&route.borrow());
+                    return self.see_in(current, guest).await;
+                }
                 // Other settings, other places to wait for. The sender goes when the listener is stopped.
                 changed = route.changed() => if changed.is_err() { return },
                 slot = current.slot(), if guest.is_some() => {

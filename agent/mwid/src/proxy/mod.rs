@@ -146,7 +146,7 @@ impl Proxy {
         let is_left = |door: &&Door| !settings.routes.iter().any(|route| door.is(&route.listen));
         let leaving: Vec<&Door> = self.doors.iter().filter(is_left).collect();
         for wanted in &settings.routes {
-            let before = in_force.iter().find(|route| route.name() == wanted.name);
+            let before = in_force.iter().find(|route| route.goes_on_as(wanted));
             routes.push(match before {
                 Some(before) if before.settings == *wanted => Arc::clone(before),
                 before => Arc::new(Route::new(wanted.clone(), &self.shared, before.map(|b| &**b))?),
@@ -238,7 +238,7 @@ impl Proxy {
         }
         for gone in before
             .iter()
-            .filter(|old| !change.routes.iter().any(|new| new.name() == old.name()))
+            .filter(|old| !change.routes.iter().any(|new| old.goes_on_as(&new.settings)))
         {
             end_later(gone);
         }
@@ -252,13 +252,13 @@ impl Proxy {
 fn goes_on(old: &Route, routes: &[Arc<Route>]) -> bool {
     routes
         .iter()
-        .any(|new| new.name() == old.name() && new.leads_as(old))
+        .any(|new| old.goes_on_as(&new.settings) && new.leads_as(old))
 }
 
 /// Shows the targets of the routes in force, and those of no others.
 fn show_targets(before: &[Arc<Route>], after: &[Arc<Route>]) {
     for old in before {
-        let new = after.iter().find(|new| new.name() == old.name());
+        let new = after.iter().find(|new| old.goes_on_as(&new.settings));
         old.targets.hide_but(new.map(|new| &new.targets));
     }
     after.iter().for_each(|route| route.targets.show());

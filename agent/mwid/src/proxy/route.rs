@@ -72,6 +72,7 @@ pub(super) enum Config {
 /// What belongs to a route's name.
 pub(super) struct Named {
     pub(super) name: String,
+    pub(super) is_inbound: bool,
     pub(super) record: Record,
     pub(super) peers: Arc<Peers>,
     rules: RwLock<Arc<Rules>>,
@@ -140,7 +141,7 @@ impl Route {
     /// Puts its rules and limits in force.
     pub(super) fn put_in_force(&self) {
         self.named.put_in_force(Arc::clone(&self.rules));
-        self.shared.again.put_in_force(self.name(), &self.rules);
+        self.shared.again.put_in_force(&self.settings, &self.rules);
         self.slots.resize(self.settings.max_connections);
         self.turns.resize(self.settings.max_handshakes);
         let (all, per_user) = bounds(&self.settings);
@@ -149,6 +150,11 @@ impl Route {
 
     pub(super) fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Whether that is this route, changed or not. One of the other side has other peers, whatever its name.
+    pub(super) fn goes_on_as(&self, settings: &RouteSettings) -> bool {
+        self.settings.name == settings.name && self.is_inbound() == (settings.side == Side::Inbound)
     }
 
     /// Whether requests go where they went before.
@@ -287,6 +293,7 @@ impl Named {
         let over = CancellationToken::new();
         let named = Self {
             name: settings.name.clone(),
+            is_inbound: settings.side == Side::Inbound,
             record: Record::new(shared.metrics.route(&settings.name), Clock::clone(&shared.clock)),
             peers: Peers::new(over.clone(), Arc::clone(&shared.again.ends)),
             rules: RwLock::default(),

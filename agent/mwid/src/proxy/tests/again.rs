@@ -343,3 +343,20 @@ async fn how_long_a_change_takes_with_thousands_of_peers() {
          the rest after {by_all:?} by another root"
     );
 }
+
+#[tokio::test]
+async fn a_name_that_goes_to_the_other_side_is_another_route() {
+    let (here, app) = (World::new(HERE), App::start().await);
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&route(listen, &app, ""));
+    let mut open = Open::new(listen, &here.leaf("/a"), &app).await;
+    site.routes(&format!(
+        "  outbound:\n  - {{ name: in, listen: \"{}\", connect: \"{}\", expect: \"spiffe://here.test/else\" }}",
+        free(),
+        app.address
+    ));
+    site.passed().await;
+    // Its time to leave has begun, and the rules on whom we connect to are not about it.
+    open.works().await;
+}

@@ -194,3 +194,31 @@ async fn who_waits_at_a_unix_socket_is_served_when_another_one_takes_its_place()
         listen = next;
     }
 }
+
+#[tokio::test]
+async fn who_waits_where_a_route_was_is_served_as_it_is_now() {
+    let here = World::new(HERE);
+    let [before, after] = [App::start().await, App::start().await];
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let mut site = Site::new(&here, &[&here]);
+    let outbound = |path: &PathBuf, remote: &App| {
+        format!(
+            "  outbound:\n  - {{ name: out, listen: \"unix:{}\", connect: \"{}\", expect: \"spiffe://here.test/ok\", max_connections: 1 }}",
+            path.display(),
+            remote.address
+        )
+    };
+    let leaf = here.leaf("/ok");
+    site.routes(&outbound(&path("one"), &before));
+    let held = UnixStream::connect(path("one")).await.unwrap();
+    let tls = before.accept_tls(&leaf).await;
+    let mut waiting = UnixStream::connect(path("one")).await.unwrap();
+    site.routes(&outbound(&path("other"), &after));
+    drop((held, tls));
+    let mut tls = after.accept_tls(&leaf).await;
+    tls.write_all(b"pong").await.unwrap();
+    let mut got = [0; 4];
+    waiting.read_exact(&mut got).await.expect("it was refused");
+    assert_eq!(&got, b"pong");
+}
