@@ -10,6 +10,7 @@ use crate::check::issuers::Issuers;
 use crate::check::{Refusal, leaf};
 use crate::peer::PeerRole;
 use crate::store::Reader;
+use crate::vouched::By;
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -35,8 +36,9 @@ impl PeerVerifier {
         // One snapshot for the whole judgement. Without a valid identity of our own nobody is trusted: a client that went on would
         // talk to a server without showing who it is.
         let own = usable_at(&self.reader, now).map_err(|source| PeerRefusal::OurIdentity { source })?;
+        let by = By::new(self.role, self.algorithms.all);
         // A peer that connects again shows the same chain, and what it proves anew is that it has the key.
-        if own.vouched.holds(self.role, leaf, intermediates, now) {
+        if own.vouched.holds(by, leaf, intermediates, now) {
             return Ok(());
         }
         let holds = verify_peer(
@@ -47,7 +49,7 @@ impl PeerVerifier {
             (&self.algorithms, &self.issuers),
             now,
         )?;
-        own.vouched.add(self.role, leaf, intermediates, holds);
+        own.vouched.add(by, leaf, intermediates, holds);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::{ClientConfig, ServerConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use testkit::pki::{LeafSpec, Validity, World};
+use testkit::pki::{Ca, LeafSpec, Validity, World};
 
 /// The client's certificate ends after an hour by the server's clock, its CA long after.
 fn short_lived(world: &World, trusted: &[&World]) -> Side {
@@ -16,6 +16,14 @@ fn short_lived(world: &World, trusted: &[&World]) -> Side {
     let mut side = Side::empty();
     side.adopt(&world.leaf_of(&spec), trusted);
     side
+}
+
+/// In another trust domain, and so that nothing of its own ends.
+fn elsewhere(trusted: &World) -> (World, Side) {
+    let other = World::new("other.test");
+    let mut server = Side::empty();
+    server.adopt(&other.leaf("/server"), &[&other, trusted]);
+    (other, server)
 }
 
 /// A client that the server has let in twice.
@@ -60,6 +68,45 @@ fn a_known_peer_is_refused_when_its_root_leaves_the_bundle_or_the_bundle_goes() 
         server.adopt(&leaf, trusted);
         refused(&handshake(&client, &config), why);
     }
+}
+
+#[test]
+fn a_known_peer_is_refused_when_a_ca_above_it_ends() {
+    const HOUR: Validity = Validity { from: -60, to: 3600 };
+    let short_root = Ca::root_valid(HERE, HOUR);
+    let by_root = World {
+        intermediate: short_root.intermediate(),
+        root: short_root,
+    };
+    let root = Ca::root(HERE);
+    let by_intermediate = World {
+        intermediate: root.intermediate_with(HOUR, |_| {}),
+        root,
+    };
+    for (world, why) in [(by_root, "RootExpired"), (by_intermediate, "Expired")] {
+        let (other, server) = elsewhere(&world);
+        let client = Side::new(&world, "/client", &[&world, &other]);
+        let (client, config) = known(&client, &server);
+        server.clock.forward(3590);
+        handshake(&client, &config).works();
+        server.clock.forward(20);
+        refused(&handshake(&client, &config), why);
+    }
+}
+
+/// Both configs have one store, and so one memory.
+#[test]
+fn a_peer_that_one_provider_knows_is_not_known_to_another() {
+    let world = World::new(HERE);
+    let mut server = Side::new(&world, "/server", &[&world]);
+    let (client, _) = known(&short_lived(&world, &[&world]), &server);
+    let mut stricter = CryptoProvider::clone(&provider());
+    stricter.signature_verification_algorithms.all = &[];
+    server.options = TlsOptions::new(Arc::new(stricter), Arc::new(MovedClock::default()));
+    refused(
+        &handshake(&client, &server.server()),
+        "UnsupportedSignatureAlgorithm",
+    );
 }
 
 /// Whoever has the chain of a known peer, and not its key, is still nobody.
