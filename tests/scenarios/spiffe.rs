@@ -105,15 +105,17 @@ impl Program {
     }
 
     pub(crate) fn over(stream: std::os::unix::net::UnixStream) -> Self {
+        Self::over_with_window(stream, WINDOW)
+    }
+
+    pub(crate) fn over_with_window(stream: std::os::unix::net::UnixStream, window: u32) -> Self {
         stream.set_nonblocking(true).unwrap();
-        Self::speak(|| UnixStream::from_std(stream).unwrap(), WINDOW)
+        Self::speak(|| UnixStream::from_std(stream).unwrap(), window)
     }
 
     /// Takes no more than so many bytes of a stream before somebody reads it.
     pub(crate) fn with_window(socket: &Path, window: u32) -> Self {
-        let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        Self::speak(|| UnixStream::from_std(stream).unwrap(), window)
+        Self::over_with_window(std::os::unix::net::UnixStream::connect(socket).unwrap(), window)
     }
 
     pub(crate) fn over_tcp(address: SocketAddr) -> Self {

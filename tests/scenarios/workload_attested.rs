@@ -340,3 +340,35 @@ fn a_socket_that_is_handed_on_is_worth_nothing_when_its_process_has_ended() {
     }
     daemon.stop();
 }
+
+#[test]
+fn the_heir_of_a_socket_gets_no_more_of_a_key_that_its_process_took_a_part_of() {
+    if !can_be_others("the_heir_of_a_socket") {
+        return;
+    }
+    let mut place = Place::new();
+    let named = program(place.path("named"), b"");
+    let mut daemon = started(&mut place, &rules(&named, &named));
+    for uid in [BY_EXE, BY_HASH, BY_UID] {
+        let process = Process::start(&named, &socket(&place), User::alone(uid));
+        // Room for a part of each message; the rest lies ready for whoever opens the window.
+        let program = Program::over_with_window(process.connection(), 100);
+        let [stream, delta] = [(); 2].map(|()| Envoy::over_with_window(process.connection(), 100));
+        let mut svid = program.call(X509_SVID);
+        let mut stream = stream.call(STREAM, &asks(&["default"]));
+        let mut delta = delta.call(DELTA, &subscribes(&["default"]));
+        daemon.wait_for("all streams", |daemon| streams(daemon) == 3);
+        process.end();
+        daemon.wait_for("their end", |daemon| streams(daemon) == 0);
+        assert_eq!(svid.next(), Next::Gone);
+        assert_eq!(stream.next::<DiscoveryResponse>(), xds::Next::BrokenOff);
+        assert_eq!(delta.next::<DeltaDiscoveryResponse>(), xds::Next::BrokenOff);
+    }
+    daemon.stop();
+}
+
+/// Of the Workload API and of secret discovery.
+fn streams(daemon: &Daemon) -> u64 {
+    let workload = &daemon.status().unwrap()["workload"];
+    workload["streams"].as_u64().unwrap() + workload["sds"]["streams"].as_u64().unwrap()
+}

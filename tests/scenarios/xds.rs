@@ -115,14 +115,14 @@ impl Envoy {
 
     /// Takes no more than so many bytes of a stream before somebody reads it.
     pub(crate) fn with_window(socket: &Path, window: u32) -> Self {
-        Self::speaking(std::os::unix::net::UnixStream::connect(socket).unwrap(), window)
+        Self::over_with_window(std::os::unix::net::UnixStream::connect(socket).unwrap(), window)
     }
 
     pub(crate) fn over(stream: std::os::unix::net::UnixStream) -> Self {
-        Self::speaking(stream, WINDOW)
+        Self::over_with_window(stream, WINDOW)
     }
 
-    fn speaking(stream: std::os::unix::net::UnixStream, window: u32) -> Self {
+    pub(crate) fn over_with_window(stream: std::os::unix::net::UnixStream, window: u32) -> Self {
         stream.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -78,19 +78,35 @@ pub(crate) struct Status {
     pub(crate) code: Code,
     /// For who called: says what failed and what to do, and nothing that he may not know.
     pub(crate) message: Cow<'static, str>,
+    /// What its client has not taken of the answer before may not follow. Is not sent.
+    takes_back: bool,
 }
 
 impl Status {
     pub(super) const OK: Self = Self {
         code: Code::OK,
         message: Cow::Borrowed(""),
+        takes_back: false,
     };
 
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
             message: message.into(),
+            takes_back: false,
         }
+    }
+
+    /// The same for one who may not have, for whatever reason, what he was given before.
+    pub(crate) fn taking_back(self) -> Self {
+        Self {
+            takes_back: true,
+            ..self
+        }
+    }
+
+    pub(super) fn takes_back(&self) -> bool {
+        self.takes_back
     }
 
     /// Adds the status to trailers, or to a head without a body.

@@ -24,11 +24,12 @@ pub(super) fn unimplemented(what: &'static str) -> Status {
 
 /// To a caller who may have an identity, but not the one that he asks for.
 pub(super) fn not_issued() -> Status {
-    Status::new(Code::PERMISSION_DENIED, NO_IDENTITY_ISSUED)
+    Status::new(Code::PERMISSION_DENIED, NO_IDENTITY_ISSUED).taking_back()
 }
 
+/// Also one that may pass takes back what its caller has a part of: who asks on may be another.
 pub(super) fn denied(denied: &Denied) -> Status {
-    match denied {
+    let status = match denied {
         Denied::NotGranted => not_issued(),
         Denied::NotLookedUp => Status::new(
             Code::UNAVAILABLE,
@@ -42,7 +43,8 @@ pub(super) fn denied(denied: &Denied) -> Status {
             Code::UNAVAILABLE,
             format!("workload attestation failed: {}", Causes(&**denial)),
         ),
-    }
+    };
+    status.taking_back()
 }
 
 /// Whether the same process, asking again, would be denied again.

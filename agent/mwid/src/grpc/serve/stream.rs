@@ -232,14 +232,14 @@ impl Future for Running {
 
 impl Sending {
     /// Says the status. Trailers go out behind the data that the client has not taken yet, and HTTP/2 holds that for as long as the client
-    /// likes. Breaking a stream off needs no window: data of one who may not have it any more is taken back at once, and other ends wait a
-    /// moment for their client.
+    /// likes. Breaking a stream off needs no window: data of one who may not have it any more is taken back at once, whatever code he is told
+    /// (his process may have ended, and another one have its socket), and other ends wait a moment for their client.
     fn end(mut self, status: &Status) -> Stage {
         let is_behind = self.left.is_some && *status != Status::OK && {
             self.stream.reserve_capacity(1);
             self.stream.capacity() == 0
         };
-        if is_behind && status.code == Code::PERMISSION_DENIED {
+        if is_behind && status.takes_back() {
             self.stream.send_reset(head::broken_off(status.code));
             return Stage::Ended;
         }

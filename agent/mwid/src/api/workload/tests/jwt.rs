@@ -124,7 +124,7 @@ async fn who_may_not_have_the_identity_has_no_jwt_svid_and_no_verdict() {
     let mint = Mint::new().await;
     let token = mint.token(&["a"]);
     let caller = Caller::who_may(false);
-    let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+    let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued").taking_back();
     assert_eq!(mint.fetch(&caller, &["a"], "").unwrap_err(), denied);
     assert_eq!(mint.validate(&caller, "a", &token).unwrap_err(), denied);
     assert_eq!(

@@ -126,7 +126,7 @@ fn refused(house: &House, caller: &Caller, subject: &'static Subject) -> Status 
 async fn who_may_not_is_told_so_before_there_is_an_identity_and_who_may_is_told_to_ask_again() {
     let mut house = House::new();
     let (may, may_not) = (Caller::who_may(true), Caller::who_may(false));
-    let issued = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+    let issued = Status::new(Code::PERMISSION_DENIED, "no identity issued").taking_back();
     for subject in [SVID, BUNDLES] {
         assert_eq!(refused(&house, &may_not, subject), issued);
         assert_eq!(refused(&house, &may, subject).code, Code::UNAVAILABLE);
@@ -171,7 +171,10 @@ async fn a_stream_ends_when_the_identity_is_taken_from_its_caller_and_no_other_d
     }
     callers[0].may.send_replace(false);
     let end = streams[0].next().await.unwrap().unwrap_err();
-    assert_eq!(end, Status::new(Code::PERMISSION_DENIED, "no identity issued"));
+    assert_eq!(
+        end,
+        Status::new(Code::PERMISSION_DENIED, "no identity issued").taking_back()
+    );
     assert!(streams[0].next().await.is_none());
     assert!(at_hand(&mut streams[1]).is_none());
     assert_eq!(
@@ -200,7 +203,7 @@ async fn what_waits_for_a_client_ends_when_its_caller_may_not_have_it_any_more_a
     house.settle().await;
     assert_eq!((&mut one).now_or_never(), None, "another one may come");
     caller.may.send_replace(false);
-    let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+    let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued").taking_back();
     assert_eq!((&mut one).now_or_never(), Some(denied.clone()));
     assert_eq!(caller.record(), ["denied X.509 identity: no identity issued"]);
     caller.may.send_replace(true);

@@ -46,7 +46,7 @@ pub(super) struct Tester {
     pub(super) latest: watch::Sender<Option<Frame>>,
     /// Whose the next connections are; nobody's when it is empty.
     holders: Arc<Mutex<VecDeque<Holder>>>,
-    /// Ends what waits for its client at [`EACH`] and [`ONE_WHILE`].
+    /// Ends what waits for its client at [`EACH`] and [`ONE_WHILE`], and is how [`LATEST`] ends.
     pub(super) revoked: watch::Sender<Option<Status>>,
     /// Takes back what a client left of an answer of [`EACH`].
     pub(super) over: watch::Sender<Option<Status>>,
@@ -61,6 +61,11 @@ pub(super) struct Tester {
 impl Tester {
     fn revoked(&self) -> Revoked {
         once_told(&self.revoked)
+    }
+
+    fn end(&self) -> Status {
+        let revoked = self.revoked.borrow().clone();
+        revoked.unwrap_or_else(|| Status::new(Code::UNAVAILABLE, "nothing to tell"))
     }
 
     fn each(&self, question: &Question) -> Dated {
@@ -122,7 +127,7 @@ impl Calls for Tester {
                     |(this, mut told, guard)| async {
                         told.changed().await.ok()?;
                         let frame = told.borrow_and_update().clone();
-                        let frame = frame.ok_or(Status::new(Code::UNAVAILABLE, "nothing to tell"));
+                        let frame = frame.ok_or_else(|| this.end());
                         let dated = frame.map(|frame| Dated {
                             pieces: frame.into(),
                             over: Some(once_told(&this.over)),

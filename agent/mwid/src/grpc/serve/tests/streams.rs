@@ -160,20 +160,36 @@ async fn until_broken_off(stream: &mut h2::RecvStream) -> (usize, h2::Reason) {
 
 #[tokio::test(start_paused = true)]
 async fn a_denial_reaches_a_client_whose_window_is_closed_and_what_waited_for_it_does_not() {
-    let server = start(Limits::default());
-    let (mut stream, driver) = stingy_at(EACH, two(), &server, 100).await;
-    // Until a part of the first waits.
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(server.counters.streams(), 1);
-    let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
-    server.tester.revoked.send_replace(Some(denied));
-    let began = tokio::time::Instant::now();
-    let end = until_broken_off(&mut stream).await;
-    assert_eq!(end, (100, h2::Reason::INADEQUATE_SECURITY));
-    assert!(began.elapsed().as_millis() < 10, "{:?}", began.elapsed());
-    server.until(|s| s.counters.streams() == 0).await;
-    assert_eq!(server.counters.calls(Code::PERMISSION_DENIED), 1);
-    driver.abort();
+    // Of whatever code: the process of who is told to come again may have ended, and another one read on.
+    let codes = [
+        (Code::PERMISSION_DENIED, h2::Reason::INADEQUATE_SECURITY),
+        (Code::UNAVAILABLE, h2::Reason::REFUSED_STREAM),
+    ];
+    let calls = [
+        (EACH, two()),
+        (ONE_WHILE, large(b'a').into_bytes()),
+        (LATEST, Frame::of(NOTHING).into_bytes()),
+    ];
+    for (code, reason) in codes {
+        for (path, asks) in calls.clone() {
+            let server = start(Limits::default());
+            server.tester.latest.send_replace(Some(large(b'a')));
+            let (mut stream, driver) = stingy_at(path, asks, &server, 100).await;
+            // Until a part of the first waits.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(server.counters.streams(), 1);
+            let denied = Status::new(code, "no identity issued").taking_back();
+            server.tester.revoked.send_replace(Some(denied));
+            server.tester.latest.send_replace(None);
+            let began = tokio::time::Instant::now();
+            let end = until_broken_off(&mut stream).await;
+            assert_eq!(end, (100, reason), "{path} {code}");
+            assert!(began.elapsed().as_millis() < 10, "{:?}", began.elapsed());
+            server.until(|s| s.counters.streams() == 0).await;
+            assert_eq!(server.counters.calls(code), 1);
+            driver.abort();
+        }
+    }
 }
 
 fn two() -> hyper::body::Bytes {
@@ -190,7 +206,7 @@ async fn nothing_is_made_for_a_client_whose_window_is_closed_and_its_denial_is_t
         let (mut stream, driver) = stingy_at(path, asks, &server, 0).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!((server.counters.streams(), *server.tester.made.borrow()), (1, 0));
-        let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued");
+        let denied = Status::new(Code::PERMISSION_DENIED, "no identity issued").taking_back();
         server.tester.revoked.send_replace(Some(denied));
         assert!(stream.data().await.is_none(), "{path}");
         let trailers = stream.trailers().await.unwrap().unwrap();
