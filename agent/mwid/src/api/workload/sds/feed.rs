@@ -19,6 +19,7 @@ use crate::config::SdsSettings;
 use crate::grpc::{self, Call, Code, Dated, Revoked, Status};
 use futures_util::stream;
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -192,13 +193,18 @@ pub(super) fn taken_back<G: Guest>(
     over(connection, secrets.identity(), is_newest)
 }
 
-/// Names that a stream was refused, and that are on record: a caller that asks on is not denied anew. No more than one stream may name at a time.
+/// Names that a stream was refused, and that are on record: a caller that asks on is not denied anew. No more than one stream may name at a time,
+/// and not the names themselves: they may be long, are kept for as long as the stream lives, and nobody would pay for them.
 #[derive(Debug, Default)]
-pub(super) struct Refused(BTreeSet<Arc<str>>);
+pub(super) struct Refused {
+    seen: BTreeSet<u64>,
+    /// The stream's own, so that no caller can choose names that look like one.
+    hasher: RandomState,
+}
 
 impl Refused {
-    fn is_new(&mut self, name: &Arc<str>) -> bool {
-        self.0.len() < MOST_NAMES && self.0.insert(Arc::clone(name))
+    fn is_new(&mut self, name: &str) -> bool {
+        self.seen.len() < MOST_NAMES && self.seen.insert(self.hasher.hash_one(name))
     }
 }
 
@@ -230,7 +236,7 @@ mod tests {
     use super::super::testing::World;
     use super::*;
     use crate::proto::envoy::service::discovery::v3::DiscoveryRequest;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, Weak};
 
     #[derive(Default)]
     struct Recorder(Mutex<Vec<String>>);
@@ -291,5 +297,33 @@ mod tests {
         let more: Vec<_> = names.iter().map(|name| format!("more-{name}")).collect();
         let more: Vec<_> = more.iter().map(String::as_str).collect();
         assert_eq!(answered(&more).len(), 26, "of 128 in all");
+    }
+
+    #[test]
+    fn of_names_that_a_stream_was_refused_no_more_is_held_than_its_user_pays_for() {
+        let (guest, world) = (Recorder::default(), World::new());
+        let (mut session, mut refused) = (Sotw::default(), Refused::default());
+        let secrets = world.payments().secrets(Form::Spiffe);
+        let (mut all, mut nonce) = (vec![], String::new());
+        for round in 0..4 {
+            let long = |n| format!("{round}-{n}-{}", "x".repeat(1900));
+            let request = DiscoveryRequest {
+                resource_names: (0..15).map(long).chain(["default".to_owned()]).collect(),
+                response_nonce: std::mem::take(&mut nonce),
+                ..Default::default()
+            };
+            let outcome = session.request(&request, Some(&secrets)).unwrap();
+            let answer = outcome.answer.unwrap();
+            assert_eq!(answer.missing.len(), 15);
+            note(&guest, &answer, &mut refused);
+            all.extend(answer.missing.iter().map(|(name, _)| Arc::downgrade(name)));
+            nonce = answer.nonce;
+        }
+        let held: usize = all.iter().filter_map(Weak::upgrade).map(|name| name.len()).sum();
+        assert!(
+            held <= session.kept(),
+            "{held} bytes, {} paid for",
+            session.kept()
+        );
     }
 }
