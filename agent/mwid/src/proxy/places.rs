@@ -107,6 +107,12 @@ impl Turns {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
+    /// Whether half of them are free, or more.
+    pub(super) fn is_half_free(&self) -> bool {
+        let most = *self.most.lock().unwrap_or_else(PoisonError::into_inner);
+        self.slots.available_permits() * 2 >= most
+    }
+
     /// Waits for a place, and asks the oldest of those that stay to leave if it had its time: one, whose place comes free as soon as its task runs.
     /// Cancelled without loss.
     pub(super) async fn wait(&self) -> Result<OwnedSemaphorePermit, AcquireError> {

@@ -53,6 +53,8 @@ pub(super) struct Route {
     pub(super) targets: Targets,
     /// Of connections; those that say nothing stay at theirs until others need it.
     pub(super) slots: Arc<Turns>,
+    /// Of connections to the application beyond one for each client connection, which HTTP alone has.
+    pub(super) apps: Arc<Turns>,
     /// Of handshakes in flight.
     pub(super) turns: Arc<Turns>,
     /// Whose the connections of an outbound route are.
@@ -108,16 +110,18 @@ impl Route {
             |before| Arc::clone(&before.named),
         );
         // Limits that change count those who are here; not before they are in force.
-        let (slots, turns, shares) = before.map_or_else(
+        let (slots, apps, turns, shares) = before.map_or_else(
             || {
                 let (all, per_user) = bounds(&settings);
                 let slots = Turns::new(settings.max_connections, First::Oldest);
                 let turns = Turns::new(settings.max_handshakes, First::Newest);
-                (slots, turns, Shares::new(all, per_user))
+                let apps = Turns::new(settings.max_connections, First::Oldest);
+                (slots, apps, turns, Shares::new(all, per_user))
             },
             |before| {
                 let (slots, turns) = (Arc::clone(&before.slots), Arc::clone(&before.turns));
-                (slots, turns, Arc::clone(&before.shares))
+                let apps = Arc::clone(&before.apps);
+                (slots, apps, turns, Arc::clone(&before.shares))
             },
         );
         let leave = before.filter(|before| lead_alike(&settings, &before.settings));
@@ -131,6 +135,7 @@ impl Route {
             rules,
             retired: AtomicBool::new(false),
             slots,
+            apps,
             turns,
             shares,
             leave,
@@ -143,6 +148,7 @@ impl Route {
         self.named.put_in_force(Arc::clone(&self.rules));
         self.shared.again.put_in_force(&self.settings, &self.rules);
         self.slots.resize(self.settings.max_connections);
+        self.apps.resize(self.settings.max_connections);
         self.turns.resize(self.settings.max_handshakes);
         let (all, per_user) = bounds(&self.settings);
         self.shares.resize(all, per_user);

@@ -12,7 +12,7 @@ use crate::config::HttpTo;
 use crate::report::Causes;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, TE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, TE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use mtls_identity::Peer;
@@ -80,7 +80,8 @@ impl Front {
             Err(No::Answer(why)) => {
                 self.note(&why);
                 match why {
-                    NoAnswer::Reach(Refusal::ConnectTimeout { .. }) => page(
+                    NoAnswer::Full => full(),
+                    NoAnswer::Late(_) | NoAnswer::Reach(Refusal::ConnectTimeout { .. }) => page(
                         StatusCode::GATEWAY_TIMEOUT,
                         "the application did not answer in time",
                     ),
@@ -223,6 +224,17 @@ pub(super) fn back(answer: Response<Incoming>, body: impl FnOnce(Incoming) -> Ou
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     Response::from_parts(parts, body(incoming))
+}
+
+/// Places come free as answers end.
+fn full() -> Response<Out> {
+    let mut page = page(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many requests are under way at the application",
+    );
+    page.headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    page
 }
 
 fn page(status: StatusCode, text: &str) -> Response<Out> {

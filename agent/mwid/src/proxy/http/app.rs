@@ -8,6 +8,7 @@ use super::super::splice::abort;
 use super::super::target::Chosen;
 use super::alone::Alone;
 use super::body::Passing;
+use super::room::{Place, Room};
 use super::speaks::Speaks;
 use super::wire::Wire;
 use crate::http::Stream;
@@ -22,6 +23,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +49,12 @@ fn share(requests: usize) -> usize {
 pub(super) enum NoAnswer {
     #[error(transparent)]
     Reach(Refusal),
+    #[error(
+        "all connections to the application are taken: as many as max_connections, and one for each client connection"
+    )]
+    Full,
+    #[error("no connection to the application in HTTP/2, and its first SETTINGS on it, within {} s", .0.as_secs_f32())]
+    Late(Duration),
     #[error("the application broke off, or speaks no HTTP of this version")]
     Broke(#[source] hyper::Error),
     #[error("the application changes the protocol without being asked to")]
@@ -72,6 +80,8 @@ impl NoAnswer {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Reach(refusal) => refusal.reason(),
+            Self::Full => "app_full",
+            Self::Late(_) => "connect_timeout",
             Self::Broke(_) => "broke",
             Self::Switches => "switches",
             Self::NotHttp2 => "not_http2",
@@ -107,6 +117,7 @@ pub(super) struct App {
     route: Arc<Route>,
     pub(super) tasks: Tasks,
     wire: Arc<Wire>,
+    room: Room,
     idle: Mutex<Vec<http1::SendRequest<Passing>>>,
     /// One carries all streams.
     http2: tokio::sync::Mutex<Option<http2::SendRequest<Passing>>>,
@@ -134,6 +145,7 @@ impl App {
             route: Arc::clone(route),
             tasks,
             wire: Arc::clone(wire),
+            room: Room::new(route),
             idle: Mutex::default(),
             http2: tokio::sync::Mutex::default(),
         })
@@ -141,6 +153,7 @@ impl App {
 
     /// `alone`: what cuts this connection and no other.
     pub(super) async fn dial(&self, alone: Option<Arc<AtomicBool>>) -> Result<TokioIo<AppStream>, NoAnswer> {
+        let place = self.room.take().ok_or(NoAnswer::Full)?;
         let settings = &self.route.settings;
         let dialled = self.route.targets.attempts(&settings.timeouts).connect().await;
         let (stream, at) = dialled.map_err(NoAnswer::Reach)?;
@@ -154,6 +167,7 @@ impl App {
             wire: Arc::clone(&self.wire),
             speaks: None,
             _at: at,
+            _place: place,
         }))
     }
 
@@ -219,8 +233,14 @@ impl App {
         Ok(sender)
     }
 
-    /// The one connection; true: it is new.
+    /// The one connection; true: it is new. Each request has one limit for all of it, the wait for others who dial with it.
     async fn shared(&self) -> Result<(http2::SendRequest<Passing>, bool), NoAnswer> {
+        let limit = self.route.settings.timeouts.connect;
+        let made = tokio::time::timeout(limit, self.one()).await;
+        made.unwrap_or(Err(NoAnswer::Late(limit)))
+    }
+
+    async fn one(&self) -> Result<(http2::SendRequest<Passing>, bool), NoAnswer> {
         // Held while it dials, so that all wait for one.
         let mut shared = self.http2.lock().await;
         if let Some(sender) = &*shared
@@ -235,8 +255,7 @@ impl App {
         let (sender, connection) = handshake.map_err(NoAnswer::Broke)?;
         self.tasks.execute(async move { drop(connection.await) });
         // Before a byte of the peer's goes there: to one that speaks HTTP/1.1 what is in a frame could be a request.
-        let said = tokio::time::timeout(self.route.settings.timeouts.connect, said).await;
-        if !matches!(said, Ok(Ok(true))) {
+        if !matches!(said.await, Ok(true)) {
             return Err(NoAnswer::NotHttp2);
         }
         *shared = Some(sender.clone());
@@ -265,7 +284,8 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let Some(sender) = self.sender.take() else { return };
         let mut idle = self.app.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if !sender.is_closed() && idle.len() < MOST_IDLE {
+        let may_rest = idle.is_empty() || (idle.len() < MOST_IDLE && self.app.room.is_ample());
+        if !sender.is_closed() && may_rest {
             idle.push(sender);
         }
     }
@@ -292,6 +312,8 @@ pub(super) struct AppStream {
     speaks: Option<Speaks>,
     /// Counts for its target.
     _at: Chosen,
+    /// Counts for its route.
+    _place: Place,
 }
 
 impl AppStream {

@@ -6,6 +6,7 @@ mod app;
 mod body;
 mod fields;
 mod frames;
+mod room;
 mod speaks;
 mod stream;
 mod tunnel;

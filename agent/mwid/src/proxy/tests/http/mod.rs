@@ -5,6 +5,7 @@ mod limits;
 mod misuse;
 mod parting;
 mod raw;
+mod room;
 mod streams;
 
 use super::strangers::{self, TLS13};
