@@ -81,6 +81,7 @@ mod resumption;
 mod server;
 #[cfg(feature = "tokio")]
 mod stream;
+mod taken;
 mod usable;
 mod verifier;
 
@@ -95,4 +96,5 @@ pub use refusal::PeerRefusal;
 pub use server::server_config;
 #[cfg(feature = "tokio")]
 pub use stream::{Acceptor, ConnectionError, Connector};
+pub use taken::RootsTaken;
 pub use usable::IdentityUnusable;

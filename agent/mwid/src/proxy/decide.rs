@@ -5,9 +5,10 @@ use super::peers::{Ends, Known};
 use super::route::{Decision, Named, Route, Rules, Shared};
 use crate::clock::ClockJumps;
 use crate::config::{RouteSettings, Side};
-use mtls_identity::tls::{NoLonger, Redecide};
+use mtls_identity::tls::{NoLonger, Redecide, RootsTaken};
 use mtls_identity::{Peer, Reader, TrustBundles, UnixTime};
 use rustls::crypto::CryptoProvider;
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -91,6 +92,25 @@ pub(super) fn whenever_it_changes(
     });
 }
 
+/// Of one generation.
+#[derive(Default)]
+struct Roots {
+    generation: u64,
+    bundles: TrustBundles,
+}
+
+impl Roots {
+    fn now(shared: &Shared) -> Self {
+        shared
+            .reader
+            .current()
+            .map_or_else(Self::default, |identity| Self {
+                generation: identity.generation(),
+                bundles: identity.bundles().clone(),
+            })
+    }
+}
+
 struct Changes {
     routes: watch::Receiver<Vec<Arc<Route>>>,
     reader: Reader,
@@ -140,7 +160,7 @@ async fn an_end(shared: &Shared) {
 async fn decide(shared: Arc<Shared>, mut changes: Changes) -> std::convert::Infallible {
     // Whose chains are to be looked at still. What changes meanwhile is heard at once: a rule need not wait for chains.
     let mut chains = Vec::new();
-    let mut roots = TrustBundles::default();
+    let mut roots = Roots::default();
     loop {
         #[cfg(test)]
         if chains.is_empty() {
@@ -158,14 +178,24 @@ async fn decide(shared: Arc<Shared>, mut changes: Changes) -> std::convert::Infa
         let held = decide_by_rules(&all, &shared).await;
         // Rules and ends change nothing of what roots say.
         if matches!(change, Change::Roots | Change::Clock) {
-            let new = shared.reader.current();
-            let new = new.map_or_else(TrustBundles::default, |identity| identity.bundles().clone());
+            let new = Roots::now(&shared);
             chains = held;
-            // The last is looked at first: whose trust domain has the same roots as before waits for the others.
-            chains.sort_by_cached_key(|(_, known)| {
-                let domain = known.peer.id().trust_domain();
-                new.get(domain) != roots.get(domain)
-            });
+            // Those that were looked at under the roots before, and that lost none, are as they were.
+            if change == Change::Roots {
+                let taken = RootsTaken::between(&roots.bundles, &new.bundles);
+                chains.retain(|(named, known)| {
+                    // With `close_expired` the end of a root counts too.
+                    let holds = !named.rules().close_expired
+                        && known.was_vouched_by(roots.generation)
+                        && !taken.may_concern(&known.peer);
+                    if holds {
+                        known.is_vouched_by(new.generation);
+                    }
+                    !holds
+                });
+            }
+            // The last is looked at first: whoever sends many certificates, to make this dear, waits for the others.
+            chains.sort_by_cached_key(|(_, known)| Reverse(known.peer.chain().len()));
             roots = new;
         }
     }
@@ -244,8 +274,9 @@ impl Named {
         };
         let redecide = shared.again.redecide.clone();
         let redecide = redecide.closing_expired(self.rules().close_expired);
-        if let Err(why) = redecide.trust(&known.peer, identity.bundles(), now) {
-            self.peers.send_away(known, why);
+        match redecide.trust(&known.peer, identity.bundles(), now) {
+            Ok(()) => known.is_vouched_by(identity.generation()),
+            Err(why) => self.peers.send_away(known, why),
         }
     }
 

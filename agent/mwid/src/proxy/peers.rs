@@ -38,6 +38,8 @@ pub(super) struct Ends {
 pub(super) struct Known {
     pub(super) peer: Peer,
     key: u64,
+    /// The generation whose bundles have vouched for it last; 0: not known.
+    vouched_by: AtomicU64,
     gone: CancellationToken,
     why: OnceLock<Arc<NoLonger>>,
     /// What was told last of why `dry_run` alone keeps it.
@@ -87,6 +89,15 @@ impl Ends {
 }
 
 impl Known {
+    /// Whether the bundles of this generation have vouched for it last; there is none with the number 0.
+    pub(super) fn was_vouched_by(&self, generation: u64) -> bool {
+        generation > 0 && self.vouched_by.load(Ordering::SeqCst) == generation
+    }
+
+    pub(super) fn is_vouched_by(&self, generation: u64) {
+        self.vouched_by.store(generation, Ordering::SeqCst);
+    }
+
     /// Whether this, of one that `dry_run` alone keeps here, was not what was told of it last.
     pub(super) fn is_news(&self, verdict: Option<&NotAllowed>) -> bool {
         let mut told = self.tolerated.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +127,14 @@ impl Peers {
 
     /// Takes a seat for the peer behind a finished handshake. From now on it hears of changes, so that what it is decided by afterwards
     /// cannot be out of date.
-    pub(super) fn meet(self: &Arc<Self>, tls: &CommonState, role: PeerRole) -> Result<Seat, PeerError> {
+    ///
+    /// `vouched_by` is the generation whose bundles the handshake went by, if that is certain.
+    pub(super) fn meet(
+        self: &Arc<Self>,
+        tls: &CommonState,
+        role: PeerRole,
+        vouched_by: Option<u64>,
+    ) -> Result<Seat, PeerError> {
         let chain = tls.peer_certificates().unwrap_or_default();
         let key = self.key(chain);
         let find = |all: &HashMap<u64, Vec<Arc<Known>>>| {
@@ -133,6 +151,7 @@ impl Peers {
                 let new = Arc::new(Known {
                     peer: Peer::of(tls, role)?,
                     key,
+                    vouched_by: AtomicU64::new(vouched_by.unwrap_or(0)),
                     gone: self.over.child_token(),
                     why: OnceLock::new(),
                     tolerated: Mutex::default(),

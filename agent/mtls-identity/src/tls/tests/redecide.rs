@@ -1,10 +1,13 @@
 //! A live connection's peer is decided again: what closes it and what does not.
 
 use super::{HERE, MovedClock, Side, bundles, handshake, provider};
+use crate::bundle::{TrustBundle, TrustBundles};
 use crate::peer::{Peer, PeerPolicy};
 use crate::spiffe_id::{SpiffeId, TrustDomain};
-use crate::tls::{NoLonger, Redecide};
-use testkit::pki::{LeafSpec, Validity, World};
+use crate::tls::{NoLonger, Redecide, RootsTaken};
+use pki_types::CertificateDer;
+use rcgen::DnType;
+use testkit::pki::{Ca, LeafSpec, Validity, World};
 
 fn policy() -> PeerPolicy {
     PeerPolicy::nobody().allow(TrustDomain::parse(HERE).unwrap())
@@ -81,4 +84,41 @@ fn the_reason_names_the_peer_and_the_cause() {
         "{no_longer}"
     );
     assert!(std::error::Error::source(&no_longer).is_some());
+}
+
+#[test]
+fn a_change_may_concern_those_whose_root_it_takes_and_no_others() {
+    let (here, renewed, other) = (World::new(HERE), World::new(HERE), World::new("other.test"));
+    let validity = Validity { from: -60, to: 3600 };
+    let unrelated = Ca::root_with(HERE, validity, |params| {
+        params.distinguished_name.push(DnType::CommonName, "unrelated");
+    });
+    let roots = |ders: &[&[u8]]| {
+        let ders = ders
+            .iter()
+            .map(|der| CertificateDer::from(der.to_vec()))
+            .collect();
+        TrustBundles::of(TrustBundle::from_roots(TrustDomain::parse(HERE).unwrap(), ders).unwrap())
+    };
+    let (own, new, far) = (here.root_der(), renewed.root_der(), &*unrelated.cert_der);
+    let nothing = TrustBundles::default();
+    // before, after, whether it may concern a peer of `here`
+    let table = [
+        (roots(&[own]), roots(&[own]), false),
+        (roots(&[own]), roots(&[new, own]), false),
+        (roots(&[own, far]), roots(&[own]), false),
+        (roots(&[own, far]), roots(&[far]), true),
+        (roots(&[own]), roots(&[new]), true),
+        // By its name alone it may have been either.
+        (roots(&[own, new]), roots(&[own]), true),
+        (roots(&[own]), bundles(&[&other]), true),
+        (roots(&[own]), nothing.clone(), true),
+        (nothing, roots(&[own]), true),
+    ];
+    for peer in peers(&here) {
+        for (row, (before, after, wanted)) in table.iter().enumerate() {
+            let taken = RootsTaken::between(before, after);
+            assert_eq!(taken.may_concern(&peer), *wanted, "row {row}");
+        }
+    }
 }

@@ -284,7 +284,9 @@ pub(super) fn decide(
     facts: &Facts<'_>,
 ) -> Result<(Box<Link>, Seat), Box<Refused>> {
     let named = &route.named;
-    let seat = match named.peers.meet(link.tls.state(), role) {
+    let now = route.shared.reader.generation();
+    let vouched_by = (now == generation).then_some(generation);
+    let seat = match named.peers.meet(link.tls.state(), role, vouched_by) {
         Ok(seat) => seat,
         Err(error) => return Err(refused(Refusal::NoPeer(error), None, Leave::Dismiss(link))),
     };
