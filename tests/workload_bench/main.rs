@@ -5,9 +5,9 @@
 //! its message (counted from the moment at which the new certificate is put into the source's directory: watching, proving and encoding are in it),
 //! how long the last one waited, and the memory that each stream takes; then the same with two more clients: one has less room than a message
 //! takes, and one never reads its socket. Fails when a message is missing, doubled or not asked for, when one of these two is sent what the others
-//! are, when one subscriber in a hundred waits longer than 500 ms, when a stream takes more than 1.3 times the memory of a bare one, and when the two
-//! who do not take change something for the others: a p99 of more than 1.5 times that without them and 20 ms, or memory of more than 1.5 times that
-//! and 4 MiB for the two themselves, each beside mwid without them in the same run.
+//! are, when one subscriber in a hundred, or the last one of one rotation in a hundred, waits longer than 500 ms, when a stream takes more than 1.3 times
+//! the memory of a bare one, and when the two who do not take change something for the others: a p99 of more than 1.25 times that without them and
+//! 20 ms, or memory of more than 1.25 times that and 4 MiB for the two themselves, each beside mwid without them in the same run.
 //!
 //! `WORKLOAD_BENCH_ROUNDS` (20) makes it longer or shorter, `WORKLOAD_BENCH_PART` (1) takes only every so manieth connection. `MWID_BINARY` names a
 //! release binary that was built already; with it `cargo test -p mwid --bench workload_bench` builds no other. `WORKLOAD_BENCH_COUNTS_ONLY` fails by
@@ -37,12 +37,12 @@ use tokio::task::LocalSet;
 /// Connections, and streams of each.
 const SHAPES: [(usize, usize); 2] = [(100, 100), (4_000, 1)];
 
-/// From a rotation until 99 of 100 subscribers have it.
+/// From a rotation until 99 of 100 subscribers have it, and in 99 of 100 rotations until the last one has.
 const LONGEST_P99: Duration = Duration::from_millis(500);
 /// Memory a stream, to that of a bare server.
 const MOST_TO_FLOOR: f64 = 1.3;
 /// What two who do not take may make of the others' p99 and memory: so many times as much,
-const MOST_BY_SLOW: f64 = 1.5;
+const MOST_BY_SLOW: f64 = 1.25;
 /// and this: what one run differs from the next on a machine that does other things too,
 const SLACK: Duration = Duration::from_millis(20);
 /// and what is held for the two themselves.
@@ -68,6 +68,7 @@ fn main() -> ExitCode {
     let part = setting("WORKLOAD_BENCH_PART", 1);
     let counts_only = std::env::var_os("WORKLOAD_BENCH_COUNTS_ONLY").is_some();
     load::raise_files();
+    finds_what_is_over();
     let floor = (!counts_only).then(server::build_floor);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -95,7 +96,7 @@ fn main() -> ExitCode {
         }
         (true, false) => {
             println!(
-                "within the limits: p99 at most {LONGEST_P99:?}, memory at most {MOST_TO_FLOOR} times tonic's, both at most {MOST_BY_SLOW} \
+                "within the limits: p99 of all and of the last ones at most {LONGEST_P99:?}, memory at most {MOST_TO_FLOOR} times tonic's, both at most {MOST_BY_SLOW} \
                  times as much beside two who do not take"
             );
             ExitCode::SUCCESS
@@ -140,11 +141,16 @@ fn measure(
 /// What is over its limit.
 fn judge(taken: &Taken, floor: &Taken) -> Vec<String> {
     let mut over = vec![];
-    let p99 = ms(&mut taken.took.clone(), 99);
-    if p99 > LONGEST_P99.as_secs_f64() * 1e3 {
-        over.push(format!(
-            "one subscriber in a hundred waited {p99:.0} ms, at most {LONGEST_P99:?} are allowed"
-        ));
+    for (who, took) in [
+        ("one subscriber in a hundred", &taken.took),
+        ("the last subscriber of one rotation in a hundred", &taken.last),
+    ] {
+        let p99 = ms(&mut took.clone(), 99);
+        if p99 > LONGEST_P99.as_secs_f64() * 1e3 {
+            over.push(format!(
+                "{who} waited {p99:.0} ms, at most {LONGEST_P99:?} are allowed"
+            ));
+        }
     }
     let to_floor = taken.to(floor);
     if to_floor > MOST_TO_FLOOR {
@@ -218,9 +224,36 @@ async fn run(
     taken
 }
 
+/// The nearest rank: of fewer than a hundred the p99 is the longest.
 fn ms(of: &mut [Duration], percent: usize) -> f64 {
     of.sort();
-    of[(of.len() - 1) * percent / 100].as_secs_f64() * 1e3
+    of[(of.len() * percent).div_ceil(100).max(1) - 1].as_secs_f64() * 1e3
+}
+
+/// Before anything is measured: limits that nothing breaks would say nothing.
+fn finds_what_is_over() {
+    let soon = Duration::from_millis(50);
+    let taken = |took: Duration, last: Duration, bytes_a_stream| {
+        let mut all = vec![soon; 2_000];
+        all[..40].fill(took);
+        let mut lasts = vec![soon; 20];
+        lasts[3] = last;
+        Taken {
+            took: all,
+            last: lasts,
+            bytes_a_stream,
+            cpu: Duration::ZERO,
+        }
+    };
+    let late = LONGEST_P99 + Duration::from_millis(1);
+    let good = taken(soon, soon, 10_000);
+    let [late_all, late_last] = [taken(late, soon, 10_000), taken(soon, late, 10_000)];
+    let large = taken(soon, soon, 13_100);
+    let found = [&good, &late_all, &late_last, &large].map(|taken| judge(taken, &good).len());
+    assert_eq!(found, [0, 1, 1, 1], "what is over its limit");
+    let slower = taken(soon * 5 / 4 + SLACK + Duration::from_millis(1), soon, 10_000);
+    let found = [&good, &slower, &large].map(|taken| judge_slow(taken, &good, 10_000).len());
+    assert_eq!(found, [0, 1, 1], "what two make of the others");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 of each")]
