@@ -195,8 +195,9 @@ pub(super) struct FetchX509Args {
     pub(super) workload: WorkloadAt,
     /// Also write svid.N.pem, svid.N.key (mode 0600), bundle.N.pem and federated_bundle.N.M.pem there
     ///
-    /// Each file takes the place of the one before in one step. A reader that must never see a key of one generation and a certificate of
-    /// another is better served by a directory that the daemon publishes.
+    /// Each file takes the place of the one before in one step, and files of such names that the answer has no more are removed. Key and chain are two
+    /// steps: a reader that must never see a key of one generation and a certificate of another is better served by a directory that the daemon
+    /// publishes.
     #[arg(long, value_name = "DIR")]
     pub(super) write: Option<PathBuf>,
     /// As JSON, without keys
@@ -224,6 +225,8 @@ pub(super) struct FetchBundlesArgs {
     #[command(flatten)]
     pub(super) workload: WorkloadAt,
     /// Also write trust_bundles.json and, for each trust domain, TRUST_DOMAIN.spiffe-trust-bundle.x509.pem there
+    ///
+    /// Files of trust domains that the answer has no more are removed.
     #[arg(long, value_name = "DIR")]
     pub(super) write: Option<PathBuf>,
     /// As a SPIFFE bundle map

@@ -6,9 +6,12 @@ use crate::cli::{Exit, Failure, args, output};
 use crate::grpc::Code;
 use crate::grpc::client::CallError;
 use crate::workload_client::{Client, ClientError};
-use mtls_identity::TrustBundles;
+use mtls_identity::{TrustBundles, TrustDomain};
 use serde_json::{Map, Value};
 use write::File;
+
+/// The end of the name of a trust domain's file.
+const PEM: &str = ".spiffe-trust-bundle.x509.pem";
 
 /// Of all trust domains.
 pub(super) struct Bundles {
@@ -22,15 +25,21 @@ pub(super) fn run(args: &args::FetchBundlesArgs) -> Result<(), Failure> {
     if let Some(directory) = &args.write {
         let mut files = vec![File::open("trust_bundles.json".to_owned(), map.clone())];
         for bundle in bundles.x509.iter() {
-            let name = format!("{}.spiffe-trust-bundle.x509.pem", bundle.trust_domain());
+            let name = format!("{}{PEM}", bundle.trust_domain());
             files.push(File::open(name, bundle.to_pem()));
         }
-        write::all(directory, &files)?;
+        write::all(directory, &files, is_ours)?;
     }
     match args.json {
         true => output::data(&map),
         false => output::data(&text(&bundles, Paint(output::colour()))),
     }
+}
+
+/// Whether a file is some trust domain's: there are fewer when one is taken back.
+fn is_ours(name: &str) -> bool {
+    name.strip_suffix(PEM)
+        .is_some_and(|domain| TrustDomain::parse(domain).is_ok_and(|parsed| parsed.as_str() == domain))
 }
 
 async fn fetch(client: Client) -> Result<Bundles, ClientError> {

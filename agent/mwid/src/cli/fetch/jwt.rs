@@ -32,7 +32,9 @@ pub(super) fn run(args: &args::FetchJwtArgs) -> Result<(), Failure> {
             output::data(&line)
         }
         Some((directory, name)) => {
-            write::all(&directory, &[File::secret(name, first.token.as_bytes())])?;
+            write::all(&directory, &[File::secret(name, first.token.as_bytes())], |_| {
+                false
+            })?;
             output::data(&told(&first, &args.audience, end))
         }
     }

@@ -1,7 +1,8 @@
-//! Files that take the place of others, each in one step. In: a directory, names and bytes. Out: the files. A reader sees the file before or
-//! the one after, whole; keys are never readable for others, not even while they are written.
+//! Files that take the place of others, each in one step. In: a directory, names and bytes. Out: the files, and none of those that an earlier answer
+//! had and this one has not. A reader sees the file before or the one after, whole; keys are never readable for others, not even while they are
+//! written. Never removes what has another name than its command gives.
 use crate::cli::{Exit, Failure};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -34,15 +35,14 @@ impl File {
     }
 }
 
-/// All are written before the first one is put in place, so that a full disk leaves those there as they are.
-pub(super) fn all(directory: &Path, files: &[File]) -> Result<(), Failure> {
-    let failed = |what: &str, e: io::Error| {
-        Failure::new(
-            Exit::Io,
-            format!("cannot write {what} in {}", directory.display()),
-        )
-        .because(e)
+/// All are written before the first one is put in place, so that a full disk leaves those there as they are. Then what is of no more use goes: files
+/// with names that are `ours` and not among these.
+pub(super) fn all(directory: &Path, files: &[File], ours: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let cannot = |what: String, e: io::Error| {
+        let why = format!("cannot {what} in {}", directory.display());
+        Failure::new(Exit::Io, why).because(e)
     };
+    let failed = |name: &str, e| cannot(format!("write {name}"), e);
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = rustix::fs::open(directory, flags, Mode::empty()).map_err(|e| {
         Failure::new(
@@ -61,6 +61,11 @@ pub(super) fn all(directory: &Path, files: &[File]) -> Result<(), Failure> {
         rustix::fs::renameat(&dir, name, &dir, &file.name).map_err(|e| failed(&file.name, e.into()))?;
     }
     written.1.clear();
+    let is_left = |name: &str| ours(name) && files.iter().all(|file| file.name != name);
+    let left = names(dir.as_fd()).map_err(|e| cannot("look for old files".to_owned(), e.into()))?;
+    for name in left.into_iter().filter(|name| is_left(name)) {
+        remove(dir.as_fd(), &name).map_err(|e| cannot(format!("remove the old {name}"), e.into()))?;
+    }
     rustix::fs::fsync(&dir).map_err(|e| failed("its entries", e.into()))
 }
 
@@ -77,6 +82,24 @@ fn put(dir: BorrowedFd<'_>, name: &str, file: &File) -> io::Result<()> {
     // Whatever the umask says.
     rustix::fs::fchmod(&open, file.mode)?;
     open.sync_all()
+}
+
+/// Names that are no text are nobody's here.
+fn names(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<String>> {
+    let mut names = vec![];
+    for entry in Dir::read_from(dir)? {
+        names.extend(entry?.file_name().to_str().map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// A directory of that name is not of ours, and what is gone is gone.
+fn remove(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
+    use rustix::io::Errno;
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 /// Files that are not in place are removed again.
@@ -107,8 +130,8 @@ mod write_tests {
             File::secret("svid.0.key".to_owned(), b"key"),
             File::open("svid.0.pem".to_owned(), "new".to_owned()),
         ];
-        all(dir.path(), &files).unwrap();
-        all(dir.path(), &files).unwrap();
+        all(dir.path(), &files, |_| false).unwrap();
+        all(dir.path(), &files, |_| false).unwrap();
         assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "untouched");
         for (name, text, mode) in [("svid.0.key", "key", 0o600), ("svid.0.pem", "new", 0o644)] {
             let path = dir.path().join(name);
@@ -128,10 +151,26 @@ mod write_tests {
             File::open("b".to_owned(), "x".to_owned()),
             File::open("c".to_owned(), "y".to_owned()),
         ];
-        let failure = all(dir.path(), &files).unwrap_err();
+        let failure = all(dir.path(), &files, |_| false).unwrap_err();
         assert_eq!(failure.exit(), Exit::Io);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        let failure = all(&dir.path().join("none"), &files).unwrap_err();
+        let failure = all(&dir.path().join("none"), &files, |_| false).unwrap_err();
         assert!(failure.to_string().contains("none"), "{failure}");
+    }
+
+    #[test]
+    fn what_was_not_written_this_time_goes_if_it_is_ours_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.0", "a.1", "b.1"] {
+            std::fs::write(dir.path().join(name), "old").unwrap();
+        }
+        std::fs::create_dir(dir.path().join("a.2")).unwrap();
+        symlink(dir.path().join("b.1"), dir.path().join("a.3")).unwrap();
+        let files = [File::open("a.0".to_owned(), "new".to_owned())];
+        all(dir.path(), &files, |name| name.starts_with("a.")).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+        left.sort_by_key(|entry| entry.as_ref().unwrap().file_name());
+        let left: Vec<_> = left.into_iter().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["a.0", "a.2", "b.1"]);
     }
 }

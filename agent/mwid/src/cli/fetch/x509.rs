@@ -13,7 +13,7 @@ pub(super) fn run(args: &args::FetchX509Args) -> Result<(), Failure> {
     let svids = agent::ask(&args.workload, async |client| client.x509().await)?;
     let proven = prove::all(svids, super::now()?)?;
     if let Some(directory) = &args.write {
-        write::all(directory, &files(&proven))?;
+        write::all(directory, &files(&proven), is_ours)?;
     }
     match args.json {
         true => output::data(&json(&proven)),
@@ -43,6 +43,17 @@ fn files(proven: &[Proven]) -> Vec<File> {
     files
 }
 
+/// Whether a file is of such a name: there are fewer when an SVID or a trust domain is taken back.
+fn is_ours(name: &str) -> bool {
+    // Written as we write it.
+    let is_number = |text: &str| text.parse().is_ok_and(|number: usize| number.to_string() == text);
+    match name.split('.').collect::<Vec<_>>()[..] {
+        ["svid", at, "pem" | "key"] | ["bundle", at, "pem"] => is_number(at),
+        ["federated_bundle", at, other, "pem"] => is_number(at) && is_number(other),
+        _ => false,
+    }
+}
+
 fn text(proven: &[Proven], paint: Paint) -> String {
     let now = wall_clock()();
     let one = |Proven { identity, hint }: &Proven| {
@@ -69,4 +80,38 @@ fn json(proven: &[Proven]) -> String {
         })
         .collect();
     format!("{:#}\n", serde_json::json!({ "svids": svids }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn only_names_that_this_command_gives_are_ours() {
+        for name in [
+            "svid.0.pem",
+            "svid.12.key",
+            "bundle.3.pem",
+            "federated_bundle.0.10.pem",
+        ] {
+            assert!(is_ours(name), "{name}");
+        }
+        for name in [
+            "",
+            "svid.pem",
+            "svid.x.pem",
+            "svid.01.pem",
+            "svid.+1.pem",
+            "svid.0.pem.bak",
+            "svid.0.0.pem",
+            "my.svid.0.pem",
+            "bundle.0.key",
+            "federated_bundle.0.pem",
+            "federated_bundle.0.0.key",
+            "federated_bundle.0..pem",
+            "trust_bundles.json",
+        ] {
+            assert!(!is_ours(name), "{name}");
+        }
+    }
 }
