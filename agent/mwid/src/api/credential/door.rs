@@ -15,7 +15,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,8 +29,10 @@ pub(super) const WAIT: Duration = Duration::from_secs(30);
 const READ: Duration = Duration::from_secs(10);
 /// systemd's own limit for all credentials of a unit together.
 const MOST_BYTES: usize = 1024 * 1024;
-/// Connections at once; others wait with the kernel.
+/// Connections of root at once; more of them wait with the kernel.
 const CONNECTIONS: usize = 64;
+/// And of all others together, who get nothing but why: more of them are not told even that. What they do never makes a unit's start wait.
+pub(super) const OTHERS: usize = 4;
 /// After a failed accept: a full file table passes.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,19 +45,25 @@ pub(super) struct Door {
 
 /// Serves until `stop`; then takes no new connection and gives up those that wait.
 pub(super) async fn serve(door: Arc<Door>, mut listener: Listener, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::default();
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (listener.accept().await, place)
-            } => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            (Ok(stream), place) => {
+            Ok(stream) => {
+                let place = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break,
+                    place = places.take(&stream) => place,
+                };
+                let Some(place) = place else {
+                    door.turn_away(&stream);
+                    continue;
+                };
                 let (door, stop) = (Arc::clone(&door), stop.clone());
                 tasks.spawn(async move {
                     tokio::select! {
@@ -65,7 +73,7 @@ pub(super) async fn serve(door: Arc<Door>, mut listener: Listener, stop: Cancell
                     drop(place);
                 });
             }
-            (Err(error), _) => {
+            Err(error) => {
                 tracing::warn!(
                     listener = LISTENER,
                     error = &error as &dyn Error,
@@ -81,6 +89,36 @@ pub(super) async fn serve(door: Arc<Door>, mut listener: Listener, stop: Cancell
     drop(listener);
     tasks.close();
     tasks.wait().await;
+}
+
+/// Who is not root, as the kernel says it, never has a place of those that systemd has.
+struct Places {
+    root: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            root: Arc::new(Semaphore::new(CONNECTIONS)),
+            others: Arc::new(Semaphore::new(OTHERS)),
+        }
+    }
+}
+
+impl Places {
+    /// Root waits for one; none for others while theirs are taken.
+    async fn take(&self, stream: &Stream) -> Option<OwnedSemaphorePermit> {
+        let is_root = match stream {
+            Stream::Unix(unix) => unix.peer_cred().is_ok_and(|told| told.uid() == 0),
+            Stream::Tcp(_) => false,
+        };
+        // They are never closed.
+        match is_root {
+            true => Arc::clone(&self.root).acquire_owned().await.ok(),
+            false => Arc::clone(&self.others).try_acquire_owned().ok(),
+        }
+    }
 }
 
 impl Door {
@@ -107,6 +145,13 @@ impl Door {
             let error = &refusal as &dyn Error;
             tracing::warn!(listener = LISTENER, error, "a unit's credential was not given");
         }
+    }
+
+    /// Ends one that is not root's and has no place, without a word to it. Its coming is on the callers' record.
+    fn turn_away(&self, stream: &Stream) {
+        let visitor = self.inputs.access.meet_for_unit(stream, "", LISTENER);
+        visitor.denied(What::Identity, &Refusal::Crowded.to_string());
+        self.inputs.metrics.answered(Refusal::Crowded.outcome());
     }
 
     async fn file(&self, stream: &Stream) -> Result<Zeroizing<Vec<u8>>, Refusal> {

@@ -1,5 +1,5 @@
 //! Why a credential is not given. In: what failed. Out: words for the operator, and one word for the metrics. Never holds a byte of a key.
-use super::door::WAIT;
+use super::door::{OTHERS, WAIT};
 use crate::caller::Denial;
 use crate::files::FilesError;
 use std::io;
@@ -37,6 +37,11 @@ pub(super) enum Refusal {
     Write(#[source] io::Error),
     #[error("systemd did not read the answer in time")]
     Slow,
+    #[error(
+        "{OTHERS} callers who are not root's service manager are being told so already: name this socket in LoadCredential= of a service; other \
+         programs read the published directory or the Workload API"
+    )]
+    Crowded,
 }
 
 impl Refusal {
@@ -50,11 +55,15 @@ impl Refusal {
             Self::NoIdentity => "no_identity",
             Self::Files(_) | Self::Worker | Self::Size { .. } => "failed",
             Self::Write(_) | Self::Slow => "not_read",
+            Self::Crowded => "crowded",
         }
     }
 
     /// What is on the callers' record under their own names is not told twice in the log.
     pub(super) fn is_on_record(&self) -> bool {
-        matches!(self, Self::Denied(_) | Self::NotGranted | Self::NoFile)
+        matches!(
+            self,
+            Self::Denied(_) | Self::NotGranted | Self::NoFile | Self::Crowded
+        )
     }
 }

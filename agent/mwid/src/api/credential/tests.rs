@@ -5,6 +5,7 @@ use crate::config::{AccessRule, CallerConditions, May, Who};
 use crate::http::listener::unix::{Wanted, bind};
 use crate::publish::testing::{Identities, TestClock};
 use crate::telemetry;
+use nix::libc;
 use nix::sys::socket::{AddressFamily, Shutdown as Half, SockFlag, SockType, UnixAddr};
 use nix::sys::socket::{bind as name, connect, shutdown, socket};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -310,6 +311,39 @@ async fn who_is_not_the_service_manager_of_that_unit_gets_nothing_whatever_it_ca
     house.counted("unattested", 1);
     assert_eq!(house.access.status().grants, 0);
     assert!(house.shutdown.stop(LONG).await);
+}
+
+/// As root the test has connections of another user, as whom one of its threads connects.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_than_root_have_few_places_and_none_of_its_own() {
+    if !is_root() {
+        println!("skipped: only root can be two users");
+        return;
+    }
+    let house = House::new(&[unit_rule(PAYMENTS, None)]);
+    let socket = house.socket.clone();
+    let connects = move || {
+        // SAFETY: the call takes numbers, and changes this thread's user alone.
+        let done = unsafe { libc::syscall(libc::SYS_setresuid, 4242, 4242, 4242) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        [(); door::OTHERS + 3].map(|()| StdStream::connect(&socket).unwrap())
+    };
+    // They read nothing, so that those who are answered stay.
+    let mut open = std::thread::spawn(connects).join().unwrap();
+    for late in &mut open[door::OTHERS..] {
+        late.set_read_timeout(Some(LONG)).unwrap();
+        assert_eq!(late.read(&mut [0; 1]).unwrap(), 0, "closed without a word");
+    }
+    house.counted("crowded", 3);
+    house.fetch(None).await.is_refused("has not the address");
+    let recent = house.access.status().recent;
+    assert!(
+        recent
+            .iter()
+            .any(|line| line.listener == "credential" && !line.granted),
+        "{recent:?}"
+    );
+    drop(open);
 }
 
 #[tokio::test(flavor = "multi_thread")]
