@@ -1,7 +1,7 @@
 //! Decides those who are here again. In: rules, roots and routes that changed, a clock that was set, the end of a peer's certificate. Out: a word to exactly
 //! those who may no longer. What is cheap, rules and times, is asked of all before the first chain is looked at, which is as dear as in a handshake.
 use super::DRAIN;
-use super::peers::{Ends, Known};
+use super::peers::{Ends, Known, NONE};
 use super::route::{Decision, Named, Route, Rules, Shared};
 use crate::clock::ClockJumps;
 use crate::config::{RouteSettings, Side};
@@ -92,6 +92,9 @@ pub(super) fn whenever_it_changes(
     });
 }
 
+/// A peer who is here, and by which route.
+type Here = (Arc<Named>, Arc<Known>);
+
 /// Of one generation.
 #[derive(Default)]
 struct Roots {
@@ -179,26 +182,42 @@ async fn decide(shared: Arc<Shared>, mut changes: Changes) -> std::convert::Infa
         // Rules and ends change nothing of what roots say.
         if matches!(change, Change::Roots | Change::Clock) {
             let new = Roots::now(&shared);
-            chains = held;
-            // Those that were looked at under the roots before, and that lost none, are as they were.
-            if change == Change::Roots {
-                let taken = RootsTaken::between(&roots.bundles, &new.bundles);
-                chains.retain(|(named, known)| {
-                    // With `close_expired` the end of a root counts too.
-                    let holds = !named.rules().close_expired
-                        && known.was_vouched_by(roots.generation)
-                        && !taken.may_concern(&known.peer);
-                    if holds {
-                        known.is_vouched_by(new.generation);
-                    }
-                    !holds
-                });
-            }
+            chains = match change {
+                Change::Roots => concerned(held, &roots, &new).await,
+                // The look that each is owed now is not to be saved by another change.
+                _ => held
+                    .into_iter()
+                    .inspect(|(_, known)| known.is_vouched_by(NONE))
+                    .collect(),
+            };
             // The last is looked at first: whoever sends many certificates, to make this dear, waits for the others.
             chains.sort_by_cached_key(|(_, known)| Reverse(known.peer.chain().len()));
             roots = new;
         }
     }
+}
+
+/// Those whose chains are to be looked at: who was vouched for under the roots before, and lost none, is as before.
+async fn concerned(held: Vec<Here>, before: &Roots, now: &Roots) -> Vec<Here> {
+    let taken = RootsTaken::between(&before.bundles, &now.bundles);
+    let mut concerned = Vec::new();
+    let mut since = Instant::now();
+    for (named, known) in held {
+        // With `close_expired` the end of a root counts too.
+        let holds = !named.rules().close_expired
+            && known.was_vouched_by(before.generation)
+            && !taken.may_concern(&known.peer);
+        if holds {
+            known.is_vouched_by(now.generation);
+        } else {
+            concerned.push((named, known));
+        }
+        if since.elapsed() >= TURN {
+            tokio::task::yield_now().await;
+            since = Instant::now();
+        }
+    }
+    concerned
 }
 
 fn all(routes: &[Arc<Route>], shared: &Shared) -> Vec<Arc<Named>> {
@@ -208,7 +227,7 @@ fn all(routes: &[Arc<Route>], shared: &Shared) -> Vec<Arc<Named>> {
 }
 
 /// Sends those away whom rules and times of now do not let in, and returns the others.
-async fn decide_by_rules(all: &[Arc<Named>], shared: &Shared) -> Vec<(Arc<Named>, Arc<Known>)> {
+async fn decide_by_rules(all: &[Arc<Named>], shared: &Shared) -> Vec<Here> {
     let mut held = Vec::new();
     let mut since = Instant::now();
     let now = shared.clock.current_time();
@@ -246,7 +265,7 @@ fn by_rules(rules: &Rules, peer: &Peer, now: Option<UnixTime>) -> Result<Decisio
 }
 
 /// Sends those of these away whom the roots of now do not vouch for. Cancelled, it goes on where it was.
-async fn look_at(chains: &mut Vec<(Arc<Named>, Arc<Known>)>, shared: &Shared) {
+async fn look_at(chains: &mut Vec<Here>, shared: &Shared) {
     while !chains.is_empty() {
         let since = Instant::now();
         while since.elapsed() < TURN

@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+/// No generation has this number.
+pub(super) const NONE: u64 = 0;
+
 /// All peers of one route.
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -38,7 +41,7 @@ pub(super) struct Ends {
 pub(super) struct Known {
     pub(super) peer: Peer,
     key: u64,
-    /// The generation whose bundles have vouched for it last; 0: not known.
+    /// The generation whose bundles have vouched for it last, or [`NONE`].
     vouched_by: AtomicU64,
     gone: CancellationToken,
     why: OnceLock<Arc<NoLonger>>,
@@ -89,9 +92,9 @@ impl Ends {
 }
 
 impl Known {
-    /// Whether the bundles of this generation have vouched for it last; there is none with the number 0.
+    /// Whether the bundles of this generation have vouched for it last.
     pub(super) fn was_vouched_by(&self, generation: u64) -> bool {
-        generation > 0 && self.vouched_by.load(Ordering::SeqCst) == generation
+        generation != NONE && self.vouched_by.load(Ordering::SeqCst) == generation
     }
 
     pub(super) fn is_vouched_by(&self, generation: u64) {
@@ -151,7 +154,7 @@ impl Peers {
                 let new = Arc::new(Known {
                     peer: Peer::of(tls, role)?,
                     key,
-                    vouched_by: AtomicU64::new(vouched_by.unwrap_or(0)),
+                    vouched_by: AtomicU64::new(vouched_by.unwrap_or(NONE)),
                     gone: self.over.child_token(),
                     why: OnceLock::new(),
                     tolerated: Mutex::default(),

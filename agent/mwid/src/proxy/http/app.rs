@@ -25,10 +25,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Idle connections that are kept; with HTTP/2 from the client there may be more in use for a time.
 const MOST_IDLE: usize = 16;
+/// Between the end of a dial's time and that of the request it is for.
+const GRACE: Duration = Duration::from_millis(50);
 /// Of an answer's head.
 const HEAD_BYTES: usize = 256 * 1024;
 const HEADERS: usize = 200;
@@ -118,7 +121,7 @@ pub(super) struct App {
     pub(super) tasks: Tasks,
     wire: Arc<Wire>,
     room: Room,
-    idle: Mutex<Vec<http1::SendRequest<Passing>>>,
+    idle: Mutex<Vec<Kept>>,
     /// One carries all streams.
     http2: tokio::sync::Mutex<Option<http2::SendRequest<Passing>>>,
 }
@@ -133,9 +136,16 @@ pub(super) enum Held {
     Nothing,
 }
 
+/// A connection in HTTP/1.1.
+struct Kept {
+    sender: http1::SendRequest<Passing>,
+    /// At the place that no other client connection could have.
+    is_own: bool,
+}
+
 /// A connection in use for one answer.
 pub(super) struct Lent {
-    sender: Option<http1::SendRequest<Passing>>,
+    kept: Option<Kept>,
     app: Arc<App>,
 }
 
@@ -167,7 +177,7 @@ impl App {
             wire: Arc::clone(&self.wire),
             speaks: None,
             _at: at,
-            _place: place,
+            place,
         }))
     }
 
@@ -179,14 +189,14 @@ impl App {
         loop {
             let kept = self.kept();
             let is_new = kept.is_none();
-            let mut sender = match kept {
-                Some(sender) => sender,
+            let mut kept = match kept {
+                Some(kept) => kept,
                 None => self.connect().await?,
             };
-            match sender.try_send_request(request).await {
+            match kept.sender.try_send_request(request).await {
                 Ok(answer) => {
                     let lent = Lent {
-                        sender: Some(sender),
+                        kept: Some(kept),
                         app: Arc::clone(self),
                     };
                     return Ok((answer, lent));
@@ -205,8 +215,9 @@ impl App {
         &self,
         mut request: Request<Passing>,
     ) -> Result<Response<Incoming>, NoAnswer> {
+        let begun = Instant::now();
         loop {
-            let (mut sender, is_new) = self.shared().await?;
+            let (mut sender, is_new) = self.shared(begun).await?;
             match sender.try_send_request(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(mut error) => match error.take_message() {
@@ -217,36 +228,43 @@ impl App {
         }
     }
 
-    fn kept(&self) -> Option<http1::SendRequest<Passing>> {
+    fn kept(&self) -> Option<Kept> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|sender| !sender.is_closed());
-        let ready = idle.iter().rposition(http1::SendRequest::is_ready)?;
+        idle.retain(|kept| !kept.sender.is_closed());
+        let ready = idle.iter().rposition(|kept| kept.sender.is_ready())?;
         Some(idle.swap_remove(ready))
     }
 
-    async fn connect(&self) -> Result<http1::SendRequest<Passing>, NoAnswer> {
+    async fn connect(&self) -> Result<Kept, NoAnswer> {
         let io = self.dial(None).await?;
+        let is_own = io.inner().place.is_own;
         let (sender, connection) = http1().handshake(io).await.map_err(NoAnswer::Broke)?;
         // How it ended is told to whoever waits for an answer.
         self.tasks
             .execute(async move { drop(connection.with_upgrades().await) });
-        Ok(sender)
+        Ok(Kept { sender, is_own })
     }
 
     /// The one connection; true: it is new. Each request has one limit for all of it, the wait for others who dial with it.
-    async fn shared(&self) -> Result<(http2::SendRequest<Passing>, bool), NoAnswer> {
+    async fn shared(&self, begun: Instant) -> Result<(http2::SendRequest<Passing>, bool), NoAnswer> {
         let limit = self.route.settings.timeouts.connect;
-        let made = tokio::time::timeout(limit, self.one()).await;
+        // A dial has the same limit, and is the one to say which target did not answer.
+        let made = tokio::time::timeout_at(begun + limit + GRACE, self.one(begun)).await;
         made.unwrap_or(Err(NoAnswer::Late(limit)))
     }
 
-    async fn one(&self) -> Result<(http2::SendRequest<Passing>, bool), NoAnswer> {
+    async fn one(&self, begun: Instant) -> Result<(http2::SendRequest<Passing>, bool), NoAnswer> {
         // Held while it dials, so that all wait for one.
         let mut shared = self.http2.lock().await;
         if let Some(sender) = &*shared
             && !sender.is_closed()
         {
             return Ok((sender.clone(), false));
+        }
+        // Who waited in vain for another's dial begins none of its own.
+        let limit = self.route.settings.timeouts.connect;
+        if begun.elapsed() >= limit {
+            return Err(NoAnswer::Late(limit));
         }
         let mut io = self.dial(None).await?;
         let (speaks, said) = Speaks::new();
@@ -282,11 +300,12 @@ pub(super) fn http2(tasks: &Tasks) -> http2::Builder<Tasks> {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let Some(sender) = self.sender.take() else { return };
+        let Some(kept) = self.kept.take() else { return };
         let mut idle = self.app.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let may_rest = idle.is_empty() || (idle.len() < MOST_IDLE && self.app.room.is_ample());
-        if !sender.is_closed() && may_rest {
-            idle.push(sender);
+        // A place of the route's is another's to have where there are few.
+        let may_rest = kept.is_own || (idle.len() < MOST_IDLE && self.app.room.is_ample());
+        if !kept.sender.is_closed() && may_rest {
+            idle.push(kept);
         }
     }
 }
@@ -295,7 +314,7 @@ impl Held {
     /// It carries another protocol from now on.
     pub(super) fn keep_away(self) {
         if let Self::Lent(mut lent) = self {
-            lent.sender = None;
+            lent.kept = None;
         }
     }
 }
@@ -313,7 +332,7 @@ pub(super) struct AppStream {
     /// Counts for its target.
     _at: Chosen,
     /// Counts for its route.
-    _place: Place,
+    place: Place,
 }
 
 impl AppStream {

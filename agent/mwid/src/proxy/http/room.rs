@@ -13,7 +13,11 @@ pub(super) struct Room {
 }
 
 /// One connection's place; free again on drop.
-pub(super) struct Place(#[expect(dead_code, reason = "kept: its end is the place's")] OwnedSemaphorePermit);
+pub(super) struct Place {
+    /// Nobody else could have it.
+    pub(super) is_own: bool,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Room {
     pub(super) fn new(route: &Route) -> Self {
@@ -24,8 +28,14 @@ impl Room {
     }
 
     pub(super) fn take(&self) -> Option<Place> {
-        let own = Arc::clone(&self.own).try_acquire_owned().ok();
-        own.or_else(|| self.more.free()).map(Place)
+        let place = |is_own| {
+            move |permit| Place {
+                is_own,
+                _permit: permit,
+            }
+        };
+        let own = Arc::clone(&self.own).try_acquire_owned().ok().map(place(true));
+        own.or_else(|| self.more.free().map(place(false)))
     }
 
     /// Whether connections may lie idle in it. Those of others who rest would else leave nothing for a burst.

@@ -78,6 +78,26 @@ async fn connections_to_the_application_are_counted_and_each_client_has_one_of_i
 }
 
 #[tokio::test]
+async fn what_rests_at_places_that_others_could_have_leaves_half_of_them() {
+    let app = App::start().await;
+    let web = Web::new(app.address, "http: true, max_connections: 2");
+    let mut rest = Vec::new();
+    for client in [speak(&web).await, speak(&web).await] {
+        let own = under_way(&client, &app).await;
+        let more = under_way(&client, &app).await;
+        // The one at its own place ends last.
+        rest.push((finish(more).await, finish(own).await, client));
+    }
+    let route = Arc::clone(&web.site.proxy.routes.borrow()[0]);
+    let free = tokio::time::timeout(PATIENCE, async {
+        while !route.apps.is_half_free() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    free.await.expect("nothing is under way, and there is no place");
+}
+
+#[tokio::test]
 async fn an_application_that_says_nothing_in_http2_costs_all_who_wait_its_time_once() {
     let App { listener, address } = App::start().await;
     tokio::spawn(async move {
