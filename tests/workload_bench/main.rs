@@ -7,7 +7,7 @@
 //! takes, and one never reads its socket. Fails when a message is missing, doubled or not asked for, when one of these two is sent what the others
 //! are, when one subscriber in a hundred, or the last one of one rotation in a hundred, waits longer than 500 ms, when a stream takes more than 1.3 times
 //! the memory of a bare one, and when the two who do not take change something for the others: a p99 of more than 1.25 times that without them and
-//! 20 ms, or memory of more than 1.25 times that and 4 MiB for the two themselves, each beside mwid without them in the same run.
+//! 60 ms (a turn of a busy machine), or memory of more than 1.25 times that and 4 MiB for the two themselves, each beside mwid without them in the same run.
 //!
 //! `WORKLOAD_BENCH_ROUNDS` (20) makes it longer or shorter, `WORKLOAD_BENCH_PART` (1) takes only every so manieth connection. `MWID_BINARY` names a
 //! release binary that was built already; with it `cargo test -p mwid --bench workload_bench` builds no other. `WORKLOAD_BENCH_COUNTS_ONLY` fails by
@@ -44,7 +44,7 @@ const MOST_TO_FLOOR: f64 = 1.3;
 /// What two who do not take may make of the others' p99 and memory: so many times as much,
 const MOST_BY_SLOW: f64 = 1.25;
 /// and this: what one run differs from the next on a machine that does other things too,
-const SLACK: Duration = Duration::from_millis(20);
+const SLACK: Duration = Duration::from_millis(60);
 /// and what is held for the two themselves.
 const HELD_FOR_SLOW: f64 = 4.0 * 1024.0 * 1024.0;
 
