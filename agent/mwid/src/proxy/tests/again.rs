@@ -335,7 +335,7 @@ async fn a_change_ends_exactly_those_of_many_peers_whom_it_concerns() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, by hand: cargo test -p mwid --bin mwid thousands -- --ignored --nocapture"]
+#[ignore = "prints a measurement and judges nothing: .ci/run shows it"]
 async fn how_long_a_change_takes_with_thousands_of_peers() {
     let [by_rules, by_roots, by_all] = exactly(5000).await;
     eprintln!(
