@@ -6,8 +6,9 @@
 //! how long the last one waited, and the memory that each stream takes; then the same with two more clients: one has less room than a message
 //! takes, and one never reads its socket. Fails when a message is missing, doubled or not asked for, when one of these two is sent what the others
 //! are, when one subscriber in a hundred, or the last one of one rotation in a hundred, waits longer than 500 ms, when a stream takes more than 1.3 times
-//! the memory of a bare one, and when the two who do not take change something for the others: a p99 of more than 1.25 times that without them and
-//! 60 ms (a turn of a busy machine), or memory of more than 1.25 times that and 4 MiB for the two themselves, each beside mwid without them in the same run.
+//! the memory of a bare one, and when the two who do not take change something for the others: in the median rotation the last one waits more than
+//! 1.25 times as long as without them and 20 ms, or memory of more than 1.25 times that and 4 MiB for the two themselves, each beside mwid without
+//! them in the same run.
 //!
 //! `WORKLOAD_BENCH_ROUNDS` (20) makes it longer or shorter, `WORKLOAD_BENCH_PART` (1) takes only every so manieth connection. `MWID_BINARY` names a
 //! release binary that was built already; with it `cargo test -p mwid --bench workload_bench` builds no other. `WORKLOAD_BENCH_COUNTS_ONLY` fails by
@@ -41,10 +42,11 @@ const SHAPES: [(usize, usize); 2] = [(100, 100), (4_000, 1)];
 const LONGEST_P99: Duration = Duration::from_millis(500);
 /// Memory a stream, to that of a bare server.
 const MOST_TO_FLOOR: f64 = 1.3;
-/// What two who do not take may make of the others' p99 and memory: so many times as much,
+/// What two who do not take may make of the others' memory, and of how long the last one waits in the median of all rotations (one alone may have met another
+/// program's work): so many times as much,
 const MOST_BY_SLOW: f64 = 1.25;
 /// and this: what one run differs from the next on a machine that does other things too,
-const SLACK: Duration = Duration::from_millis(60);
+const SLACK: Duration = Duration::from_millis(20);
 /// and what is held for the two themselves.
 const HELD_FOR_SLOW: f64 = 4.0 * 1024.0 * 1024.0;
 
@@ -165,10 +167,10 @@ fn judge(taken: &Taken, floor: &Taken) -> Vec<String> {
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 of each")]
 fn judge_slow(beside: &Taken, alone: &Taken, streams: usize) -> Vec<String> {
     let mut over = vec![];
-    let [with, without] = [beside, alone].map(|taken| ms(&mut taken.took.clone(), 99));
+    let [with, without] = [beside, alone].map(|taken| ms(&mut taken.last.clone(), 50));
     if with > without * MOST_BY_SLOW + SLACK.as_secs_f64() * 1e3 {
         over.push(format!(
-            "one subscriber in a hundred waited {with:.0} ms beside them, {without:.0} ms without; {MOST_BY_SLOW} times and {SLACK:?} are allowed"
+            "the last subscriber waited {with:.0} ms beside them in the median rotation, {without:.0} ms without; {MOST_BY_SLOW} times and {SLACK:?} are allowed"
         ));
     }
     let [with, without] = [beside, alone].map(|taken| taken.bytes_a_stream as f64 * streams as f64);
@@ -251,7 +253,8 @@ fn finds_what_is_over() {
     let large = taken(soon, soon, 13_100);
     let found = [&good, &late_all, &late_last, &large].map(|taken| judge(taken, &good).len());
     assert_eq!(found, [0, 1, 1, 1], "what is over its limit");
-    let slower = taken(soon * 5 / 4 + SLACK + Duration::from_millis(1), soon, 10_000);
+    let mut slower = taken(soon, soon, 10_000);
+    slower.last.fill(soon * 5 / 4 + SLACK + Duration::from_millis(1));
     let found = [&good, &slower, &large].map(|taken| judge_slow(taken, &good, 10_000).len());
     assert_eq!(found, [0, 1, 1], "what two make of the others");
 }
