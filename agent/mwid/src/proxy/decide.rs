@@ -93,13 +93,13 @@ pub(super) fn whenever_it_changes(
 }
 
 /// A peer who is here, and by which route.
-type Here = (Arc<Named>, Arc<Known>);
+pub(super) type Here = (Arc<Named>, Arc<Known>);
 
 /// Of one generation.
 #[derive(Default)]
-struct Roots {
-    generation: u64,
-    bundles: TrustBundles,
+pub(super) struct Roots {
+    pub(super) generation: u64,
+    pub(super) bundles: TrustBundles,
 }
 
 impl Roots {
@@ -198,7 +198,7 @@ async fn decide(shared: Arc<Shared>, mut changes: Changes) -> std::convert::Infa
 }
 
 /// Those whose chains are to be looked at: who was vouched for under the roots before, and lost none, is as before.
-async fn concerned(held: Vec<Here>, before: &Roots, now: &Roots) -> Vec<Here> {
+pub(super) async fn concerned(held: Vec<Here>, before: &Roots, now: &Roots) -> Vec<Here> {
     let taken = RootsTaken::between(&before.bundles, &now.bundles);
     let mut concerned = Vec::new();
     let mut since = Instant::now();

@@ -360,3 +360,35 @@ async fn a_name_that_goes_to_the_other_side_is_another_route() {
     // Its time to leave has begun, and the rules on whom we connect to are not about it.
     open.works().await;
 }
+
+#[tokio::test]
+async fn a_change_that_takes_no_root_saves_a_look_only_where_none_is_owed() {
+    use super::super::decide::{Roots, concerned};
+    use super::super::peers::NONE;
+    let (here, app) = (World::new(HERE), App::start().await);
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&route(listen, &app, ""));
+    let mut open = Open::new(listen, &here.leaf("/a"), &app).await;
+    open.works().await;
+    let generation = site.reader.generation();
+    let roots = |later: u64| Roots {
+        generation: generation + later,
+        bundles: bundles(&[&here]),
+    };
+    let looks = async |site: &Site, vouched_by: u64| {
+        let named = Arc::clone(&site.proxy.routes.borrow()[0].named);
+        let known = named.peers.here().pop().unwrap();
+        known.is_vouched_by(vouched_by);
+        let owed = concerned(vec![(named, Arc::clone(&known))], &roots(0), &roots(1)).await;
+        (owed.len(), known.was_vouched_by(generation + 1))
+    };
+    assert_eq!(looks(&site, generation).await, (0, true));
+    // The change before this one, or a clock that was set, is not looked at yet.
+    assert_eq!(looks(&site, NONE).await, (1, false));
+    assert_eq!(looks(&site, generation + 7).await, (1, false));
+    // Where the end of a root counts too.
+    site.routes(&route(listen, &app, "close_expired: true"));
+    assert_eq!(looks(&site, generation).await, (1, false));
+    open.works().await;
+}
