@@ -305,7 +305,7 @@ fn garbage_is_refused_by_its_name_as_fast_as_it_comes() {
 
 #[test]
 fn hellos_in_single_bytes_keep_nobody_out() {
-    // So few places that whoever had to wait until each of the slow ones had its second would never get in.
+    // So few places that nobody would get in if each of the slow ones had one.
     let site = Site::with(
         ", max_handshakes: 8, timeouts: { handshake: 15s }",
         "",
@@ -321,8 +321,7 @@ fn hellos_in_single_bytes_keep_nobody_out() {
         for byte in &hello[..hello.len() - 1] {
             for tcp in &mut slow {
                 tcp.set_nodelay(true).unwrap();
-                // Those who were displaced hear of it here.
-                tcp.write_all(&[*byte]).ok();
+                tcp.write_all(&[*byte]).unwrap();
             }
             if stopped.recv_timeout(Duration::from_millis(5)) != Err(RecvTimeoutError::Timeout) {
                 break;
@@ -330,6 +329,34 @@ fn hellos_in_single_bytes_keep_nobody_out() {
         }
         slow
     });
+    for _ in 0..20 {
+        steady.echo();
+        let new = Peer::connect(site.listen, &site.config).unwrap();
+        assert!(new.gets_in(), "kept out:\n{}", site.daemon.log());
+    }
+    assert_eq!(site.refused("in", &["displaced"]), 0, "they had places");
+    site.takes_little(before);
+    drop(stop);
+    let held = drips.join().unwrap();
+    site.recovers(steady, before);
+    drop(held);
+}
+
+#[test]
+fn hellos_without_a_word_after_them_keep_nobody_out() {
+    // So few places that whoever had to wait until each of them had its second would never get in.
+    let site = Site::with(
+        ", max_handshakes: 8, timeouts: { handshake: 60s }",
+        "",
+        Place::start,
+    );
+    let mut steady = site.peer();
+    let before = site.memory();
+    let hello = hello(&site);
+    let mut silent = connections(site.listen, 600);
+    for tcp in &mut silent {
+        tcp.write_all(&hello).unwrap();
+    }
     for _ in 0..5 {
         steady.echo();
         // A machine that has much else to do may need more than the second of one that gets nowhere.
@@ -340,10 +367,8 @@ fn hellos_in_single_bytes_keep_nobody_out() {
     }
     assert!(site.refused("in", &["displaced"]) > 0, "nobody had to wait");
     site.takes_little(before);
-    drop(stop);
-    let held = drips.join().unwrap();
+    drop(silent);
     site.recovers(steady, before);
-    drop(held);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod decide;
 mod error;
 mod give_back;
 mod handshake;
+mod hello;
 mod http;
 mod link;
 mod listen;

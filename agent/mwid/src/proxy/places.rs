@@ -33,17 +33,20 @@ pub(super) enum First {
     Newest,
 }
 
+/// When one came, and a number of its own: two may have come at once.
+type Came = (Instant, u64);
+
 /// Those who wait, in the order in which they came. The first alone looks for a place.
 #[derive(Debug, Default)]
 struct Waiting {
-    came: u64,
-    bells: BTreeMap<u64, Arc<Notify>>,
+    numbers: u64,
+    bells: BTreeMap<Came, Arc<Notify>>,
 }
 
 /// One who waits; the next one is told when it is gone.
 struct Wait<'a> {
     turns: &'a Turns,
-    number: u64,
+    came: Came,
     /// Rung when it may have become the first, or is so no more.
     bell: Arc<Notify>,
 }
@@ -114,9 +117,9 @@ impl Turns {
     }
 
     /// Waits for a place, and asks the oldest of those that stay to leave if it had its time: one, whose place comes free as soon as its task runs.
-    /// Cancelled without loss.
-    pub(super) async fn wait(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
-        let wait = Wait::new(self);
+    /// Who waits came `since` then, whenever its task got here. Cancelled without loss.
+    pub(super) async fn wait(&self, since: Instant) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let wait = Wait::new(self, since);
         loop {
             while !wait.is_first() {
                 wait.bell.notified().await;
@@ -193,17 +196,20 @@ impl Turns {
 }
 
 impl<'a> Wait<'a> {
-    fn new(turns: &'a Turns) -> Self {
+    fn new(turns: &'a Turns, since: Instant) -> Self {
         let bell = Arc::new(Notify::new());
         let mut waiting = turns.waiting();
         let before = waiting.first(turns.first).cloned();
-        waiting.came += 1;
-        let number = waiting.came;
-        waiting.bells.insert(number, Arc::clone(&bell));
-        if let (First::Newest, Some(before)) = (turns.first, before) {
+        waiting.numbers += 1;
+        let came = (since, waiting.numbers);
+        waiting.bells.insert(came, Arc::clone(&bell));
+        let is_first = waiting
+            .first(turns.first)
+            .is_some_and(|first| Arc::ptr_eq(first, &bell));
+        if let (true, Some(before)) = (is_first, before) {
             before.notify_one();
         }
-        Self { turns, number, bell }
+        Self { turns, came, bell }
     }
 
     fn is_first(&self) -> bool {
@@ -226,7 +232,7 @@ impl Waiting {
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         let mut waiting = self.turns.waiting();
-        waiting.bells.remove(&self.number);
+        waiting.bells.remove(&self.came);
         if let Some(next) = waiting.first(self.turns.first) {
             next.notify_one();
         }
@@ -252,7 +258,7 @@ mod tests {
         let begun = Instant::now();
         let waiting = tokio::spawn({
             let turns = Arc::clone(&turns);
-            async move { turns.wait().await.unwrap() }
+            async move { turns.wait(Instant::now()).await.unwrap() }
         });
         old.stay.displaced.cancelled().await;
         assert!(begun.elapsed() >= SHORT, "it had its time: {:?}", begun.elapsed());
@@ -272,7 +278,7 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..2 {
             let turns = Arc::clone(&turns);
-            waiting.spawn(async move { turns.wait().await.unwrap() });
+            waiting.spawn(async move { turns.wait(Instant::now()).await.unwrap() });
         }
         // The one that was asked to leave takes its time.
         sleep(SHORT * 10).await;
@@ -302,7 +308,7 @@ mod tests {
         // It saw no place, and before it waits there is one.
         let Turn { stay, _slot } = old;
         drop(_slot);
-        drop(turns.wait().await.unwrap());
+        drop(turns.wait(Instant::now()).await.unwrap());
         assert!(!stay.displaced.is_cancelled() && !other.displaced.is_cancelled());
     }
 
@@ -340,20 +346,46 @@ mod tests {
                 hold.spawn(async move {
                     let turn = match turns.free() {
                         Some(slot) => turns.begin(slot),
-                        None => turns.begin(turns.wait().await.unwrap()),
+                        None => turns.begin(turns.wait(Instant::now()).await.unwrap()),
                     };
                     turn.stay.displaced.cancelled().await;
                 });
             }
             sleep(LOOK).await;
             let begun = Instant::now();
-            drop(turns.wait().await.unwrap());
+            drop(turns.wait(Instant::now()).await.unwrap());
             let waited = begun.elapsed();
             assert!((shortest..=longest).contains(&waited), "{first:?}: {waited:?}");
             // And the others after it.
             sleep(SHORT * 102).await;
             assert!(turns.waiting().bells.is_empty(), "{first:?}");
             hold.shutdown().await;
+        }
+    }
+
+    /// The task of one that came earlier may get here later.
+    #[tokio::test(start_paused = true)]
+    async fn who_came_last_is_first_whoever_asks_first() {
+        for (first, wanted) in [(First::Newest, [3, 2, 1]), (First::Oldest, [1, 2, 3])] {
+            let turns = Turns::new(1, first);
+            let held = turns.free().unwrap();
+            let begun = Instant::now();
+            let (sender, mut served) = tokio::sync::mpsc::unbounded_channel();
+            for came in [2, 3, 1] {
+                let (turns, sender) = (Arc::clone(&turns), sender.clone());
+                tokio::spawn(async move {
+                    let slot = turns.wait(begun + LOOK * came).await.unwrap();
+                    sender.send(came).unwrap();
+                    drop(slot);
+                });
+            }
+            sleep(LOOK / 2).await;
+            drop(held);
+            let mut order = [0; 3];
+            for came in &mut order {
+                *came = served.recv().await.unwrap();
+            }
+            assert_eq!(order, wanted, "{first:?}");
         }
     }
 
@@ -367,7 +399,11 @@ mod tests {
             for milliseconds in [500, 100, 300, 10_000, 200, 400] {
                 let turns = Arc::clone(&turns);
                 let patience = Duration::from_millis(milliseconds);
-                waiting.spawn(async move { tokio::time::timeout(patience, turns.wait()).await.is_ok() });
+                waiting.spawn(async move {
+                    tokio::time::timeout(patience, turns.wait(Instant::now()))
+                        .await
+                        .is_ok()
+                });
             }
             sleep(Duration::from_millis(600)).await;
             drop(held);

@@ -21,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// So many refused peers are waited for at a time; the others are closed as they are.
@@ -207,11 +208,11 @@ impl Route {
                 "all connections (max_connections) are taken, new ones wait"
             );
         }
-        self.slots.wait().await
+        self.slots.wait(Instant::now()).await
     }
 
-    /// A place for a handshake; waits for it when all are taken.
-    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+    /// A place for the handshake of a connection that came then; waits for it when all are taken.
+    pub(super) async fn place(&self, since: Instant) -> Result<OwnedSemaphorePermit, AcquireError> {
         if let Some(place) = self.turns.free() {
             return Ok(place);
         }
@@ -221,7 +222,7 @@ impl Route {
                 "all handshakes (max_handshakes) are taken, new ones wait"
             );
         }
-        self.turns.wait().await
+        self.turns.wait(since).await
     }
 }
 

@@ -1,21 +1,23 @@
-//! Waits until a connection says something. In: an accepted stream. Out: it, with a place among the handshakes, and the ends that a load balancer says it has.
-//! A silent one holds no such place and nothing of TLS: however many there are, who says hello at once is served at once.
+//! Waits until a connection has said hello. In: an accepted stream. Out: it, with a place among the handshakes, and the ends that a load balancer says it has.
+//! A silent one, or one that says it byte by byte, holds no such place and nothing of TLS: however many there are, who says hello at once is served at once.
+use super::super::hello;
 use super::super::places::Turn;
 use super::super::proxy_protocol::{self, Ends};
 use super::super::record::Facts;
 use super::super::refusal::Refusal;
 use super::super::route::Route;
+use super::super::scratch;
 use super::establish::{Leave, Refused, refused};
 use crate::config::AcceptProxy;
 use crate::http::Stream;
 use nix::sys::socket::{MsgFlags, recv};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, RawFd};
 use tokio::io::Interest;
 use tokio::time::{Instant, timeout_at};
 
-/// Waits for its first byte, and then for its turn; all that within the time of a handshake. On outbound routes it is the target that is waited for, later.
+/// Waits for its hello, and then for its turn; all that within the time of a handshake. On outbound routes it is the target that is waited for, later.
 pub(super) async fn arrive(
     route: &Route,
     mut stream: Stream,
@@ -31,7 +33,7 @@ pub(super) async fn arrive(
     let limit = route.settings.timeouts.handshake;
     let said = tokio::select! {
         biased;
-        said = timeout_at(facts.since + limit, first_byte(route, &mut stream)) => {
+        said = timeout_at(facts.since + limit, whole_hello(route, &mut stream)) => {
             said.unwrap_or(Err(Refusal::Timeout(limit)))
         }
         () = stay.displaced.cancelled() => Err(Refusal::Displaced),
@@ -61,25 +63,50 @@ pub(super) async fn arrive(
 }
 
 /// What a load balancer says of it comes first, where one does; it may say so long before its client speaks.
-async fn first_byte(route: &Route, stream: &mut Stream) -> Result<Option<Ends>, Refusal> {
+async fn whole_hello(route: &Route, stream: &mut Stream) -> Result<Option<Ends>, Refusal> {
     let ends = match route.settings.accept_proxy {
         AcceptProxy::No => None,
         AcceptProxy::FromAnybody | AcceptProxy::From(_) => {
             proxy_protocol::read(stream).await.map_err(Refusal::Header)?
         }
     };
-    wait_for_bytes(stream).await.map_err(Refusal::Io)?;
+    wait_for_hello(stream).await.map_err(Refusal::Io)?;
     Ok(ends)
 }
 
-/// Waits until there is something to be read, or its end. Looks: a stream's readiness alone may be that of bytes which were read already.
-async fn wait_for_bytes(stream: &Stream) -> io::Result<()> {
-    let look = |fd: RawFd| recv(fd, &mut [0], MsgFlags::MSG_PEEK).map_err(io::Error::from);
-    match stream {
-        Stream::Tcp(tcp) => tcp.async_io(Interest::READABLE, || look(tcp.as_raw_fd())).await,
-        Stream::Unix(unix) => unix.async_io(Interest::READABLE, || look(unix.as_raw_fd())).await,
+/// Waits until the hello is there, or something else than a hello, or the end. Nothing of it is taken: a look costs less than TLS with a piece of a hello.
+async fn wait_for_hello(stream: &Stream) -> io::Result<()> {
+    loop {
+        let ready = match stream {
+            Stream::Tcp(tcp) => tcp.ready(Interest::READABLE).await?,
+            Stream::Unix(unix) => unix.ready(Interest::READABLE).await?,
+        };
+        // There will be no more of it.
+        if ready.is_read_closed() {
+            return Ok(());
+        }
+        let looked = match stream {
+            Stream::Tcp(tcp) => tcp.try_io(Interest::READABLE, || look(tcp.as_raw_fd())),
+            Stream::Unix(unix) => unix.try_io(Interest::READABLE, || look(unix.as_raw_fd())),
+        };
+        match looked {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            looked => return looked,
+        }
     }
-    .map(drop)
+}
+
+/// Blocks, so to speak, until it is worth a handshake's while.
+fn look(fd: RawFd) -> io::Result<()> {
+    scratch::with(|scratch| {
+        let room = &mut scratch.read[..hello::MOST];
+        let there = recv(fd, room, MsgFlags::MSG_PEEK)?;
+        if there == 0 || hello::is_whole(&room[..there]) {
+            Ok(())
+        } else {
+            Err(ErrorKind::WouldBlock.into())
+        }
+    })
 }
 
 /// A place among the handshakes.
@@ -87,7 +114,7 @@ async fn turn(route: &Route, since: Instant) -> Result<Turn, Refusal> {
     let limit = route.settings.timeouts.handshake;
     tokio::select! {
         biased;
-        place = timeout_at(since + limit, route.place()) => match place {
+        place = timeout_at(since + limit, route.place(since)) => match place {
             Ok(Ok(place)) => Ok(route.turns.begin(place)),
             // Places are never closed while their route is here.
             Ok(Err(_closed)) => Err(Refusal::Over),

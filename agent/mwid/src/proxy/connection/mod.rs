@@ -21,8 +21,16 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// Serves one connection to its end. `slot` is its place among the route's connections.
-pub(super) async fn serve(route: Arc<Route>, stream: Stream, slot: OwnedSemaphorePermit) {
-    let since = Instant::now();
+pub(super) fn serve(
+    route: Arc<Route>,
+    stream: Stream,
+    slot: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> {
+    // It came now, whenever its task has its first turn: of two who wait for a handshake's place, that says who came last.
+    serve_since(Instant::now(), route, stream, slot)
+}
+
+async fn serve_since(since: Instant, route: Arc<Route>, stream: Stream, slot: OwnedSemaphorePermit) {
     let from = match &stream {
         Stream::Tcp(tcp) => tcp.peer_addr().ok(),
         Stream::Unix(_) => None,

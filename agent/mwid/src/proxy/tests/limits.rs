@@ -106,7 +106,16 @@ async fn a_silent_client_has_its_time_and_a_dead_target_its_own() {
         .await;
 }
 
-/// Each of them has begun a hello, and so has a place.
+/// The first bytes of a client.
+fn hello() -> Vec<u8> {
+    let name = pki_types::ServerName::try_from("any.test").unwrap();
+    let mut tls = rustls::ClientConnection::new(Arc::new(strangers::client(None, TLS13)), name).unwrap();
+    let mut bytes = vec![];
+    tls.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+/// Each of them has said hello, and so has a place.
 #[tokio::test]
 async fn handshakes_without_progress_keep_nobody_out() {
     let here = World::new(HERE);
@@ -123,7 +132,7 @@ async fn handshakes_without_progress_keep_nobody_out() {
     let mut silent = vec![];
     for _ in 0..12 {
         let mut tcp = TcpStream::connect(listen).await.unwrap();
-        tcp.write_all(&[22]).await.unwrap();
+        tcp.write_all(&hello()).await.unwrap();
         silent.push(tcp);
     }
     // Those in front have a second each; nobody waits for their sixty.
@@ -139,11 +148,18 @@ async fn handshakes_without_progress_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn who_says_hello_at_once_waits_for_nobody_who_says_nothing() {
+async fn who_says_hello_at_once_waits_for_nobody_who_does_not() {
     let here = World::new(HERE);
     let app = App::start().await;
-    // The second: silent ones have all places of connections, and give way when they had a second.
-    for (more, displaced) in [("max_handshakes: 1", false), ("max_connections: 4", true)] {
+    let begun = &hello()[..];
+    let begun = &begun[..begun.len() - 1];
+    // With all places of connections they give way when they had a second.
+    for (more, says, displaced) in [
+        ("max_handshakes: 1", &[][..], false),
+        ("max_handshakes: 1", begun, false),
+        ("max_connections: 4", &[], true),
+        ("max_connections: 4", begun, true),
+    ] {
         let mut site = Site::new(&here, &[&here]);
         let listen = free();
         site.routes(&inbound(
@@ -153,7 +169,9 @@ async fn who_says_hello_at_once_waits_for_nobody_who_says_nothing() {
         ));
         let mut silent = vec![];
         for _ in 0..12 {
-            silent.push(TcpStream::connect(listen).await.unwrap());
+            let mut tcp = TcpStream::connect(listen).await.unwrap();
+            tcp.write_all(says).await.unwrap();
+            silent.push(tcp);
         }
         site.wait("in", "silent ones", |status| status.open >= 4).await;
         let new = tokio::time::timeout(PATIENCE, async {
@@ -162,8 +180,24 @@ async fn who_says_hello_at_once_waits_for_nobody_who_says_nothing() {
         });
         drop(new.await.expect("kept out"));
         let counted = site.metric("proxy_handshakes_total{route=\"in\",reason=\"displaced\"}");
-        assert_eq!(counted.is_some(), displaced, "{more}: {counted:?}");
+        let says = says.len();
+        assert_eq!(counted.is_some(), displaced, "{more}, {says} bytes: {counted:?}");
     }
+}
+
+/// Of the end it hears at once, though there are bytes before it that nobody took.
+#[tokio::test]
+async fn a_hello_that_is_cut_is_refused_at_once() {
+    let here = World::new(HERE);
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, free(), "timeouts: { handshake: 5m }"));
+    let mut tcp = TcpStream::connect(listen).await.unwrap();
+    tcp.write_all(&hello()[..100]).await.unwrap();
+    site.wait("in", "it", |status| status.open == 1).await;
+    tcp.shutdown().await.unwrap();
+    let refusal = tokio::time::timeout(PATIENCE, site.refusal("in")).await;
+    assert_eq!(refusal.unwrap(), "closed");
 }
 
 /// A load balancer tells of each of its clients at once, whether that one speaks or not.

@@ -1,0 +1,107 @@
+//! Whether a hello is whole. In: the first bytes of a connection. Out: whether a handshake could go on with them, or would have to wait for more.
+
+/// With so many bytes nobody waits for more: of a hello that is larger, the handshake may judge what there is. The largest in use, with two key shares of
+/// X25519MLKEM768 and a long session ticket, have less than a third of it.
+pub(super) const MOST: usize = 16 * 1024;
+
+/// Of records and messages (RFC 8446, 5.1 and 4): a handshake, a hello of a client.
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+
+/// True also for what is no hello at all, so that whoever sends it hears of that at once.
+pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
+    if bytes.len() >= MOST {
+        return true;
+    }
+    // A message may begin in one record and go on in others: its first four bytes say how long it is.
+    let mut head = [0; 4];
+    let mut there = 0;
+    loop {
+        let [kind, _, _, high, low, rest @ ..] = bytes else {
+            return bytes.first().is_some_and(|kind| *kind != HANDSHAKE);
+        };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        // RFC 8446, 5.1: none of its records is empty.
+        if *kind != HANDSHAKE || length == 0 {
+            return true;
+        }
+        let piece = &rest[..length.min(rest.len())];
+        for (to, from) in head.iter_mut().skip(there).zip(piece) {
+            *to = *from;
+        }
+        there += piece.len();
+        let [message, size @ ..] = head;
+        if there > 0 && message != CLIENT_HELLO {
+            return true;
+        }
+        if there >= head.len() {
+            let size = size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte));
+            if there >= head.len() + size {
+                return true;
+            }
+        }
+        if piece.len() < length {
+            return false;
+        }
+        bytes = &rest[length..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message in records of so many bytes each.
+    fn records(message: &[u8], each: usize) -> Vec<u8> {
+        let record = |piece: &[u8]| {
+            let [.., high, low] = piece.len().to_be_bytes();
+            [&[HANDSHAKE, 3, 1, high, low], piece].concat()
+        };
+        message.chunks(each).flat_map(record).collect()
+    }
+
+    #[test]
+    fn a_hello_is_whole_with_its_last_byte_however_it_is_cut() {
+        let mut hello = vec![CLIENT_HELLO, 0, 1, 44];
+        hello.resize(4 + 300, 7);
+        for each in [1, 2, 3, 4, 5, 100, 303, 304] {
+            let bytes = records(&hello, each);
+            for there in 0..bytes.len() {
+                assert!(
+                    !is_whole(&bytes[..there]),
+                    "{there} of {} in pieces of {each}",
+                    bytes.len()
+                );
+            }
+            assert!(is_whole(&bytes), "in pieces of {each}");
+            let more = [&bytes[..], &[20, 3, 3]].concat();
+            assert!(is_whole(&more), "with more behind it");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_more_of_what_is_no_hello() {
+        let others: [&[u8]; 5] = [
+            b"G",
+            &[21, 3, 3],
+            &[HANDSHAKE, 3, 1, 0, 0],
+            &[HANDSHAKE, 3, 1, 0, 9, 2],
+            &[HANDSHAKE, 3, 1, 0, 1, CLIENT_HELLO, 21, 3, 1, 0, 2],
+        ];
+        for bytes in others {
+            assert!(is_whole(bytes), "{bytes:?}");
+            assert!(!is_whole(&[]));
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_hello_without_an_end() {
+        let mut hello = vec![CLIENT_HELLO, 0xff, 0xff, 0xff];
+        hello.resize(2 * MOST, 0);
+        for each in [1, 16 * 1024] {
+            let bytes = records(&hello, each);
+            assert!(!is_whole(&bytes[..MOST - 1]), "in pieces of {each}");
+            assert!(is_whole(&bytes[..MOST]), "in pieces of {each}");
+        }
+    }
+}
