@@ -485,7 +485,7 @@ fn a_dead_target_is_its_own_routes_trouble() {
 fn a_target_that_never_reads_stops_its_senders_and_nobody_else() {
     let (listen, app) = (free_address(), TcpListener::bind("127.0.0.1:0").unwrap());
     let site = Site::new(&format!(
-        "  - {{ name: deaf, listen: \"{listen}\", forward: \"{}\", unsafe_allow_all: true }}",
+        "  - {{ name: deaf, listen: \"{listen}\", forward: \"{}\", unsafe_allow_all: true, timeouts: {{ half_close: 2s }} }}",
         app.local_addr().unwrap()
     ));
     let mut steady = site.peer();
@@ -500,8 +500,10 @@ fn a_target_that_never_reads_stops_its_senders_and_nobody_else() {
     }
     drop(site.peer());
     site.takes_little(before);
-    drop((senders, app));
+    // The application is still there, and reads nothing.
+    senders.into_iter().for_each(|peer| reset(peer.0.sock));
     site.recovers(steady, before);
+    drop(app);
 }
 
 /// Dials that do not end: the kernel has no place for them at the target, and says nothing.

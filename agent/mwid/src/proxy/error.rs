@@ -32,6 +32,10 @@ pub(crate) enum ProxyError {
         name: String,
         address: SocketAddr,
     },
+    #[error(
+        "the threads that copy for routes cannot be started; more descriptors (LimitNOFILE=) or threads (TasksMax=) are needed"
+    )]
+    Copiers(#[source] io::Error),
     #[error("the route {route}: TLS")]
     Tls {
         route: String,

@@ -7,6 +7,10 @@ pub(super) const MOST: usize = 16 * 1024;
 /// Of records and messages (RFC 8446, 5.1 and 4): a handshake, a hello of a client.
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
+/// The first byte of each version of TLS, as records say it.
+const MAJOR: u8 = 3;
+/// Of a record that is not encrypted.
+const LARGEST: usize = 1 << 14;
 
 /// True also for what is no hello at all, so that whoever sends it hears of that at once.
 pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
@@ -17,12 +21,14 @@ pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
     let mut head = [0; 4];
     let mut there = 0;
     loop {
-        let [kind, _, _, high, low, rest @ ..] = bytes else {
-            return bytes.first().is_some_and(|kind| *kind != HANDSHAKE);
+        let [kind, major, _, high, low, rest @ ..] = bytes else {
+            let begins_otherwise =
+                |at: usize, as_it_should: u8| bytes.get(at).is_some_and(|byte| *byte != as_it_should);
+            return begins_otherwise(0, HANDSHAKE) || begins_otherwise(1, MAJOR);
         };
         let length = usize::from(u16::from_be_bytes([*high, *low]));
-        // RFC 8446, 5.1: none of its records is empty.
-        if *kind != HANDSHAKE || length == 0 {
+        // RFC 8446, 5.1: none of its records is empty, or larger.
+        if *kind != HANDSHAKE || *major != MAJOR || length == 0 || length > LARGEST {
             return true;
         }
         let piece = &rest[..length.min(rest.len())];
@@ -36,7 +42,8 @@ pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
         }
         if there >= head.len() {
             let size = size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte));
-            if there >= head.len() + size {
+            // Of one that is too large it is the length that is looked at.
+            if there >= head.len() + size || size >= MOST {
                 return true;
             }
         }
@@ -81,10 +88,14 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_more_of_what_is_no_hello() {
-        let others: [&[u8]; 5] = [
+        let others: [&[u8]; 9] = [
             b"G",
             &[21, 3, 3],
+            &[HANDSHAKE, 9],
+            &[HANDSHAKE, 2, 1, 1, 0],
+            &[HANDSHAKE, 3, 1, 0x40, 1],
             &[HANDSHAKE, 3, 1, 0, 0],
+            &[HANDSHAKE, 3, 1, 0, 4, CLIENT_HELLO, 0, 0x40, 0],
             &[HANDSHAKE, 3, 1, 0, 9, 2],
             &[HANDSHAKE, 3, 1, 0, 1, CLIENT_HELLO, 21, 3, 1, 0, 2],
         ];
@@ -96,7 +107,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_hello_without_an_end() {
-        let mut hello = vec![CLIENT_HELLO, 0xff, 0xff, 0xff];
+        let mut hello = vec![CLIENT_HELLO, 0, 0x3f, 0xff];
         hello.resize(2 * MOST, 0);
         for each in [1, 16 * 1024] {
             let bytes = records(&hello, each);

@@ -13,6 +13,37 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// that bytes of ours that wait hold up no bytes of the peer's.
 const MOST_WAITING: usize = 2 * READ;
 
+/// What carries the bytes: a stream of tokio's, or a socket of a copier's.
+pub(super) trait Wire {
+    /// Reads once; 0 is the end.
+    fn poll_read(&mut self, into: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    fn poll_write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    /// Says that nothing more will be written.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// The other side has ended, or broke, though what it said before may not have been read. Not known of all.
+    fn has_ended(&self) -> bool;
+}
+
+impl Wire for Stream {
+    fn poll_read(&mut self, into: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(into);
+        ready!(AsyncRead::poll_read(Pin::new(self), cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(self), cx, bytes)
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(self), cx)
+    }
+
+    fn has_ended(&self) -> bool {
+        false
+    }
+}
+
 /// Bytes that a stream did not take yet. Costs nothing while there are none.
 #[derive(Default)]
 pub(super) struct Backlog {
@@ -37,7 +68,11 @@ impl Backlog {
     }
 
     /// Sends what is left. Ready: nothing is.
-    pub(super) fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_flush(
+        &mut self,
+        stream: &mut impl Wire,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while self.sent < self.bytes.len() {
             self.sent += ready!(poll_write(stream, &self.bytes[self.sent..], cx))?;
         }
@@ -50,7 +85,7 @@ impl Backlog {
     /// Sends as much as goes now and keeps the rest.
     pub(super) fn send(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut impl Wire,
         mut bytes: &[u8],
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
@@ -73,22 +108,11 @@ impl Backlog {
     }
 }
 
-fn poll_write(stream: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(stream).poll_write(cx, bytes)) {
+fn poll_write(stream: &mut impl Wire, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    match ready!(stream.poll_write(bytes, cx)) {
         Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         written => Poll::Ready(written),
     }
-}
-
-/// Reads once; 0 is the end.
-pub(super) fn poll_read(
-    stream: &mut Stream,
-    into: &mut [u8],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(into);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
 }
 
 /// Why the TLS side cannot go on.
@@ -122,8 +146,8 @@ pub(super) enum Got {
 }
 
 /// A stream with TLS on it.
-pub(super) struct Link {
-    pub(super) stream: Stream,
+pub(super) struct Link<S = Stream> {
+    pub(super) stream: S,
     pub(super) tls: Tls,
     begun: Begun,
     pub(super) backlog: Backlog,
@@ -131,8 +155,8 @@ pub(super) struct Link {
     pub(super) asked_to_resume: bool,
 }
 
-impl Link {
-    pub(super) fn new(stream: Stream, tls: Tls) -> Self {
+impl<S: Wire> Link<S> {
+    pub(super) fn new(stream: S, tls: Tls) -> Self {
         Self {
             stream,
             tls,
@@ -140,6 +164,24 @@ impl Link {
             backlog: Backlog::default(),
             asked_to_resume: false,
         }
+    }
+
+    /// The same, on what its stream is made to be.
+    pub(super) fn on<T>(self, make: impl FnOnce(S) -> io::Result<T>) -> io::Result<Link<T>> {
+        let Self {
+            stream,
+            tls,
+            begun,
+            backlog,
+            asked_to_resume,
+        } = self;
+        Ok(Link {
+            stream: make(stream)?,
+            tls,
+            begun,
+            backlog,
+            asked_to_resume,
+        })
     }
 
     /// So much waits to be sent that nothing is to be read.
@@ -155,7 +197,7 @@ impl Link {
     ) -> Poll<Result<Got, Broken>> {
         let Scratch { read, plain, sealed } = scratch;
         let kept = self.begun.bytes.len();
-        let new = match ready!(poll_read(&mut self.stream, &mut read[kept..], cx))? {
+        let new = match ready!(self.stream.poll_read(&mut read[kept..], cx))? {
             0 => return Poll::Ready(Err(Broken::Cut)),
             new => new,
         };
@@ -205,6 +247,6 @@ impl Link {
     /// Sends what is left, then the end of the stream.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.backlog.poll_flush(&mut self.stream, cx))?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream.poll_end(cx)
     }
 }

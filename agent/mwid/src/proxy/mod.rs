@@ -6,6 +6,7 @@
 mod alive;
 mod begun;
 mod connection;
+mod copiers;
 mod decide;
 mod error;
 mod give_back;
@@ -116,6 +117,7 @@ impl Proxy {
             names: target::Resolver::system(),
             down: Arc::default(),
             memory: give_back::Memory::default(),
+            copiers: copiers::Copiers::default(),
         });
         let routes = watch::Sender::new(Vec::new());
         let (here, stop) = (Arc::clone(&shared), shutdown.token());
@@ -141,6 +143,9 @@ impl Proxy {
 
     /// First phase: makes what is new and opens its listeners, out of sight. Changes nothing.
     pub(crate) fn prepare(&self, settings: &ProxySettings) -> Result<Change, ProxyError> {
+        if settings.routes.iter().any(|route| route.http.is_none()) {
+            self.shared.copiers.start().map_err(ProxyError::Copiers)?;
+        }
         let in_force = self.routes.borrow().clone();
         let mut routes = Vec::new();
         let mut opened = Vec::new();

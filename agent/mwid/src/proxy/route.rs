@@ -1,6 +1,7 @@
 //! One route as it is in force. In: its settings. Out: what a connection at it needs. What belongs to the name (counters, peers, rules) lives on when the
 //! settings change; what belongs to the settings (TLS config, limits) is made anew.
 use super::ProxyError;
+use super::copiers::Copiers;
 use super::decide::Again;
 use super::give_back::Memory;
 use super::metrics::Metrics;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) down: Arc<Notify>,
     pub(super) memory: Memory,
     pub(super) again: Again,
+    pub(super) copiers: Copiers,
 }
 
 /// A route in force.

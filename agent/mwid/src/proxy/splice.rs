@@ -1,17 +1,18 @@
 //! Copies between a TLS connection and a plain one, both ways at once. In: readiness of four directions. Out: how much went each way, and how it
 //! ended. Each side's end is passed on when its bytes are; never holds a buffer while nothing moves, and never mistakes a cut for an end.
-use super::link::{self, Backlog, Broken, Got, Link};
+use super::link::{Backlog, Broken, Got, Link, Wire};
 use super::scratch::{self, Scratch};
 use crate::http::Stream;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::AsyncWrite as _;
+
+/// So much happens at once at most, so that a connection that never waits leaves others their turn: 32 reads, or 4 MiB.
+const TURN: u64 = 32;
 
 /// Both sides of one connection.
-pub(super) struct Splice {
-    pub(super) link: Link,
-    pub(super) plain: Stream,
+pub(super) struct Splice<S = Stream> {
+    pub(super) link: Link<S>,
+    pub(super) plain: S,
     /// For the plain side.
     backlog: Backlog,
     from_link: Half,
@@ -51,11 +52,13 @@ pub(super) struct Moved {
     pub(super) sent: u64,
     /// Everything that happened, bytes or not: what has to be looked at again for more.
     pub(super) steps: u64,
+    /// It was enough for one turn, and there is more.
+    pub(super) more: bool,
 }
 
-impl Splice {
+impl<S: Wire> Splice<S> {
     /// `header` goes to the plain side before everything else; `early` came with the handshake.
-    pub(super) fn new(link: Link, plain: Stream, header: Vec<u8>, early: Early) -> Self {
+    pub(super) fn new(link: Link<S>, plain: S, header: Vec<u8>, early: Early) -> Self {
         let mut backlog = Backlog::default();
         let from_link = Half {
             bytes: early.bytes.len() as u64,
@@ -73,6 +76,24 @@ impl Splice {
         }
     }
 
+    /// The same, on what its streams are made to be.
+    pub(super) fn on<T>(self, make: impl Fn(S) -> io::Result<T>) -> io::Result<Splice<T>> {
+        let Self {
+            link,
+            plain,
+            backlog,
+            from_link,
+            from_plain,
+        } = self;
+        Ok(Splice {
+            link: link.on(&make)?,
+            plain: make(plain)?,
+            backlog,
+            from_link,
+            from_plain,
+        })
+    }
+
     pub(super) fn received(&self) -> u64 {
         self.from_link.bytes
     }
@@ -81,9 +102,11 @@ impl Splice {
         self.from_plain.bytes
     }
 
-    /// One side has ended, or both have and the last bytes are still to be taken.
+    /// One side has ended, or both have and the last bytes are still to be taken. Also where its end was not read yet, because what it said before waits for
+    /// the other side.
     pub(super) fn is_half_closed(&self) -> bool {
-        self.from_link.state != State::Open || self.from_plain.state != State::Open
+        let has_ended = |half: Half, stream: &S| half.state != State::Open || stream.has_ended();
+        has_ended(self.from_link, &self.link.stream) || has_ended(self.from_plain, &self.plain)
     }
 
     /// Moves what can be moved; tells in `moved` what that was. Ready when both ends were passed on, or something broke.
@@ -97,6 +120,10 @@ impl Splice {
                     return Poll::Ready(Ok(()));
                 }
                 if moved.steps == before {
+                    return Poll::Pending;
+                }
+                if moved.steps >= TURN {
+                    moved.more = true;
                     return Poll::Pending;
                 }
             }
@@ -135,11 +162,7 @@ impl Splice {
                 sent.map_err(Failure::Plain)
             }
             State::Ended => {
-                if Pin::new(&mut self.plain)
-                    .poll_shutdown(cx)
-                    .map_err(Failure::Plain)?
-                    .is_ready()
-                {
+                if self.plain.poll_end(cx).map_err(Failure::Plain)?.is_ready() {
                     self.from_link.state = State::Done;
                     moved.steps += 1;
                 }
@@ -167,7 +190,7 @@ impl Splice {
         match self.from_plain.state {
             State::Open => {
                 let Scratch { read, sealed, .. } = scratch;
-                let done = match link::poll_read(&mut self.plain, read, cx).map_err(Failure::Plain)? {
+                let done = match self.plain.poll_read(read, cx).map_err(Failure::Plain)? {
                     Poll::Pending => return Ok(()),
                     Poll::Ready(0) => {
                         self.from_plain.state = State::Ended;

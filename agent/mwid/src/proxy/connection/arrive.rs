@@ -86,8 +86,9 @@ async fn wait_for_hello(stream: &Stream) -> io::Result<()> {
             return Ok(());
         }
         let looked = match stream {
-            Stream::Tcp(tcp) => tcp.try_io(Interest::READABLE, || look(tcp.as_raw_fd())),
-            Stream::Unix(unix) => unix.try_io(Interest::READABLE, || look(unix.as_raw_fd())),
+            Stream::Tcp(tcp) => tcp.try_io(Interest::READABLE, || look(tcp.as_raw_fd(), hello::is_whole)),
+            // It keeps each small piece for itself, and takes no more when there are a few hundred: those of a hello are to be read as they come.
+            Stream::Unix(unix) => unix.try_io(Interest::READABLE, || look(unix.as_raw_fd(), |_| true)),
         };
         match looked {
             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
@@ -97,11 +98,11 @@ async fn wait_for_hello(stream: &Stream) -> io::Result<()> {
 }
 
 /// Blocks, so to speak, until it is worth a handshake's while.
-fn look(fd: RawFd) -> io::Result<()> {
+fn look(fd: RawFd, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<()> {
     scratch::with(|scratch| {
         let room = &mut scratch.read[..hello::MOST];
         let there = recv(fd, room, MsgFlags::MSG_PEEK)?;
-        if there == 0 || hello::is_whole(&room[..there]) {
+        if there == 0 || is_enough(&room[..there]) {
             Ok(())
         } else {
             Err(ErrorKind::WouldBlock.into())

@@ -7,15 +7,17 @@ mod outbound;
 pub(super) mod run;
 
 use super::alive;
+use super::copiers::Socket;
 use super::http::{self, Served};
 use super::metrics::Open;
 use super::peers::Seat;
 use super::record::{Facts, Moved, Record};
 use super::refusal::End;
 use super::route::Route;
-use super::splice::{Splice, abort};
+use super::splice::Splice;
 use crate::http::Stream;
 use establish::{Leave, Made, Refused, Way};
+use run::Over;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -68,14 +70,16 @@ async fn serve_since(since: Instant, route: Arc<Route>, stream: Stream, slot: Ow
     };
     record.counters.made.inc();
     let (moved, end) = match way {
-        Way::Copy(mut splice) => {
-            let end = run::run(&route, &mut splice, &seat, caller, since).await;
+        Way::Copy(splice) => {
+            let Over { splice, end } = run::run(&route, splice, &seat, caller, since).await;
             let moved = Moved {
-                received: splice.received(),
-                sent: splice.sent(),
+                received: splice.as_ref().map_or(0, |splice| splice.received()),
+                sent: splice.as_ref().map_or(0, |splice| splice.sent()),
                 requests: None,
             };
-            part(*splice, &end);
+            if let Some(splice) = splice {
+                part(*splice, &end);
+            }
             (moved, end)
         }
         // Boxed: the other way needs less.
@@ -97,15 +101,15 @@ fn tell(record: &Record, facts: &Facts<'_>, refused: Refused) -> Leave {
 }
 
 /// Lets go of both streams, so that nobody takes a cut for an end.
-fn part(splice: Splice, end: &End) {
+fn part(splice: Splice<Socket>, end: &End) {
     let Splice { link, plain, .. } = splice;
     match end {
         End::Closed => {}
         // The alert is on its way, and would be lost.
-        End::Tls(_) => abort(plain),
+        End::Tls(_) => plain.abort(),
         _ => {
-            abort(plain);
-            abort(link.stream);
+            plain.abort();
+            link.stream.abort();
         }
     }
 }

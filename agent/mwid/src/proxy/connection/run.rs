@@ -1,48 +1,86 @@
-//! Copies until the connection ends, by itself or because its time is over. In: both sides, the limits, the peer's seat. Out: how it ended.
+//! Has a connection copied until it ends, by itself or because its time is over. In: both sides, the limits, the peer's seat. Out: how it ended, and both
+//! sides. Sleeps while bytes are copied: what it waits for is everything else.
+use super::super::copiers::{Copying, Done, Socket};
 use super::super::peers::Seat;
 use super::super::refusal::End;
 use super::super::route::Route;
-use super::super::splice::{Moved, Splice};
+use super::super::splice::Splice;
 use super::caller::Caller;
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// A connection that is over.
+pub(super) struct Over {
+    /// None: it could not even begin.
+    pub(super) splice: Option<Box<Splice<Socket>>>,
+    pub(super) end: End,
+}
+
 pub(super) async fn run(
-    route: &Route,
-    splice: &mut Splice,
+    route: &Arc<Route>,
+    splice: Box<Splice>,
     seat: &Seat,
     caller: Option<Box<Caller>>,
     since: Instant,
-) -> End {
-    let counters = &route.named.record.counters;
+) -> Over {
+    let mut limits = Limits::new(route, since);
+    let copying = match route.shared.copiers.copy(*splice, route, limits.idle.is_some()) {
+        Ok(copying) => copying,
+        Err(error) => {
+            let end = End::Local(error);
+            return Over { splice: None, end };
+        }
+    };
+    let over = until(&copying, &mut limits, seat, route, caller).await;
+    let (done, end) = match over {
+        Ok(done) => (done, None),
+        Err(end) => {
+            copying.give_back();
+            (poll_fn(|cx| copying.poll_done(cx)).await, Some(end))
+        }
+    };
+    let Done { splice, how } = done;
+    // It may have ended by itself before it was asked back.
+    let end = match (how, end) {
+        (Some(Ok(())), _) => End::Closed,
+        (Some(Err(failure)), _) => End::of(failure),
+        (None, end) => end.unwrap_or(End::Over),
+    };
+    Over {
+        splice: Some(splice),
+        end,
+    }
+}
+
+/// Returns when it is over, or why it has to be.
+async fn until(
+    copying: &Copying,
+    limits: &mut Limits,
+    seat: &Seat,
+    route: &Route,
+    caller: Option<Box<Caller>>,
+) -> Result<Done, End> {
     let mut gone = pin!(seat.gone());
     // Boxed, for its room: most routes are inbound and have none.
     let mut lost = caller.map(|mut caller| Box::pin(async move { caller.lost(route).await }));
-    let mut limits = Limits::new(route, since);
     poll_fn(|cx| {
-        // First: a copy that never waits uses up the budget that tokio gives a task in one go, and then nothing else is ever ready.
+        if let Poll::Ready(done) = copying.poll_done(cx) {
+            return Poll::Ready(Ok(done));
+        }
         if gone.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(seat.why().map_or(End::Over, End::NoLonger));
+            return Poll::Ready(Err(seat.why().map_or(End::Over, End::NoLonger)));
         }
         if let Some(lost) = &mut lost
             && let Poll::Ready(why) = lost.as_mut().poll(cx)
         {
-            return Poll::Ready(End::Caller(why));
+            return Poll::Ready(Err(End::Caller(why)));
         }
-        let mut moved = Moved::default();
-        let polled = splice.poll(cx, &mut moved);
-        counters.received.inc_by(moved.received);
-        counters.sent.inc_by(moved.sent);
-        if let Poll::Ready(done) = polled {
-            return Poll::Ready(match done {
-                Ok(()) => End::Closed,
-                Err(failure) => End::of(failure),
-            });
-        }
-        limits.poll(cx, moved.steps > 0, splice.is_half_closed())
+        let moved = limits.are_any().then(|| copying.moved());
+        limits.poll(cx, moved, copying.is_half_closed()).map(Err)
     })
     .await
 }
@@ -72,11 +110,15 @@ impl Limits {
         }
     }
 
-    /// Ready when a limit is reached.
+    fn are_any(&self) -> bool {
+        self.idle.is_some() || self.half_close.is_some()
+    }
+
+    /// Ready when a limit is reached. `moved` is when something last moved, if it did since the last call.
     pub(in super::super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        moved: bool,
+        moved: Option<Instant>,
         is_half_closed: bool,
     ) -> Poll<End> {
         let still = if is_half_closed {
@@ -84,9 +126,10 @@ impl Limits {
         } else {
             self.idle
         };
-        if still.is_some() && (moved || is_half_closed != self.is_half_closed) {
+        if is_half_closed != self.is_half_closed {
             self.moved = Instant::now();
         }
+        self.moved = moved.map_or(self.moved, |at| self.moved.max(at));
         self.is_half_closed = is_half_closed;
         let still = still.map(|still| self.moved + still);
         let Some(next) = still.into_iter().chain(self.over).min() else {
@@ -94,7 +137,7 @@ impl Limits {
             return Poll::Pending;
         };
         // By the clock: a timer is not ready either when the task's budget is used up.
-        if moved && self.over.is_some_and(|at| Instant::now() >= at) {
+        if moved.is_some() && self.over.is_some_and(|at| Instant::now() >= at) {
             return Poll::Ready(self.reached(next));
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -146,7 +189,7 @@ mod tests {
                 while let Poll::Ready(used) = coop::poll_proceed(cx) {
                     used.made_progress();
                 }
-                Poll::Ready(limits.poll(cx, true, false))
+                Poll::Ready(limits.poll(cx, Some(Instant::now()), false))
             })
             .await
         };

@@ -199,7 +199,7 @@ async fn run(route: &Route, speech: &mut Speech, front: &Front, seat: &Seat, sin
             }
             let moved = wire.steps() != steps;
             steps = wire.steps();
-            let reached = std::task::ready!(limits.poll(cx, moved, wire.is_half_closed()));
+            let reached = std::task::ready!(limits.poll(cx, moved.then(Instant::now), wire.is_half_closed()));
             let at_rest = wire.is_at_rest() && !matches!(speech, Speech::Tunnel(_));
             if !at_rest || !matches!(reached, End::Idle | End::Lifetime) {
                 return Poll::Ready(reached);

@@ -279,15 +279,42 @@ async fn a_hello_in_single_bytes_is_as_good_as_a_whole_one() {
     let app = App::start().await;
     let mut site = Site::new(&here, &[&here]);
     let listen = free();
-    site.routes(&inbound(listen, app.address, ""));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in");
+    for unix in [false, true] {
+        let at = if unix {
+            format!("unix:{}", path.display())
+        } else {
+            listen.to_string()
+        };
+        site.routes(&format!(
+            "  inbound:\n  - {{ name: in, listen: \"{at}\", forward: \"{}\", allow: [\"spiffe://here.test\"] }}",
+            app.address
+        ));
+        if unix {
+            let to = tokio::net::UnixStream::connect(&path).await.unwrap();
+            single_bytes(tokio::io::split(to), &here, &app).await;
+        } else {
+            let to = TcpStream::connect(listen).await.unwrap();
+            to.set_nodelay(true).unwrap();
+            single_bytes(tokio::io::split(to), &here, &app).await;
+        }
+    }
+}
+
+async fn single_bytes<S>(
+    (mut answers, mut to): (tokio::io::ReadHalf<S>, tokio::io::WriteHalf<S>),
+    here: &World,
+    app: &App,
+) where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+{
     // A bridge between the client and the route that passes on one byte at a time.
     let bridge = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = bridge.local_addr().unwrap();
     let bytes = tokio::spawn(async move {
         let (from, _) = bridge.accept().await.unwrap();
-        let to = TcpStream::connect(listen).await.unwrap();
-        to.set_nodelay(true).unwrap();
-        let ((mut from, mut back), (mut answers, mut to)) = (from.into_split(), to.into_split());
+        let (mut from, mut back) = from.into_split();
         let there = async {
             let mut byte = [0];
             while from.read(&mut byte).await.unwrap_or(0) > 0 {
@@ -298,7 +325,7 @@ async fn a_hello_in_single_bytes_is_as_good_as_a_whole_one() {
             tokio::io::copy(&mut answers, &mut back).await.ok()
         });
     });
-    let mut client = connect(at, &here).await;
+    let mut client = connect(at, here).await;
     client.write_all(b"ping").await.unwrap();
     let mut server = app.accept().await;
     let mut got = [0; 4];

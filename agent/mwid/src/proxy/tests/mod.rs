@@ -2,6 +2,7 @@
 mod again;
 mod callers;
 mod change;
+mod copying;
 mod headers;
 mod http;
 mod limits;

@@ -7,7 +7,7 @@ use pki_types::ServerName;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 
-fn both() -> (Tls, Tls) {
+pub(super) fn both() -> (Tls, Tls) {
     let here = World::new(HERE);
     let client = Arc::new(strangers::client(Some(&here.leaf("/a")), TLS13));
     let name = ServerName::try_from("any.test").unwrap();
@@ -29,7 +29,7 @@ fn take(tls: &mut Tls, mut bytes: Vec<u8>) -> Vec<u8> {
     answer.unwrap()
 }
 
-fn shake(client: &mut Tls, server: &mut Tls) {
+pub(super) fn shake(client: &mut Tls, server: &mut Tls) {
     let mut bytes = take(client, vec![]);
     while !bytes.is_empty() {
         let answer = take(server, bytes);

@@ -310,6 +310,7 @@ async fn a_resolver_that_hangs_loses_no_connection_and_is_told() {
         down: Arc::default(),
         memory: give_back::Memory::default(),
         again: decide::Again::new(&provider()),
+        copiers: copiers::Copiers::default(),
     };
     let port = app.address.port();
     let text = format!(
