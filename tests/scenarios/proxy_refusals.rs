@@ -35,11 +35,16 @@ fn listener() -> TcpListener {
 
 impl Site {
     fn new() -> Self {
+        Self::with("max_handshakes: 256")
+    }
+
+    /// With this said of the outbound route.
+    fn with(more: &str) -> Self {
         let (mut place, app, remote) = (Place::new(), listener(), listener());
         let (inbound, outbound) = (free_address(), free_address());
         place.config(&format!(
             "proxy:\n  inbound:\n  - {{ name: in, listen: \"{inbound}\", forward: \"{}\", allow: [\"spiffe://{DOMAIN}/ns/shop/sa/*\"] }}\n\
-             \x20 outbound:\n  - {{ name: out, listen: \"{outbound}\", connect: \"{}\", expect: \"spiffe://{DOMAIN}/ns/bank/sa/ledger\" }}\n\
+             \x20 outbound:\n  - {{ name: out, listen: \"{outbound}\", connect: \"{}\", expect: \"spiffe://{DOMAIN}/ns/bank/sa/ledger\", {more} }}\n\
              access: [{{ who: {{ uid: {ALICE} }}, may: {{ routes: [out] }} }}]\n",
             app.local_addr().unwrap(),
             remote.local_addr().unwrap()
@@ -57,8 +62,12 @@ impl Site {
         }
     }
 
+    fn metrics(&self) -> String {
+        self.daemon.get("/metrics").unwrap().body
+    }
+
     fn count(&self, route: &str, reason: &str) -> u64 {
-        let metrics = self.daemon.get("/metrics").unwrap().body;
+        let metrics = self.metrics();
         let line = format!("mwid_proxy_handshakes_total{{route=\"{route}\",reason=\"{reason}\"}} ");
         let found = metrics.lines().find_map(|one| one.strip_prefix(&line));
         found.map_or(0, |count| count.parse().unwrap())
@@ -257,7 +266,7 @@ fn nobody_resumes_and_who_asks_is_told_of() {
 }
 
 #[test]
-fn a_target_that_is_another_or_speaks_too_soon_is_refused_by_its_reason() {
+fn a_target_that_is_another_is_refused_by_its_reason() {
     let mut site = Site::new();
     let other = mtls::server(&site.place.world.leaf("/ns/bank/sa/other"));
     site.refuses("another ID", "out", "no_rule", |site| {
@@ -270,31 +279,39 @@ fn a_target_that_is_another_or_speaks_too_soon_is_refused_by_its_reason() {
         assert_eq!(got, b"", "the other got to read");
         assert!(caller.read(&mut [0]).is_err(), "a refusal is no end");
     });
-    // Before our hello is there, or after it: as the kernel hands them over.
-    let soon = |site: &Site| {
+    site.daemon.stop();
+}
+
+#[test]
+fn a_target_that_speaks_before_our_hello_is_refused_by_its_reason() {
+    let mut site = Site::with("max_handshakes: 1");
+    let ledger = mtls::server(&site.place.world.leaf("/ns/bank/sa/ledger"));
+    site.refuses("spoke first", "out", "spoke_first", |site| {
+        // Has the only place, until it answers: nobody else is said hello to before.
+        let first = TcpStream::connect(site.outbound).unwrap();
+        let (silent, _) = site.remote.accept().unwrap();
+        silent.peek(&mut [0]).unwrap();
         let mut caller = TcpStream::connect(site.outbound).unwrap();
+        caller.set_read_timeout(Some(PATIENCE)).unwrap();
         let (mut tcp, _) = site.remote.accept().unwrap();
         tcp.write_all(b"220 injected\r\n").unwrap();
+        let full = "mwid_proxy_full_total{route=\"out\",of=\"handshakes\"} 1";
+        let begun = Instant::now();
+        while !site.metrics().lines().any(|line| line == full) {
+            assert!(begun.elapsed() < PATIENCE, "nobody waits for a place");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let mut right = StreamOwned::new(ServerConnection::new(ledger).unwrap(), silent);
+        right.write_all(b"pong").unwrap();
         let mut got = vec![];
-        assert!(caller.read_to_end(&mut got).is_err() && got.is_empty(), "{got:?}");
-    };
-    site.daemon.stop();
-    // Another daemon: the first looks by itself now whether its target is better.
-    let mut site = Site::new();
-    soon(&site);
-    let reasons = ["spoke_first", "not_tls"];
-    let refused = |log: &str| {
-        log.lines()
-            .find(|line| line.contains("connection refused: "))
-            .map(str::to_owned)
-    };
-    site.daemon
-        .wait_for("its line", |daemon| refused(&daemon.log()).is_some());
-    let line = refused(&site.daemon.log()).unwrap();
-    let which = reasons
-        .iter()
-        .find(|reason| line.contains(&format!("reason={reason}")));
-    assert_eq!(site.count("out", which.expect(&line)), 1);
+        let end = caller.read_to_end(&mut got).err().map(|e| e.kind());
+        assert_eq!(end, Some(ErrorKind::ConnectionReset), "a refusal is no end");
+        assert_eq!(got, b"", "its words went on");
+        tcp.read_to_end(&mut got).ok();
+        assert_eq!(got, b"", "it was said hello to");
+        drop(first);
+    });
+    assert_eq!(site.count("out", "ok"), 1, "the first");
     site.daemon.stop();
 }
 
