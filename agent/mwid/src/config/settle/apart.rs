@@ -3,10 +3,11 @@ use super::place::At;
 use crate::config::error::Wrong;
 use crate::config::raw;
 use crate::config::{
-    Address, DoorSettings, Endpoint, Settings, Side, SourceSettings, Target, TokenSourceSettings,
+    Address, DoorSettings, Endpoint, RouteSettings, Settings, Side, SourceSettings, Target,
+    TokenSourceSettings,
 };
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A published directory is replaced as a whole: nothing else of ours may be in it, and it may not hold another.
@@ -173,6 +174,7 @@ pub(super) fn routes(root: &At, settings: &Settings) {
         taken.extend(all.map(|address| (format!("api.{name}"), address)));
     }
     let apis = taken.clone();
+    let ways_out = ways_out(settings);
     // The list is clean, so that each has its place in the file.
     let (mut inbound, mut outbound) = (0, 0);
     for route in &settings.proxy.routes {
@@ -183,9 +185,7 @@ pub(super) fn routes(root: &At, settings: &Settings) {
         let index = *number;
         *number += 1;
         let at = proxy.key(side).item(index);
-        if let Side::Inbound = route.side {
-            leads_to_none(&at.key("forward"), &route.targets, &apis);
-        }
+        apart_from_its_targets(&at, route, &apis, &ways_out);
         let address = &route.listen.address;
         if let Some((there, other)) = taken.iter().find(|(_, other)| clash(other, address)) {
             at.key("listen").refuse(
@@ -200,17 +200,59 @@ pub(super) fn routes(root: &At, settings: &Settings) {
     }
 }
 
-/// At an API of mwid's, mwid itself would be the caller, who may have everything.
-fn leads_to_none(at: &At, targets: &[Target], apis: &[(String, Address)]) {
+/// Where outbound routes listen, for local programs.
+fn ways_out(settings: &Settings) -> Vec<(String, Address)> {
+    let outbound = settings
+        .proxy
+        .routes
+        .iter()
+        .filter(|route| matches!(route.side, Side::Outbound { .. }));
+    outbound
+        .enumerate()
+        .map(|(index, route)| (format!("proxy.outbound[{index}]"), route.listen.address.clone()))
+        .collect()
+}
+
+/// At an API of mwid's and at an outbound route, mwid itself would be the caller, who may have everything; and an outbound route that leads to one
+/// leads to itself sooner or later. An inbound route is no such place: it asks who comes.
+fn apart_from_its_targets(
+    at: &At,
+    route: &RouteSettings,
+    apis: &[(String, Address)],
+    ways_out: &[(String, Address)],
+) {
+    let targets = &route.targets;
+    if let Side::Outbound { .. } = route.side {
+        let fix = "mwid itself would be the caller there, past the access rules, and connections might go round; name the server in `connect`, \
+                   or listen somewhere else";
+        leads_to_none(
+            &at.key("connect"),
+            targets,
+            ways_out,
+            ("the address of a server", fix),
+        );
+        return;
+    }
+    let at = at.key("forward");
+    let wanted = "an application's address";
+    let fix = "a peer from the network would have what mwid's own user has; no route leads to an API of mwid";
+    leads_to_none(&at, targets, apis, (wanted, fix));
+    let fix =
+        "a peer from the network would use that route as mwid's own user; no route leads to an outbound one";
+    leads_to_none(&at, targets, ways_out, (wanted, fix));
+}
+
+fn leads_to_none(
+    at: &At,
+    targets: &[Target],
+    places: &[(String, Address)],
+    (wanted, fix): (&'static str, &'static str),
+) {
     for (index, target) in targets.iter().enumerate() {
-        let Some((there, other)) = apis.iter().find(|(_, other)| leads_to(target, other)) else {
+        let Some((there, other)) = places.iter().find(|(_, other)| leads_to(target, other)) else {
             continue;
         };
-        let wrong = Wrong::new(
-            &format!("{target}, where {there} is ({other})"),
-            "an application's address",
-        )
-        .fix("a peer from the network would have what mwid's own user has; no route leads to an API of mwid");
+        let wrong = Wrong::new(&format!("{target}, where {there} is ({other})"), wanted).fix(fix);
         if targets.len() == 1 {
             at.refuse(wrong);
         } else {
@@ -219,10 +261,17 @@ fn leads_to_none(at: &At, targets: &[Target], apis: &[(String, Address)]) {
     }
 }
 
-/// Whether who connects to this target meets who listens there. A name is not looked up here.
+/// Whether who connects to this target meets who listens there. A name is not looked up here; of `localhost` it is known what it means (RFC 6761).
 fn leads_to(target: &Target, ours: &Address) -> bool {
     match (target, ours) {
         (Target::Tcp(asked), Address::Tcp(ours)) => answers(*ours, *asked),
+        (Target::Name { host, port }, Address::Tcp(ours)) => {
+            let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            (host == "localhost" || host.ends_with(".localhost"))
+                && loopback
+                    .into_iter()
+                    .any(|ip: IpAddr| answers(*ours, (ip, *port).into()))
+        }
         (Target::Unix(asked), Address::Unix(ours)) => asked == ours,
         _ => false,
     }

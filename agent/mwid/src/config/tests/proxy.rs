@@ -473,6 +473,7 @@ fn no_route_leads_to_an_api_of_ours() {
         ("unix:credential.sock", "credential"),
         ("127.0.0.1:8174", "metadata"),
         ("[::1]:8174", "metadata"),
+        ("localhost:8174", "metadata"),
         ("[::ffff:127.0.0.1]:8174", "metadata"),
     ] {
         let text = format!(
@@ -488,4 +489,96 @@ fn no_route_leads_to_an_api_of_ours() {
     right(
         "proxy: { inbound: [{ name: a, listen: \"0.0.0.0:1\", forward: \"unix:app.sock\", allow: [\"spiffe://a.test\"] }] }",
     );
+}
+
+fn inbound(listen: &str, forward: &str) -> String {
+    format!(
+        "{{ name: in, listen: \"{listen}\", forward: {forward}, unsafe_forward: true, allow: [\"spiffe://a.test\"] }}"
+    )
+}
+
+fn out(name: &str, listen: &str, connect: &str) -> String {
+    format!(
+        "{{ name: {name}, listen: \"{listen}\", unsafe_listen: true, connect: {connect}, expect: \"spiffe://a.test/x\" }}"
+    )
+}
+
+/// There, too, mwid itself would be the caller; and a ring of routes has no end.
+#[test]
+fn no_route_leads_to_an_outbound_one() {
+    for (listen, target) in [
+        ("127.0.0.1:2", "127.0.0.1:2"),
+        ("127.0.0.1:2", "[::ffff:127.0.0.1]:2"),
+        ("127.0.0.1:2", "localhost:2"),
+        ("[::1]:2", "Localhost:2"),
+        ("[::]:2", "a.localhost:2"),
+        ("0.0.0.0:2", "127.0.0.7:2"),
+        ("[::]:2", "127.0.0.1:2"),
+        ("unix:out.sock", "unix:/run/mwid/out.sock"),
+    ] {
+        let target = format!("\"{target}\"");
+        let to_itself = format!("proxy: {{ outbound: [{}] }}", out("a", listen, &target));
+        let past_the_rules = format!(
+            "proxy: {{ inbound: [{}], outbound: [{}] }}",
+            inbound("0.0.0.0:1", &target),
+            out("a", listen, "\"10.0.0.1:9\"")
+        );
+        for (text, key) in [
+            (to_itself, "outbound[0].connect"),
+            (past_the_rules, "inbound[0].forward"),
+        ] {
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("proxy.{key}: found"))
+                    && error.contains("where proxy.outbound[0] is ("),
+                "{key} {listen} {target}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_leads_to_an_outbound_route_is_told_by_its_key() {
+    let ring = format!(
+        "proxy: {{ outbound: [{},\n {}] }}",
+        out("a", "127.0.0.1:2", "\"127.0.0.1:3\""),
+        out("b", "127.0.0.1:3", "[\"10.0.0.1:9\", \"127.0.0.1:2\"]"),
+    );
+    let fix = "wanted the address of a server; mwid itself would be the caller there, past the access rules, and connections might go round; \
+               name the server in `connect`, or listen somewhere else";
+    refused(&[
+        (
+            &ring,
+            &[
+                &format!(
+                    "1:85: proxy.outbound[0].connect: found 127.0.0.1:3, where proxy.outbound[1] is (127.0.0.1:3); {fix}"
+                ),
+                &format!(
+                    "2:81: proxy.outbound[1].connect[1]: found 127.0.0.1:2, where proxy.outbound[0] is (127.0.0.1:2); {fix}"
+                ),
+            ],
+        ),
+        (
+            &format!(
+                "proxy: {{ inbound: [{}],\n outbound: [{}] }}",
+                inbound("0.0.0.0:1", "\"127.0.0.1:2\""),
+                out("a", "127.0.0.1:2", "\"10.0.0.1:9\"")
+            ),
+            &[
+                "1:62: proxy.inbound[0].forward: found 127.0.0.1:2, where proxy.outbound[0] is (127.0.0.1:2); wanted an application's address; \
+               a peer from the network would use that route as mwid's own user; no route leads to an outbound one",
+            ],
+        ),
+    ]);
+    // An inbound route asks who comes; a name, and what systemd listens at, is not known here.
+    right(&format!(
+        "proxy: {{ inbound: [{}], outbound: [{}, {}] }}",
+        inbound("127.0.0.1:1", "\"127.0.0.1:80\""),
+        out(
+            "a",
+            "127.0.0.1:2",
+            "[\"127.0.0.1:1\", \"127.0.0.1:4\", \"ledger.test:2\"]"
+        ),
+        out("b", "systemd:b", "\"localhost:1\""),
+    ));
 }
