@@ -95,7 +95,8 @@ fn explain(reason: &str) -> (&'static str, &'static str) {
             "route_no_connection",
             "see that the target runs and listens there, and that no firewall is in between",
         ),
-        "not_tls" | "spoke_first" | "closed" | "timeout" => (
+        // A plaintext program that closes with our hello unread resets the connection.
+        "not_tls" | "spoke_first" | "closed" | "io" | "timeout" => (
             "route_no_tls",
             "see that `connect` names the port that speaks TLS, and not a plaintext one",
         ),
@@ -137,7 +138,9 @@ fn explain(reason: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::testing::Identities;
     use std::path::Path;
+    use tokio::io::AsyncReadExt as _;
 
     #[tokio::test]
     async fn an_application_that_does_not_listen_is_a_warning() {
@@ -157,11 +160,36 @@ mod tests {
         assert!(found.what.contains(&at.to_string()), "{}", found.what);
     }
 
+    /// It closes with bytes unread: the kernel resets.
+    #[tokio::test]
+    async fn a_plaintext_target_that_resets_is_told_to_speak_no_tls() {
+        let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = plain.local_addr().unwrap();
+        let text = format!(
+            "proxy: {{ outbound: [{{ name: out, listen: \"127.0.0.1:1\", connect: \"{at}\", expect: \"spiffe://a.test/x\" }}] }}"
+        );
+        let settings = crate::config::parse(&text, Path::new("test.yaml")).unwrap();
+        let route = &settings.proxy.routes[0];
+        let mut identities = Identities::new();
+        identities.next();
+        let answers = async {
+            let (mut stream, _) = plain.accept().await.unwrap();
+            // One byte of the hello is taken, so that the rest is there.
+            stream.read_u8().await.unwrap();
+        };
+        let (found, ()) = tokio::join!(look(route, &route.targets[0], identities.reader), answers);
+        let found = found.unwrap();
+        assert_eq!(found.id, "route_no_tls", "{}", found.what);
+        assert!(found.what.contains("broke"), "{}", found.what);
+    }
+
     #[test]
     fn each_trouble_has_a_name_and_a_way_out() {
         for (reason, id) in [
             ("connect", "route_no_connection"),
             ("not_tls", "route_no_tls"),
+            ("closed", "route_no_tls"),
+            ("io", "route_no_tls"),
             ("unknown_trust_domain", "route_unknown_trust_domain"),
             ("no_rule", "route_wrong_id"),
             ("expired", "route_peer_expired"),
