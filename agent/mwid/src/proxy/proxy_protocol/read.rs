@@ -61,28 +61,31 @@ async fn version1<S: AsyncRead + Unpin>(
         line.push(stream.read_u8().await.map_err(HeaderError::Io)?);
     }
     let text = std::str::from_utf8(&line).map_err(|_| HeaderError::Wrong)?;
-    let mut words = text.trim_end_matches("\r\n").split(' ').skip(1);
-    let family = words.next();
-    if family == Some("UNKNOWN") {
-        return Ok(None);
-    }
-    let mut ip = || words.next().and_then(|ip| ip.parse::<IpAddr>().ok());
-    let (Some(from), Some(to)) = (ip(), ip()) else {
-        return Err(HeaderError::Wrong);
+    let words: Vec<&str> = text.trim_end_matches("\r\n").split(' ').skip(1).collect();
+    let (family, from, to, ports) = match words[..] {
+        // What follows says nothing (2.1).
+        ["UNKNOWN", ..] => return Ok(None),
+        [family, from, to, from_port, to_port] => {
+            (family, from.parse(), to.parse(), (port(from_port), port(to_port)))
+        }
+        _ => return Err(HeaderError::Wrong),
     };
-    let mut port = || words.next().and_then(|port| port.parse::<u16>().ok());
-    let (Some(from_port), Some(to_port)) = (port(), port()) else {
+    let (Ok(from), Ok(to), (Some(from_port), Some(to_port))) = (from, to, ports) else {
         return Err(HeaderError::Wrong);
     };
     match (family, from, to) {
-        (Some("TCP4"), IpAddr::V4(_), IpAddr::V4(_)) | (Some("TCP6"), IpAddr::V6(_), IpAddr::V6(_)) => {
-            Ok(Some(Ends {
-                from: (from, from_port).into(),
-                to: (to, to_port).into(),
-            }))
-        }
+        ("TCP4", IpAddr::V4(_), IpAddr::V4(_)) | ("TCP6", IpAddr::V6(_), IpAddr::V6(_)) => Ok(Some(Ends {
+            from: (from, from_port).into(),
+            to: (to, to_port).into(),
+        })),
         _ => Err(HeaderError::Wrong),
     }
+}
+
+/// Digits alone, and no zero before others (2.1).
+fn port(text: &str) -> Option<u16> {
+    let is_plain = text == "0" || !text.starts_with(['0', '+']);
+    is_plain.then(|| text.parse().ok())?
 }
 
 async fn version2<S: AsyncRead + Unpin>(
@@ -102,7 +105,8 @@ async fn version2<S: AsyncRead + Unpin>(
         (0x20, _) => Ok(None),
         (0x21, 0x11) => ends::<4, Ipv4Addr>(&rest).map(Some),
         (0x21, 0x21) => ends::<16, Ipv6Addr>(&rest).map(Some),
-        (0x21, _) => Ok(None),
+        // A stream of an unknown family, or of Unix sockets, whose addresses tell nothing. Datagrams become no stream; what is beyond is not in 2.2.
+        (0x21, 0x00 | 0x01 | 0x10 | 0x20 | 0x30 | 0x31) => Ok(None),
         _ => Err(HeaderError::Wrong),
     }
 }
@@ -161,7 +165,14 @@ mod tests {
             (line("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n"), None),
             (in_v4, Some(v4)),
             (in_v6, Some(v6)),
+            (
+                line("PROXY TCP4 1.2.3.4 5.6.7.8 0 65535\r\n"),
+                Some(ends("1.2.3.4:0", "5.6.7.8:65535")),
+            ),
             (v2(0x20, 0, &[]), None),
+            // The family of a load balancer's own check says nothing.
+            (v2(0x20, 0x12, &[0; 12]), None),
+            (v2(0x21, 0, &[]), None),
             (v2(0x21, 0x31, &[0; 216]), None),
         ] {
             let (read, left) = take(&[&header[..], b"\x16hello"].concat()).await;
@@ -185,12 +196,28 @@ mod tests {
             b"PROXY TCP4 1.2.3.4 ::2 7 443\r\n",
             b"PROXY TCP4 1.2.3.4 5.6.7.8 7\r\n",
             b"PROXY TCP4 1.2.3.4",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 7 443 \r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 7 443 8\r\n",
+            b"PROXY TCP4 1.2.3.4  5.6.7.8 7 443\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 +7 443\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 7 +443\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 07 443\r\n",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 7 00\r\n",
+            b"PROXY TCP4 1.2.3.04 5.6.7.8 7 443\r\n",
+            b"PROXY UNKNOWNS 1.2.3.4 5.6.7.8 7 443\r\n",
             long.as_bytes(),
             &huge,
             &v2(0x21, 0x11, &[1, 2, 3]),
             &v2(0x21, 0x11, &[0; 11]),
             &v2(0x21, 0x21, &[0; 35]),
             &v2(0x31, 0x11, &[0; 12]),
+            // Datagrams, and families and protocols that there are not.
+            &v2(0x21, 0x12, &[0; 12]),
+            &v2(0x21, 0x22, &[0; 36]),
+            &v2(0x21, 0x32, &[0; 216]),
+            &v2(0x21, 0x02, &[]),
+            &v2(0x21, 0x13, &[0; 12]),
+            &v2(0x21, 0x41, &[0; 12]),
         ] {
             assert!(take(wrong).await.0.is_err(), "{wrong:?}");
         }
