@@ -19,9 +19,12 @@ pub(super) fn encode(from: Option<SocketAddr>, to: Option<SocketAddr>, more: &[u
     Some(header)
 }
 
-/// Family and protocol, then both addresses and ports. A Unix socket has no addresses that would tell anything.
+/// Family and protocol, then both addresses and ports. A Unix socket has no addresses that would tell anything. Who came by IPv4 to `[::]` is told as
+/// such: applications know nobody by a mapped address.
 fn addresses(from: Option<SocketAddr>, to: Option<SocketAddr>) -> (u8, Vec<u8>) {
     let mut bytes = Vec::new();
+    let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+    let (from, to) = (from.map(canonical), to.map(canonical));
     let family = match (from, to) {
         (Some(SocketAddr::V4(from)), Some(SocketAddr::V4(to))) => {
             bytes.extend(from.ip().octets());
@@ -57,6 +60,13 @@ mod tests {
             (family, &bytes[..]),
             (0x11, &[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 1, 187][..])
         );
+        // At a listener of both families.
+        for (from, to) in [
+            ("[::ffff:1.2.3.4]:258", "[::ffff:5.6.7.8]:443"),
+            ("1.2.3.4:258", "[::ffff:5.6.7.8]:443"),
+        ] {
+            assert_eq!(addresses(v4(from), v4(to)), (0x11, bytes.clone()), "{from} {to}");
+        }
         let (family, bytes) = addresses(v4("[::1]:1"), v4("5.6.7.8:2"));
         assert_eq!((family, bytes.len()), (0x21, 36));
         assert_eq!(bytes[26..28], [0xff, 0xff], "mapped");
