@@ -1,8 +1,8 @@
 //! Whether a hello is whole. In: the first bytes of a connection. Out: whether a handshake could go on with them, or would have to wait for more.
 
-/// With so many bytes nobody waits for more: of a hello that is larger, the handshake may judge what there is. The largest in use, with two key shares of
-/// X25519MLKEM768 and a long session ticket, have less than a third of it.
-pub(super) const MOST: usize = 16 * 1024;
+/// With so many bytes nobody waits for more: the handshake takes a hello that is larger as it comes. Those in use have half of it, with a key share of
+/// X25519MLKEM768; and all of it fits into the smallest receive window.
+pub(super) const MOST: usize = 4 * 1024;
 
 /// Of records and messages (RFC 8446, 5.1 and 4): a handshake, a hello of a client.
 const HANDSHAKE: u8 = 22;
@@ -11,6 +11,8 @@ const CLIENT_HELLO: u8 = 1;
 const MAJOR: u8 = 3;
 /// Of a record that is not encrypted.
 const LARGEST: usize = 1 << 14;
+/// Of a message: TLS takes none that is larger.
+const LONGEST: usize = 0xffff;
 
 /// True also for what is no hello at all, so that whoever sends it hears of that at once.
 pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
@@ -42,8 +44,7 @@ pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
         }
         if there >= head.len() {
             let size = size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte));
-            // Of one that is too large it is the length that is looked at.
-            if there >= head.len() + size || size >= MOST {
+            if there >= head.len() + size || size > LONGEST {
                 return true;
             }
         }
@@ -95,7 +96,7 @@ mod tests {
             &[HANDSHAKE, 2, 1, 1, 0],
             &[HANDSHAKE, 3, 1, 0x40, 1],
             &[HANDSHAKE, 3, 1, 0, 0],
-            &[HANDSHAKE, 3, 1, 0, 4, CLIENT_HELLO, 0, 0x40, 0],
+            &[HANDSHAKE, 3, 1, 0, 4, CLIENT_HELLO, 1, 0, 0],
             &[HANDSHAKE, 3, 1, 0, 9, 2],
             &[HANDSHAKE, 3, 1, 0, 1, CLIENT_HELLO, 21, 3, 1, 0, 2],
         ];
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_hello_without_an_end() {
-        let mut hello = vec![CLIENT_HELLO, 0, 0x3f, 0xff];
+        let mut hello = vec![CLIENT_HELLO, 0, 0xff, 0xff];
         hello.resize(2 * MOST, 0);
         for each in [1, 16 * 1024] {
             let bytes = records(&hello, each);

@@ -138,11 +138,14 @@ impl<S: Wire> Splice<S> {
         moved: &mut Moved,
     ) -> Result<(), Failure> {
         if !self.backlog.is_empty() {
+            let waited = self.backlog.len();
             let flushed = self.backlog.poll_flush(&mut self.plain, cx);
-            if flushed.map_err(Failure::Plain)?.is_pending() {
+            let flushed = flushed.map_err(Failure::Plain)?;
+            // A part of it is a step, too: who takes little is no less there.
+            moved.steps += u64::from(self.backlog.len() < waited);
+            if flushed.is_pending() {
                 return Ok(());
             }
-            moved.steps += 1;
         }
         match self.from_link.state {
             // Whatever else waits to be sent: a peer that sends before it reads would wait for us as we for it.
@@ -181,11 +184,13 @@ impl<S: Wire> Splice<S> {
     ) -> Result<(), Failure> {
         let wire = |error| Failure::Link(Broken::Io(error));
         if !self.link.backlog.is_empty() {
+            let waited = self.link.backlog.len();
             let flushed = self.link.backlog.poll_flush(&mut self.link.stream, cx);
-            if flushed.map_err(wire)?.is_pending() {
+            let flushed = flushed.map_err(wire)?;
+            moved.steps += u64::from(self.link.backlog.len() < waited);
+            if flushed.is_pending() {
                 return Ok(());
             }
-            moved.steps += 1;
         }
         match self.from_plain.state {
             State::Open => {

@@ -45,7 +45,12 @@ pub(super) async fn arrive(
             if let Some(Ends { from, to }) = ends {
                 (facts.from, facts.to) = (Some(from), Some(to));
             }
-            turn(route, facts.since).await
+            // Behind a load balancer its client comes when it speaks.
+            let came = match route.settings.accept_proxy {
+                AcceptProxy::No => facts.since,
+                AcceptProxy::FromAnybody | AcceptProxy::From(_) => Instant::now(),
+            };
+            turn(route, facts.since, came).await
         }
         Err(refusal) => Err(refusal),
     };
@@ -110,12 +115,12 @@ fn look(fd: RawFd, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<()> {
     })
 }
 
-/// A place among the handshakes.
-async fn turn(route: &Route, since: Instant) -> Result<Turn, Refusal> {
+/// A place among the handshakes, for one that `came` then, within the time that runs `since`.
+async fn turn(route: &Route, since: Instant, came: Instant) -> Result<Turn, Refusal> {
     let limit = route.settings.timeouts.handshake;
     tokio::select! {
         biased;
-        place = timeout_at(since + limit, route.place(since)) => match place {
+        place = timeout_at(since + limit, route.place(came)) => match place {
             Ok(Ok(place)) => Ok(route.turns.begin(place)),
             // Places are never closed while their route is here.
             Ok(Err(_closed)) => Err(Refusal::Over),

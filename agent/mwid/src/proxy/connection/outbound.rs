@@ -74,7 +74,7 @@ async fn attempt(
     };
     let dialled = unless(gone, async {
         let (wire, at) = dial(route, attempts).await?;
-        Ok((wire, at, turn(route, facts.since).await?))
+        Ok((wire, at, turn(route).await?))
     });
     let (wire, at, turn) = dialled.await.map_err(Missed::before_all)?;
     let begun = Instant::now();
@@ -131,9 +131,9 @@ fn missed(
 }
 
 /// A place for the handshake with a target that answers. Whoever waits for one waits within the time of a handshake.
-async fn turn(route: &Route, since: Instant) -> Result<Turn, Refusal> {
+async fn turn(route: &Route) -> Result<Turn, Refusal> {
     let limit = route.settings.timeouts.handshake;
-    match timeout(limit, route.place(since)).await {
+    match timeout(limit, route.place(Instant::now())).await {
         Ok(Ok(place)) => Ok(route.turns.begin(place)),
         // Places are never closed while their route is here.
         Ok(Err(_closed)) => Err(Refusal::Over),

@@ -1,6 +1,5 @@
 //! One copier: a thread that waits for the sockets of its connections, and for nothing else. In: connections, and wishes to have them back. Out: bytes, copied;
 //! each connection, when it is over. One that never waits has its turn, and others theirs.
-use super::super::link::Broken;
 use super::super::route::Route;
 use super::super::splice::{Failure, Moved, Splice};
 use super::socket::Socket;
@@ -10,7 +9,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -26,8 +25,12 @@ const REST: Duration = Duration::from_millis(10);
 pub(super) struct Desk {
     wishes: Mutex<Vec<Wish>>,
     bell: Bell,
+    /// It was not to be rung.
+    unheard: AtomicBool,
     /// How many connections it has.
     pub(super) open: AtomicUsize,
+    /// How many of them have always more.
+    pub(super) busy: AtomicUsize,
 }
 
 pub(super) enum Wish {
@@ -59,19 +62,25 @@ struct Copier {
     epoll: Epoll,
     desk: Arc<Desk>,
     jobs: Slab<Job>,
-    /// Those that have a turn to come.
+    /// Those of which there is news.
     turns: VecDeque<usize>,
+    /// Those that had their turn, and have more.
+    busy: VecDeque<usize>,
 }
 
 impl Desk {
     pub(super) fn wish(&self, wish: Wish) {
         let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         wishes.push(wish);
-        let rings = wishes.len() == 1;
+        // Whoever's is the first rings for all.
+        let rings = wishes.len() == 1 || self.unheard.swap(false, Ordering::Relaxed);
         drop(wishes);
-        // Whoever made it the first has rung for all; where that cannot be (never seen: the counter of an eventfd is full), the next event tells.
         if rings && let Err(error) = self.bell.wake() {
-            tracing::error!(error = &error as &dyn std::error::Error, "a copier was not woken");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a copier was not woken, the next wish wakes it"
+            );
+            self.unheard.store(true, Ordering::Relaxed);
         }
     }
 
@@ -127,13 +136,16 @@ pub(super) fn start(name: String) -> io::Result<Arc<Desk>> {
     let desk = Arc::new(Desk {
         wishes: Mutex::default(),
         bell: Bell::new(epoll.registry(), BELL)?,
+        unheard: AtomicBool::new(false),
         open: AtomicUsize::new(0),
+        busy: AtomicUsize::new(0),
     });
     let copier = Copier {
         epoll,
         desk: Arc::clone(&desk),
         jobs: Slab::new(),
         turns: VecDeque::new(),
+        busy: VecDeque::new(),
     };
     std::thread::Builder::new()
         .name(name)
@@ -145,7 +157,7 @@ impl Copier {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let wait = (!self.turns.is_empty()).then_some(Duration::ZERO);
+            let wait = (!self.busy.is_empty()).then_some(Duration::ZERO);
             match self.epoll.poll(&mut events, wait) {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -177,12 +189,14 @@ impl Copier {
             if rang && self.serve_wishes().is_break() {
                 return;
             }
-            // Those that have more come after those that are new.
-            for _ in 0..self.turns.len() {
-                if let Some(index) = self.turns.pop_front() {
-                    self.turn(index);
-                }
+            while let Some(index) = self.turns.pop_front() {
+                self.turn(index);
             }
+            // One of those that have more, then again whatever is new.
+            if let Some(index) = self.busy.pop_front() {
+                self.turn(index);
+            }
+            self.desk.busy.store(self.busy.len(), Ordering::Relaxed);
         }
     }
 
@@ -214,14 +228,10 @@ impl Copier {
         let failed = link
             .stream
             .register(registry, Token(2 * index))
-            .map_err(|error| Failure::Link(Broken::Io(error)))
-            .and_then(|()| {
-                plain
-                    .register(registry, Token(2 * index + 1))
-                    .map_err(Failure::Plain)
-            });
-        if let Err(failure) = failed {
-            self.end(index, Some(Err(failure)));
+            .and_then(|()| plain.register(registry, Token(2 * index + 1)));
+        if let Err(error) = failed {
+            // Nothing of the peer's: there is no more memory, or there are no more watches.
+            self.end(index, Some(Err(Failure::Plain(error))));
         }
     }
 
@@ -239,12 +249,12 @@ impl Copier {
             Ok(Turn::Rests) => {}
             Ok(Turn::HasMore) => {
                 job.waits = true;
-                self.turns.push_back(index);
+                self.busy.push_back(index);
             }
             Ok(Turn::Over(how)) => self.end(index, Some(how)),
             Err(_panicked) => {
-                let error = rustls::Error::General("the copying of this connection failed".to_owned());
-                self.end(index, Some(Err(Failure::Link(Broken::Tls(error)))));
+                let error = io::Error::other("the copying of this connection failed");
+                self.end(index, Some(Err(Failure::Plain(error))));
             }
         }
     }
@@ -261,6 +271,7 @@ impl Copier {
         if self.jobs.is_empty() {
             self.jobs = Slab::new();
             self.turns = VecDeque::new();
+            self.busy = VecDeque::new();
         }
         self.desk.open.fetch_sub(1, Ordering::Relaxed);
         ticket.is_done(Done { splice, how });

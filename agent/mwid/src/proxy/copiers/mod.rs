@@ -42,8 +42,16 @@ impl Copiers {
             return Ok(());
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let desks = (0..cores.min(MOST)).map(|number| copier::start(format!("mwid-copier-{number}")));
-        let desks = desks.collect::<io::Result<Vec<_>>>()?;
+        let mut desks = Vec::new();
+        for number in 0..cores.min(MOST) {
+            match copier::start(format!("mwid-copier-{number}")) {
+                Ok(desk) => desks.push(desk),
+                Err(error) => {
+                    stop(&desks);
+                    return Err(error);
+                }
+            }
+        }
         // Another one that did it at the same time has done it as well.
         if let Err(ours) = self.desks.set(desks) {
             stop(&ours);
@@ -54,13 +62,18 @@ impl Copiers {
     /// Copies from now on, at the copier that has least to do. `is_timed`: somebody asks when bytes last moved.
     pub(super) fn copy(&self, splice: Splice, route: &Arc<Route>, is_timed: bool) -> io::Result<Copying> {
         let desks = self.desks.get().into_iter().flatten();
-        let Some(desk) = desks.min_by_key(|desk| desk.open.load(Ordering::Relaxed)) else {
+        let load = |desk: &&Arc<Desk>| {
+            let busy = desk.busy.load(Ordering::Relaxed);
+            (busy, desk.open.load(Ordering::Relaxed))
+        };
+        let Some(desk) = desks.min_by_key(load) else {
             return Err(io::Error::other("there is no copier"));
         };
+        let splice = splice.on(Socket::new)?;
         // What came with the end of the handshake.
         route.named.record.counters.received.inc_by(splice.received());
         let ticket = Arc::new(Ticket::new(is_timed));
-        let job = Job::new(splice.on(Socket::new)?, Arc::clone(&ticket), Arc::clone(route));
+        let job = Job::new(splice, Arc::clone(&ticket), Arc::clone(route));
         desk.open.fetch_add(1, Ordering::Relaxed);
         desk.wish(Wish::Copy(job));
         Ok(Copying {
