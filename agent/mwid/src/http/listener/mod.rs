@@ -11,7 +11,7 @@ use nix::sys::socket::{getsockname, getsockopt, setsockopt, sockopt};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -164,6 +164,12 @@ macro_rules! either {
             Stream::Tcp($stream) => $call,
         }
     };
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        either!(self, s => s.as_fd())
+    }
 }
 
 impl AsyncRead for Stream {

@@ -6,6 +6,7 @@ mod app;
 mod body;
 mod fields;
 mod frames;
+mod look;
 mod room;
 mod speaks;
 mod stream;
@@ -26,6 +27,7 @@ use answer::{Answers, Front};
 use app::{App, Tasks};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use look::Looks;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -177,6 +179,7 @@ async fn run(route: &Route, speech: &mut Speech, front: &Front, seat: &Seat, sin
     let mut leaving = false;
     let mut limits = Limits::new(route, since);
     let mut times = Times::new(since);
+    let mut looks = Looks::default();
     let mut steps = wire.steps();
     poll_fn(|cx| {
         if gone.as_mut().poll(cx).is_ready() {
@@ -199,6 +202,7 @@ async fn run(route: &Route, speech: &mut Speech, front: &Front, seat: &Seat, sin
             }
             let moved = wire.steps() != steps;
             steps = wire.steps();
+            looks.poll(wire, cx);
             let reached = std::task::ready!(limits.poll(cx, moved.then(Instant::now), wire.is_half_closed()));
             let at_rest = wire.is_at_rest() && !matches!(speech, Speech::Tunnel(_));
             if !at_rest || !matches!(reached, End::Idle | End::Lifetime) {

@@ -5,6 +5,7 @@ use super::super::scratch::{self, READ};
 use super::super::splice::Early;
 use super::wire::{Left, Wire};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,6 +24,7 @@ pub(super) struct TlsStream {
 
 impl TlsStream {
     pub(super) fn new(link: Box<Link>, early: Early, wire: Arc<Wire>) -> Self {
+        wire.begins(link.stream.as_fd());
         Self {
             link: Some(link),
             plain: early.bytes,
@@ -82,6 +84,7 @@ impl TlsStream {
             self.plain.extend_from_slice(&scratch.plain[now..]);
             Poll::Ready(Ok::<_, Broken>(got))
         });
+        self.wire.holds_back(got.is_ready());
         if matches!(ready!(got)?, Got::Closed) {
             self.ended = true;
             self.wire.half_closes();
@@ -167,6 +170,6 @@ impl Drop for TlsStream {
     fn drop(&mut self) {
         let closing = self.closing;
         let left = self.link.take().map(|link| Left { link, closing });
-        self.wire.state().left = left;
+        self.wire.lets_go(left);
     }
 }

@@ -3,6 +3,8 @@ use super::super::link::{Broken, Link};
 use super::super::route::Route;
 use super::super::splice::Early;
 use super::frames::Frames;
+use super::look;
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -16,6 +18,8 @@ pub(super) struct Wire {
     sent: AtomicU64,
     steps: AtomicU64,
     half_closed: AtomicBool,
+    /// Whoever reads last got bytes, and did not come for more.
+    held_back: AtomicBool,
     /// What goes to the application ends so that nobody takes that for an end.
     cut: AtomicBool,
 }
@@ -23,7 +27,9 @@ pub(super) struct Wire {
 #[derive(Default)]
 pub(super) struct State {
     broken: Option<Broken>,
-    pub(super) left: Option<Left>,
+    left: Option<Left>,
+    /// The link's, for as long as hyper has the link: who drops that gets it from here, when this is none.
+    socket: Option<RawFd>,
     /// Requests and answers under way.
     busy: usize,
     /// Of them, those for which hyper reads: bodies of requests, tunnels.
@@ -69,6 +75,7 @@ impl Wire {
             sent: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             half_closed: AtomicBool::new(early.closed),
+            held_back: AtomicBool::default(),
             cut: AtomicBool::default(),
         };
         wire.received(&early.bytes);
@@ -144,6 +151,35 @@ impl Wire {
 
     pub(super) fn is_half_closed(&self) -> bool {
         self.half_closed.load(Ordering::Relaxed)
+    }
+
+    /// The wire was read, and whether that brought something: then nobody is told when there is more, or an end, before it is read again.
+    pub(super) fn holds_back(&self, brought: bool) {
+        self.held_back.store(brought, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_held_back(&self) -> bool {
+        self.held_back.load(Ordering::Relaxed)
+    }
+
+    /// The peer has ended or broken off, though what it said before has not been read.
+    pub(super) fn has_ended(&self) -> bool {
+        let state = self.state();
+        state.socket.is_some_and(|socket| {
+            // SAFETY: the link that owns it is not dropped before `lets_go`, which clears it and waits for this lock.
+            look::has_ended(unsafe { BorrowedFd::borrow_raw(socket) })
+        })
+    }
+
+    /// hyper gets the link with this socket.
+    pub(super) fn begins(&self, socket: BorrowedFd<'_>) {
+        self.state().socket = Some(socket.as_raw_fd());
+    }
+
+    /// It no longer has it.
+    pub(super) fn lets_go(&self, left: Option<Left>) {
+        let mut state = self.state();
+        (state.socket, state.left) = (None, left);
     }
 
     /// Since when the peer owes us the rest of a head.

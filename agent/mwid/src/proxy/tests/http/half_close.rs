@@ -91,3 +91,44 @@ async fn the_application_hears_of_a_client_that_is_gone() {
             .await;
     }
 }
+
+/// In a body, in a tunnel, and behind the head of a next request, where the application takes nothing: nobody reads that the client has gone.
+#[tokio::test]
+async fn a_client_that_is_gone_behind_bytes_that_nobody_takes_has_the_time_of_one_that_has_ended() {
+    let app = App::start().await;
+    let web = Web::new(app.address, "http: true, timeouts: { half_close: 300ms }");
+    let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+    let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let agrees = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let cases: [(&[u8], &[u8]); 3] = [(post, b""), (upgrade, agrees), (GET, b"")];
+    for (number, (asks, answer)) in (1..).zip(cases) {
+        let mut client = web.connect(b"http/1.1").await;
+        client.write_all(asks).await.unwrap();
+        let mut server = app.accept().await;
+        head(&mut server).await;
+        server.write_all(answer).await.unwrap();
+        if !answer.is_empty() {
+            head(&mut client).await;
+        }
+        // As much as goes.
+        let piece = vec![b'a'; 64 * 1024];
+        while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), client.write(&piece)).await {
+            written.unwrap();
+        }
+        let tcp = client.into_inner().0;
+        tcp.set_zero_linger().unwrap();
+        drop(tcp);
+        web.counts(&ended("half_closed"), number).await;
+        let told = tokio::time::timeout(PATIENCE, async {
+            let mut taken = vec![0; 64 * 1024];
+            while server.read(&mut taken).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        });
+        assert!(
+            told.await.expect("nobody tells it").is_err(),
+            "a cut looks like an end"
+        );
+    }
+}
