@@ -217,7 +217,7 @@ struct Entrance {
 
 impl Entrance {
     /// Who is accepted waits for a free place before anything else is done for him, and all others wait in the kernel's queue, so that they cost us nothing. A
-    /// place for its handshake a connection takes when it has said something, on outbound routes when its target answers.
+    /// place for its handshake a connection takes when it has said hello, on outbound routes when its target answers.
     async fn accept_all(self, mut route: watch::Receiver<Arc<Route>>) {
         let mut pause = PAUSE.0;
         let mut guest: Option<Stream> = None;

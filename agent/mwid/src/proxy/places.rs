@@ -8,7 +8,7 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How long a handshake, or the first byte of a connection, may take while others wait for its place.
+/// How long a handshake, or the hello of a connection, may take while others wait for its place.
 const SHORT: Duration = Duration::from_secs(1);
 /// Between two looks for such handshakes.
 const LOOK: Duration = Duration::from_millis(50);

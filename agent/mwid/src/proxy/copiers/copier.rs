@@ -9,7 +9,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -25,8 +25,6 @@ const REST: Duration = Duration::from_millis(10);
 pub(super) struct Desk {
     wishes: Mutex<Vec<Wish>>,
     bell: Bell,
-    /// It was not to be rung.
-    unheard: AtomicBool,
     /// How many connections it has.
     pub(super) open: AtomicUsize,
     /// How many of them have always more.
@@ -72,15 +70,12 @@ impl Desk {
     pub(super) fn wish(&self, wish: Wish) {
         let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         wishes.push(wish);
-        // Whoever's is the first rings for all.
-        let rings = wishes.len() == 1 || self.unheard.swap(false, Ordering::Relaxed);
         drop(wishes);
-        if rings && let Err(error) = self.bell.wake() {
+        if let Err(error) = self.bell.wake() {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "a copier was not woken, the next wish wakes it"
             );
-            self.unheard.store(true, Ordering::Relaxed);
         }
     }
 
@@ -136,7 +131,6 @@ pub(super) fn start(name: String) -> io::Result<Arc<Desk>> {
     let desk = Arc::new(Desk {
         wishes: Mutex::default(),
         bell: Bell::new(epoll.registry(), BELL)?,
-        unheard: AtomicBool::new(false),
         open: AtomicUsize::new(0),
         busy: AtomicUsize::new(0),
     });

@@ -1,6 +1,7 @@
 //! What a copier does beyond passing bytes on: it counts all of them, leaves others their turn, and hears of an end behind bytes that nobody takes.
 use super::super::link::{Link, Wire};
 use super::super::splice::{Early, Moved, Splice};
+use super::limits::{connect, inbound};
 use super::sealing;
 use super::strangers::{self, TLS13};
 use super::*;
@@ -15,10 +16,7 @@ async fn bytes_that_come_with_the_end_of_the_handshake_count() {
     let app = App::start().await;
     let mut site = Site::new(&here, &[&here]);
     let listen = free();
-    site.routes(&format!(
-        "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"spiffe://here.test\"] }}",
-        app.address
-    ));
+    site.routes(&inbound(listen, app.address, ""));
     let mut tcp = TcpStream::connect(listen).await.unwrap();
     let config = Arc::new(strangers::client(Some(&here.leaf("/a")), TLS13));
     let name = pki_types::ServerName::try_from("any.test").unwrap();
@@ -53,13 +51,9 @@ async fn a_peer_that_is_gone_is_noticed_while_its_application_reads_nothing() {
     let app = App::start().await;
     let mut site = Site::new(&here, &[&here]);
     let listen = free();
-    site.routes(&format!(
-        "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{}\", allow: [\"spiffe://here.test\"], timeouts: {{ half_close: 1s }} }}",
-        app.address
-    ));
+    site.routes(&inbound(listen, app.address, "timeouts: { half_close: 1s }"));
     for reset in [true, false] {
-        let config = strangers::client(Some(&here.leaf("/a")), TLS13);
-        let mut client = strangers::connect(listen, config).await.unwrap();
+        let mut client = connect(listen, &here).await;
         let deaf = app.accept().await;
         // As long as it is taken: the kernel has room for the end behind what is not.
         let mut wanted = site.status("in").received;
@@ -91,9 +85,10 @@ async fn a_peer_that_is_gone_is_noticed_while_its_application_reads_nothing() {
     assert_eq!(ended.iter().sum::<u64>(), 2, "{ended:?}");
 }
 
-/// A stream that takes all, and has always more to say, or nothing.
+/// A stream that takes so much, and has always more to say, or nothing.
 struct Endless {
     speaks: bool,
+    takes: usize,
 }
 
 impl Wire for Endless {
@@ -106,7 +101,12 @@ impl Wire for Endless {
     }
 
     fn poll_write(&mut self, bytes: &[u8], _: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
+        let taken = bytes.len().min(self.takes);
+        self.takes -= taken;
+        if taken == 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -118,16 +118,34 @@ impl Wire for Endless {
     }
 }
 
-#[test]
-fn a_connection_that_never_waits_leaves_others_their_turn() {
+/// One turn of a connection whose handshake is done: so much is taken by the plain side, which `speaks`, of what is owed to it.
+fn turn(speaks: bool, takes: usize, owed: &[u8]) -> (Moved, bool) {
     let (mut client, mut server) = sealing::both();
     sealing::shake(&mut client, &mut server);
-    let link = Link::new(Endless { speaks: false }, server);
-    let mut splice = Splice::new(link, Endless { speaks: true }, vec![], Early::default());
-    for _ in 0..2 {
-        let mut moved = Moved::default();
-        let polled = splice.poll(&mut Context::from_waker(Waker::noop()), &mut moved);
-        assert!(polled.is_pending() && moved.more && moved.sent > 0, "{moved:?}");
+    let peer = Endless {
+        speaks: false,
+        takes: usize::MAX,
+    };
+    let plain = Endless { speaks, takes };
+    let mut splice = Splice::new(Link::new(peer, server), plain, owed.to_vec(), Early::default());
+    let mut moved = Moved::default();
+    let polled = splice.poll(&mut Context::from_waker(Waker::noop()), &mut moved);
+    (moved, polled.is_pending())
+}
+
+#[test]
+fn a_connection_that_never_waits_leaves_others_their_turn() {
+    let (moved, is_pending) = turn(true, 0, b"");
+    assert!(is_pending && moved.more && moved.sent > 0, "{moved:?}");
+}
+
+/// Limits ask whether something moved: who takes little of what waits is no less there.
+#[test]
+fn what_waits_and_is_taken_in_part_has_moved() {
+    for (takes, has_moved) in [(0, false), (1, true), (2, true)] {
+        let (moved, is_pending) = turn(false, takes, b"12");
+        assert!(is_pending && !moved.more);
+        assert_eq!(moved.steps > 0, has_moved, "{takes}: {moved:?}");
     }
 }
 

@@ -3,13 +3,13 @@ use super::strangers::{self, TLS13};
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn inbound(listen: SocketAddr, app: SocketAddr, more: &str) -> String {
+pub(super) fn inbound(listen: impl fmt::Display, app: SocketAddr, more: &str) -> String {
     format!(
         "  inbound:\n  - {{ name: in, listen: \"{listen}\", forward: \"{app}\", allow: [\"spiffe://here.test\"], {more} }}"
     )
 }
 
-async fn connect(listen: SocketAddr, here: &World) -> tokio_rustls::client::TlsStream<TcpStream> {
+pub(super) async fn connect(listen: SocketAddr, here: &World) -> tokio_rustls::client::TlsStream<TcpStream> {
     strangers::connect(listen, strangers::client(Some(&here.leaf("/a")), TLS13))
         .await
         .unwrap()
@@ -287,10 +287,7 @@ async fn a_hello_in_single_bytes_is_as_good_as_a_whole_one() {
         } else {
             listen.to_string()
         };
-        site.routes(&format!(
-            "  inbound:\n  - {{ name: in, listen: \"{at}\", forward: \"{}\", allow: [\"spiffe://here.test\"] }}",
-            app.address
-        ));
+        site.routes(&inbound(at, app.address, ""));
         if unix {
             let to = tokio::net::UnixStream::connect(&path).await.unwrap();
             single_bytes(tokio::io::split(to), &here, &app).await;
