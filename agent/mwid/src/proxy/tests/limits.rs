@@ -106,6 +106,26 @@ async fn a_silent_client_has_its_time_and_a_dead_target_its_own() {
         .await;
 }
 
+/// The clock of the copiers is the machine's, and cannot be paused.
+#[tokio::test]
+async fn whoever_says_something_now_and_then_is_not_idle() {
+    let here = World::new(HERE);
+    let app = App::start().await;
+    let mut site = Site::new(&here, &[&here]);
+    let listen = free();
+    site.routes(&inbound(listen, app.address, "timeouts: { idle: 2s }"));
+    let mut client = connect(listen, &here).await;
+    let mut server = app.accept().await;
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        client.write_all(b"ping").await.unwrap();
+        server.read_exact(&mut [0; 4]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.counted("proxy_connections_ended_total{route=\"in\",reason=\"idle\"}")
+        .await;
+}
+
 /// The first bytes of a client.
 fn hello() -> Vec<u8> {
     let name = pki_types::ServerName::try_from("any.test").unwrap();
